@@ -1,0 +1,191 @@
+import type { ObjectiveSpec } from '../../src/objective-options.ts'
+import type { PolicyLossBatch } from '../../src/policy-loss.ts'
+import type { SlowRow } from './slow-reference.ts'
+
+/** A small seeded generator (mulberry32): uniform in [0, 1). */
+export function seeded(seed: number): () => number {
+  let state = seed >>> 0
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
+  }
+}
+
+/** Ratios at which some objective below clips: no token may lie so near that a difference quotient straddles one. */
+const CLIP_BOUNDS = [0.7, 0.8, 0.9, 1, 1.1, 1.15, 1.2, 1.28, 1.3, 1.4, 1.5, 2.5, 3]
+
+function awayFromBounds(logRatio: () => number): number {
+  for (;;) {
+    const value = logRatio()
+    if (CLIP_BOUNDS.every((bound) => Math.abs(value - Math.log(bound)) > 0.006)) return value
+  }
+}
+
+interface RowShape extends Partial<Pick<SlowRow, 'verdict' | 'finish' | 'mask'>> {
+  group: number
+  reward: number | null
+  tokens: number
+}
+
+/** `drift` is the widest log-ratio between the policy and the one that sampled; 0 is a batch's first update. */
+function makeRows(shapes: RowShape[], drift: number, seed: number): SlowRow[] {
+  const uniform = seeded(seed)
+  const column = (tokens: number, value: () => number) => Array.from({ length: tokens }, value)
+  return shapes.map(({ tokens, group, reward, verdict = null, finish = 'stop', mask }) => {
+    const lp = column(tokens, () => -3 * uniform() - 0.01)
+    return {
+      lp,
+      old: lp.map((value) => value - (drift === 0 ? 0 : awayFromBounds(() => drift * (2 * uniform() - 1)))),
+      ref: lp.map((value) => value + 1.5 * (uniform() - 0.5)),
+      entropy: column(tokens, () => 2 * uniform()),
+      mask: mask ?? column(tokens, () => 1),
+      reward,
+      verdict,
+      group,
+      finish,
+    }
+  })
+}
+
+/** Ragged groups of 4, 1, 2 and 5 whose members are not neighbours; masks with holes; every verdict; one abstention. */
+const MIXED: RowShape[] = [
+  { group: 0, reward: 1, tokens: 5, verdict: 'right' },
+  { group: 3, reward: 0, tokens: 3, verdict: 'wrong', mask: [1, 0, 1] },
+  { group: 0, reward: 0, tokens: 7, verdict: 'wrong', finish: 'length' },
+  { group: 1, reward: 1, tokens: 2, verdict: 'right' },
+  { group: 0, reward: 0.1, tokens: 4, verdict: 'unparsed', mask: [1, 1, 0, 0] },
+  { group: 3, reward: 1, tokens: 6, verdict: 'right', finish: 'length' },
+  { group: 2, reward: 0, tokens: 1, verdict: 'wrong' },
+  { group: 3, reward: null, tokens: 3, verdict: 'unparsed' },
+  { group: 0, reward: 1, tokens: 1, verdict: 'right' },
+  { group: 3, reward: 0, tokens: 4, verdict: 'timed-out' },
+  { group: 2, reward: 0, tokens: 8, verdict: 'wrong', mask: [0, 0, 1, 1, 0, 0, 1, 1] },
+  { group: 3, reward: 0.5, tokens: 2, verdict: 'right', mask: [0, 0] },
+  { group: 3, reward: 0, tokens: 0, verdict: 'wrong' },
+]
+
+const uniformBatch = (reward: number): RowShape[] => [
+  { group: 0, reward, tokens: 3 },
+  { group: 0, reward, tokens: 5, mask: [1, 0, 1, 1, 0] },
+  { group: 1, reward, tokens: 2 },
+]
+
+/** Batches by name: mixed and one-sided, on a first update (old = current), a later one, and far off-policy. */
+export const BATCHES: Record<string, SlowRow[]> = {
+  'mixed, first update': makeRows(MIXED, 0, 11),
+  'mixed, later update': makeRows(MIXED, 0.3, 12),
+  'mixed, far off-policy': makeRows(MIXED, 1.6, 13),
+  'rewards of -1 and +1': makeRows(
+    MIXED.map((shape) => ({
+      ...shape,
+      reward: shape.reward === null ? null : shape.reward > 0 ? 1 : -1,
+      verdict: null,
+    })),
+    0.4,
+    14,
+  ),
+  'all right': makeRows(uniformBatch(1), 0.3, 15),
+  'all wrong': makeRows(uniformBatch(0), 0.3, 16),
+  'every row abstains': makeRows(
+    uniformBatch(0).map((shape) => ({ ...shape, reward: null })),
+    0.3,
+    17,
+  ),
+  'every token masked': makeRows(
+    uniformBatch(1).map((shape) => ({ ...shape, mask: Array(shape.tokens).fill(0) })),
+    0.3,
+    18,
+  ),
+  'groups of one': makeRows(
+    MIXED.map((shape, i) => ({ ...shape, group: i })),
+    0.3,
+    19,
+  ),
+}
+
+export function toBatch(rows: SlowRow[]) {
+  return {
+    logprobs: rows.map((row) => row.lp),
+    oldLogprobs: rows.map((row) => row.old),
+    refLogprobs: rows.map((row) => row.ref),
+    entropies: rows.map((row) => row.entropy),
+    mask: rows.map((row) => row.mask),
+    rewards: rows.map((row) => row.reward),
+    verdicts: rows.map((row) => row.verdict),
+    groupIds: rows.map((row) => row.group),
+    finishReasons: rows.map((row) => row.finish),
+  } satisfies PolicyLossBatch
+}
+
+/** Objectives that every batch is tried with: each kind by default, and each option away from its default once. */
+export const SPECS: ObjectiveSpec[] = [
+  { kind: 'psr' },
+  { kind: 'nsr' },
+  { kind: 'w-reinforce' },
+  { kind: 'reinforce' },
+  { kind: 'grpo' },
+  { kind: 'w-reinforce', lambda: 0 },
+  { kind: 'w-reinforce', lambda: 1 },
+  { kind: 'reinforce', rewards: 'signed' },
+  { kind: 'reinforce', rewards: 'signed', importanceSamplingLevel: 'token' },
+  { kind: 'grpo', std: 'population', stdEpsilon: 1e-6 },
+  { kind: 'grpo', scaleRewards: 'batch' },
+  { kind: 'grpo', scaleRewards: 'none', aggregation: 'constant', constant: 64 },
+  { kind: 'grpo', aggregation: 'sequence-mean-token-mean', beta: 1e-3 },
+  { kind: 'grpo', importanceSamplingLevel: 'sequence', epsilon: 3e-2, epsilonHigh: 4e-2 },
+  ...(['psr', 'nsr', 'w-reinforce', 'grpo'] as const).flatMap((kind): ObjectiveSpec[] => [
+    { kind, epsilon: null },
+    { kind, epsilon: Number.POSITIVE_INFINITY, epsilonHigh: 0.1 },
+    { kind, epsilonHigh: null },
+    { kind, epsilon: 0.2, epsilonHigh: 0.28 },
+    { kind, epsilon: 0.2, delta: 1.5 },
+    { kind, epsilon: null, delta: 2.5 },
+    { kind, importanceSamplingLevel: 'sequence' },
+    { kind, importanceSamplingLevel: 'none' },
+    { kind, beta: 0.05, klKind: 'k1' },
+    { kind, beta: 0.05, klKind: 'k2' },
+    { kind, beta: 0.05, klKind: 'k3' },
+    { kind, entropyCoefficient: 1e-2 },
+    { kind, aggregation: 'sequence-mean-token-mean' },
+    { kind, aggregation: 'sequence-mean-token-sum' },
+    { kind, aggregation: 'constant', constant: 512 },
+    { kind, maskTruncatedCompletions: true },
+    { kind, unparsed: 'mask' },
+    { kind, timedOut: 'wrong' },
+  ]),
+]
+
+/** Options drawn at random, some of which contradict. */
+export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
+  const uniform = seeded(seed)
+  const pick = <T>(values: readonly T[]): T => values[Math.floor(uniform() * values.length)]!
+  const options: Record<string, readonly unknown[]> = {
+    epsilon: [undefined, undefined, null, 0, 0.1, 0.3],
+    epsilonHigh: [undefined, undefined, null, 0.15, 0.4],
+    delta: [undefined, undefined, null, 1.3, 3],
+    importanceSamplingLevel: [undefined, 'token', 'sequence', 'none'],
+    beta: [undefined, 0, 0.01, 0.5],
+    klKind: [undefined, 'k1', 'k2', 'k3'],
+    entropyCoefficient: [undefined, 0, 0.02],
+    scaleRewards: [undefined, undefined, 'group', 'batch', 'none'],
+    aggregation: [undefined, 'token-mean', 'sequence-mean-token-mean', 'sequence-mean-token-sum', 'constant'],
+    constant: [undefined, undefined, undefined, 100],
+    maskTruncatedCompletions: [undefined, false, true],
+    unparsed: [undefined, 'wrong', 'mask'],
+    timedOut: [undefined, 'wrong', 'mask'],
+  }
+  const own: Record<string, Record<string, readonly unknown[]>> = {
+    psr: {},
+    nsr: {},
+    'w-reinforce': { lambda: [undefined, 0, 0.1, 2] },
+    reinforce: { rewards: [undefined, 'given', 'signed'] },
+    grpo: { std: [undefined, 'sample', 'population'], stdEpsilon: [undefined, 0, 1e-2] },
+  }
+  return Array.from({ length: count }, () => {
+    const kind = pick(Object.keys(own))
+    const drawn = Object.entries({ ...own[kind], ...options }).map(([name, values]) => [name, pick(values)])
+    return { kind, ...Object.fromEntries(drawn) } as ObjectiveSpec
+  })
+}
