@@ -21,6 +21,9 @@ class Backend;
 
 // Keys are cached and attended to in blocks of this many absolute positions.
 inline constexpr int64_t kKeyBlock = 64;
+// Products accumulate in blocks of this depth, and sums over the vocabulary in blocks of so many columns (ops/ops.h).
+inline constexpr int64_t kProductDepth = 256;
+inline constexpr int64_t kVocabBlock = 1024;
 
 struct Scratch {
   void* data = nullptr;

@@ -26,8 +26,8 @@
 
 namespace coppice::ops {
 
-inline constexpr int64_t kProductDepth = 256;
-inline constexpr int64_t kVocabBlock = 1024;
+using coppice::kProductDepth;
+using coppice::kVocabBlock;
 
 // out[t] = weight[tokens[t]].  out [T, C], weight kMatrix [V, C], tokens [T] in [0, V).
 void embedding_forward(Context&, const Tensor& out, const Parameter& weight, const int32_t* tokens);

@@ -1,0 +1,96 @@
+// Products. Everything here runs on the calling thread; ops divide output tiles among threads themselves.
+//
+// The products rule (ops/ops.h): element [i][j] accumulates over k in order by fma, in blocks of
+// kProductDepth from zero, and the blocks are added in order. Lanes run across columns, so neither the tile's
+// height nor its width changes a bit: any range of rows and columns may be computed by itself.
+//
+// The right operand stands in panels of kPanel columns, [panel][k][kPanel], the last one padded with zeros. A
+// kMatrix parameter W [rows, cols] is stored as panels of W^T: panel p holds rows 32 p .. 32 p + 31 of W,
+// element (r, k) at storage[((r / 32) * cols + k) * 32 + r % 32].
+#pragma once
+
+#include "backend/backend.h"
+#include "cpu/simd.h"
+
+namespace coppice {
+namespace COPPICE_ISA {
+
+inline constexpr int64_t kPanel = 32;
+// Rows of A that are packed at a time: kPackRows x kProductDepth floats stay in the second-level cache.
+inline constexpr int64_t kPackRows = kTileRows * ((252 + kTileRows - 1) / kTileRows);
+
+// A(i, k) = data[i * row_stride + k * depth_stride]. A row-major matrix has depth_stride 1, a transposed one
+// row_stride 1.
+struct Left {
+  const float* data;
+  int64_t row_stride;
+  int64_t depth_stride;
+};
+
+// B(k, j) = data[(j / 32) * panel_stride + k * row_stride + j % 32]. Where `padded`, a panel may be read at
+// its full width.
+struct Right {
+  const float* data;
+  int64_t panel_stride;
+  int64_t row_stride;
+  bool padded;
+};
+
+// Panels [ceil(cols / 32)][depth][32].
+COPPICE_INLINE Right packed_right(const float* panels, int64_t depth) {
+  return {panels, depth * kPanel, kPanel, true};
+}
+// x W^T for the rows of W from row_begin on, which must be a multiple of 32: B(k, j) = W[row_begin + j][k].
+COPPICE_INLINE Right parameter_right(const Parameter& weight, int64_t row_begin) {
+  return packed_right(static_cast<const float*>(weight.storage) + row_begin * weight.cols, weight.cols);
+}
+// A plain row-major matrix [depth, cols] with `stride` floats from row to row.
+COPPICE_INLINE Right row_major_right(const float* data, int64_t stride) {
+  return {data, kPanel, stride, false};
+}
+
+// out[i][j] = sum_k A(i, k) B(k, j) by the products rule, then
+//   + into_out:  out[i][j] = (((out + block 0) + block 1) + ...), as parameter gradients accumulate
+//   + addend:    out[i][j] = addend[i][j] + (the sum), with addend_stride 0 for one row that all share (a
+//   bias)
+// Partial sums of several blocks are kept in `partial` (null: in out itself, which addend must then not
+// overlap).
+struct Product {
+  Left a = {};
+  Right b = {};
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t depth = 0;
+  float* out = nullptr;
+  int64_t out_stride = 0;
+  bool into_out = false;
+  const float* addend = nullptr;
+  int64_t addend_stride = 0;
+  float* partial = nullptr;
+  int64_t partial_stride = 0;
+  // kPackFloats floats of this thread's own, or null: then A is read where it stands. Packing never changes a
+  // bit; it pays where A's rows are far apart and many columns use them.
+  float* pack = nullptr;
+};
+inline constexpr int64_t kPackFloats = kPackRows * kProductDepth;
+void product(const Product& product);
+
+// One chain without blocks, for short depths (attention): c[i][j] = fma over k in order, from zero or, where
+// `from_c`, from c[i][j] itself. B is row-major; no float past its `cols` columns is touched, nor of c.
+void chain_product(float* c, int64_t c_stride, Left a, const float* b, int64_t b_stride, int64_t rows,
+                   int64_t cols, int64_t depth, bool from_c);
+
+// ---- packing ----
+
+// Row-major src [depth, cols] into panels [ceil(cols / 32)][depth][32], zeros in the padding.
+void pack_right(float* panels, const float* src, int64_t src_stride, int64_t depth, int64_t cols);
+// Rows of W as a right operand: B(k, j) = W[row_begin + k][col_begin + j] for k < rows, j < cols, in panels
+// of `rows` depth. col_begin must be a multiple of 32.
+void pack_parameter_rows(float* panels, const Parameter& weight, int64_t row_begin, int64_t rows,
+                         int64_t col_begin, int64_t cols);
+COPPICE_INLINE int64_t packed_floats(int64_t depth, int64_t cols) {
+  return depth * round_up(cols, kPanel);
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice

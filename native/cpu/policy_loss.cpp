@@ -1,0 +1,161 @@
+// The rule that turns log-probs into a loss and its gradients: ratio, clip, dual clip, KL and entropy terms.
+//
+// All arithmetic is scalar and in fp64 whatever the arrays hold: a token costs two or three exponentials against the head's
+// millions of multiplications. Nothing is clamped beyond the clip itself: a ratio that overflows is inf, inf * 0 is NaN,
+// and both reach the loss and the gradient, where the caller's guard refuses the step.
+#include "cpu/cpu_backend.h"
+
+#include <math.h>
+
+namespace coppice::COPPICE_ISA_NAMESPACE {
+namespace {
+
+enum class Bound : uint8_t { kNone, kLow, kHigh };
+
+struct Surrogate {
+  double value;
+  double slope;  // d value / d ratio
+  Bound bound;   // the bound that took the gradient away
+};
+
+// min(ratio A, clamp(ratio) A), then max(., dual_clip A) where A < 0; ties keep the unclipped branch.
+Surrogate clipped_surrogate(double ratio, double advantage, const PolicyLossParams& params) {
+  Surrogate result{ratio * advantage, advantage, Bound::kNone};
+  if (params.clip) {
+    const double low = 1.0 - params.clip_low, high = 1.0 + params.clip_high;
+    const double clamped = ratio < low ? low : ratio > high ? high : ratio;
+    if (clamped * advantage < result.value) {
+      result = {clamped * advantage, 0.0, ratio < low ? Bound::kLow : Bound::kHigh};
+    }
+  }
+  if (params.dual_clip > 0.0 && advantage < 0.0 && result.value < params.dual_clip * advantage) {
+    result = {params.dual_clip * advantage, 0.0, Bound::kHigh};
+  }
+  return result;
+}
+
+struct KlTerm {
+  double value;
+  double slope;  // d value / d lp
+};
+
+KlTerm kl_term(KlKind kind, double ref_minus_lp) {
+  const double d = ref_minus_lp;
+  switch (kind) {
+    case KlKind::kK1:
+      return {-d, 1.0};
+    case KlKind::kK2:
+      return {0.5 * d * d, -d};
+    case KlKind::kK3:
+      break;
+  }
+  const double exp_minus_one = expm1(d);
+  return {exp_minus_one - d, -exp_minus_one};
+}
+
+template <typename T>
+struct Arrays {
+  T* g_lp;
+  T* g_entropy;
+  const T* lp;
+  const T* entropy;
+  const T* old_lp;
+  const T* ref_lp;
+  const T* advantage;
+  const T* norm;
+
+  double log_ratio(int64_t t) const {
+    return old_lp == nullptr ? 0.0 : static_cast<double>(lp[t]) - static_cast<double>(old_lp[t]);
+  }
+};
+
+struct SequenceRatio {
+  int64_t active = 0;
+  double mean_log_ratio = 0.0;
+};
+
+template <typename T>
+SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end, PolicyLossStats* stats) {
+  SequenceRatio sequence;
+  double log_ratio_sum = 0.0;
+  for (int64_t t = begin; t < end; ++t) {
+    if (arrays.norm[t] == T{0}) continue;
+    const double log_ratio = arrays.log_ratio(t);
+    log_ratio_sum += log_ratio;
+    ++sequence.active;
+    stats->ratio_sum += exp(log_ratio);
+    if (fabs(log_ratio) > stats->max_abs_log_ratio) stats->max_abs_log_ratio = fabs(log_ratio);
+  }
+  stats->active_tokens += sequence.active;
+  if (sequence.active > 0) sequence.mean_log_ratio = log_ratio_sum / static_cast<double>(sequence.active);
+  return sequence;
+}
+
+// slope * ratio, but 0 where the clip holds even if the ratio is infinite.
+double through_ratio(double slope, double ratio) { return slope == 0.0 ? 0.0 : slope * ratio; }
+
+// d loss / d lp that every active token shares through the sequence's ratio.
+template <typename T>
+double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, const SequenceRatio& sequence,
+                       const PolicyLossParams& params) {
+  const double ratio = exp(sequence.mean_log_ratio);
+  double slope = 0.0;
+  for (int64_t t = begin; t < end; ++t) {
+    if (arrays.norm[t] == T{0}) continue;
+    slope -= static_cast<double>(arrays.norm[t]) * clipped_surrogate(ratio, arrays.advantage[t], params).slope;
+  }
+  return through_ratio(slope, ratio / static_cast<double>(sequence.active));
+}
+
+template <typename T>
+double loss_of_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t begin, int64_t end,
+                        const PolicyLossParams& params) {
+  const SequenceRatio sequence = measure_ratio(arrays, begin, end, stats);
+  const bool by_sequence = params.importance == Importance::kSequence;
+  const double shared = by_sequence ? shared_gradient(arrays, begin, end, sequence, params) : 0.0;
+  double loss = 0.0;
+  for (int64_t t = begin; t < end; ++t) {
+    double gradient = 0.0, entropy_gradient = 0.0;
+    if (arrays.norm[t] != T{0}) {
+      const double norm = arrays.norm[t], advantage = arrays.advantage[t], lp = arrays.lp[t];
+      if (params.importance == Importance::kNone) {
+        loss -= norm * (advantage * lp);
+        gradient = -norm * advantage;
+      } else {
+        const double ratio = exp(by_sequence ? sequence.mean_log_ratio : arrays.log_ratio(t));
+        const Surrogate surrogate = clipped_surrogate(ratio, advantage, params);
+        stats->clipped_low += surrogate.bound == Bound::kLow;
+        stats->clipped_high += surrogate.bound == Bound::kHigh;
+        loss -= norm * surrogate.value;
+        gradient = by_sequence ? shared : -norm * through_ratio(surrogate.slope, ratio);
+      }
+      if (arrays.ref_lp != nullptr) {
+        const KlTerm kl = kl_term(params.kl_kind, static_cast<double>(arrays.ref_lp[t]) - lp);
+        stats->kl_sum += kl.value;
+        if (params.kl_coef != 0.0) {
+          loss += norm * params.kl_coef * kl.value;
+          gradient += norm * params.kl_coef * kl.slope;
+        }
+      }
+      if (arrays.entropy != nullptr) {
+        const double entropy = arrays.entropy[t];
+        stats->entropy_sum += entropy;
+        if (params.entropy_coef != 0.0) loss -= norm * params.entropy_coef * entropy;
+      }
+      entropy_gradient = -norm * params.entropy_coef;
+    }
+    arrays.g_lp[t] = static_cast<T>(gradient);
+    if (arrays.g_entropy != nullptr) arrays.g_entropy[t] = static_cast<T>(entropy_gradient);
+  }
+  return loss;
+}
+
+template <typename T>
+void loss_of_sequences(PolicyLossStats* stats, const Arrays<T>& arrays, const int32_t* offsets, int64_t sequences,
+                       const PolicyLossParams& params) {
+  for (int64_t i = 0; i < sequences; ++i) {
+    stats->loss += loss_of_sequence(stats, arrays, offsets[i], offsets[i + 1], params);
+  }
+}
+
+}  // namespace

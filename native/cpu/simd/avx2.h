@@ -1,0 +1,168 @@
+// Sixteen lanes in two ymm registers, with FMA3. See cpu/simd.h for the words.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace coppice {
+namespace COPPICE_ISA {
+
+inline constexpr const char* kInstructionSet = "avx2";
+// The micro-tile of a product: 6 rows x 1 vector is 12 of 16 registers; two for B, one for A.
+inline constexpr int kTileRows = 6;
+inline constexpr int kTileVectors = 1;
+
+struct Vec {
+  __m256 lo, hi;
+};
+struct Int {
+  __m256i lo, hi;
+};
+struct Mask {
+  __m256 lo, hi;  // all bits set or none
+};
+
+COPPICE_INLINE Mask first_lanes(int n) {
+  const __m256i count = _mm256_set1_epi32(n);
+  const __m256i low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7),
+                high = _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15);
+  return {_mm256_castsi256_ps(_mm256_cmpgt_epi32(count, low)),
+          _mm256_castsi256_ps(_mm256_cmpgt_epi32(count, high))};
+}
+
+COPPICE_INLINE Vec zero() {
+  return {_mm256_setzero_ps(), _mm256_setzero_ps()};
+}
+COPPICE_INLINE Vec splat(float x) {
+  return {_mm256_set1_ps(x), _mm256_set1_ps(x)};
+}
+COPPICE_INLINE Vec load(const float* p) {
+  return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+COPPICE_INLINE Vec load_first(const float* p, int n) {
+  const Mask m = first_lanes(n);
+  return {_mm256_maskload_ps(p, _mm256_castps_si256(m.lo)),
+          _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.hi))};
+}
+COPPICE_INLINE void store(float* p, Vec a) {
+  _mm256_storeu_ps(p, a.lo);
+  _mm256_storeu_ps(p + 8, a.hi);
+}
+COPPICE_INLINE void store_first(float* p, Vec a, int n) {
+  const Mask m = first_lanes(n);
+  _mm256_maskstore_ps(p, _mm256_castps_si256(m.lo), a.lo);
+  _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.hi), a.hi);
+}
+COPPICE_INLINE float first(Vec a) {
+  return _mm256_cvtss_f32(a.lo);
+}
+
+COPPICE_INLINE Vec operator+(Vec a, Vec b) {
+  return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+COPPICE_INLINE Vec operator-(Vec a, Vec b) {
+  return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+COPPICE_INLINE Vec operator*(Vec a, Vec b) {
+  return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+COPPICE_INLINE Vec operator/(Vec a, Vec b) {
+  return {_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+COPPICE_INLINE Vec operator-(Vec a) {
+  const __m256 sign = _mm256_set1_ps(-0.0f);
+  return {_mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign)};
+}
+COPPICE_INLINE Vec fma(Vec a, Vec b, Vec c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+COPPICE_INLINE Vec fnma(Vec a, Vec b, Vec c) {
+  return {_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
+}
+COPPICE_INLINE Vec sqrt(Vec a) {
+  return {_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)};
+}
+COPPICE_INLINE Vec max(Vec a, Vec b) {
+  return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+COPPICE_INLINE Vec min(Vec a, Vec b) {
+  return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
+}
+
+COPPICE_INLINE Mask less(Vec a, Vec b) {
+  return {_mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ)};
+}
+COPPICE_INLINE Mask equal(Vec a, Vec b) {
+  return {_mm256_cmp_ps(a.lo, b.lo, _CMP_EQ_OQ), _mm256_cmp_ps(a.hi, b.hi, _CMP_EQ_OQ)};
+}
+COPPICE_INLINE Mask unordered(Vec a, Vec b) {
+  return {_mm256_cmp_ps(a.lo, b.lo, _CMP_UNORD_Q), _mm256_cmp_ps(a.hi, b.hi, _CMP_UNORD_Q)};
+}
+COPPICE_INLINE Vec select(Mask m, Vec a, Vec b) {
+  return {_mm256_blendv_ps(b.lo, a.lo, m.lo), _mm256_blendv_ps(b.hi, a.hi, m.hi)};
+}
+COPPICE_INLINE Vec load_first(const float* p, int n, float fill) {
+  return select(first_lanes(n), load_first(p, n), splat(fill));
+}
+COPPICE_INLINE Mask operator&(Mask a, Mask b) {
+  return {_mm256_and_ps(a.lo, b.lo), _mm256_and_ps(a.hi, b.hi)};
+}
+COPPICE_INLINE Mask operator~(Mask a) {
+  const __m256 ones = _mm256_castsi256_ps(_mm256_set1_epi32(-1));
+  return {_mm256_xor_ps(a.lo, ones), _mm256_xor_ps(a.hi, ones)};
+}
+COPPICE_INLINE int count(Mask a) {
+  return __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(a.lo))) +
+         __builtin_popcount(static_cast<unsigned>(_mm256_movemask_ps(a.hi)));
+}
+
+COPPICE_INLINE Int splat_int(int32_t x) {
+  return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+}
+COPPICE_INLINE Int as_int(Vec a) {
+  return {_mm256_castps_si256(a.lo), _mm256_castps_si256(a.hi)};
+}
+COPPICE_INLINE Vec as_float(Int a) {
+  return {_mm256_castsi256_ps(a.lo), _mm256_castsi256_ps(a.hi)};
+}
+COPPICE_INLINE Vec to_float(Int a) {
+  return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)};
+}
+COPPICE_INLINE Int operator+(Int a, Int b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
+COPPICE_INLINE Int operator-(Int a, Int b) {
+  return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+}
+COPPICE_INLINE Int operator&(Int a, Int b) {
+  return {_mm256_and_si256(a.lo, b.lo), _mm256_and_si256(a.hi, b.hi)};
+}
+COPPICE_INLINE Mask equal(Int a, Int b) {
+  return {_mm256_castsi256_ps(_mm256_cmpeq_epi32(a.lo, b.lo)),
+          _mm256_castsi256_ps(_mm256_cmpeq_epi32(a.hi, b.hi))};
+}
+template <int kBits>
+COPPICE_INLINE Int shift_left(Int a) {
+  return {_mm256_slli_epi32(a.lo, kBits), _mm256_slli_epi32(a.hi, kBits)};
+}
+template <int kBits>
+COPPICE_INLINE Int shift_right(Int a) {  // arithmetic
+  return {_mm256_srai_epi32(a.lo, kBits), _mm256_srai_epi32(a.hi, kBits)};
+}
+
+COPPICE_INLINE float sum(Vec a) {
+  const __m256 eight = _mm256_add_ps(a.lo, a.hi);
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+COPPICE_INLINE float maximum(Vec a) {
+  const __m256 eight = _mm256_max_ps(a.lo, a.hi);
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice

@@ -1,0 +1,155 @@
+// Sixteen lanes in one zmm register. See cpu/simd.h for the words.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace coppice {
+namespace COPPICE_ISA {
+
+inline constexpr const char* kInstructionSet = "avx512";
+// The micro-tile of a product: rows x vectors of accumulators (28 of 32 registers; two for B, two for A).
+inline constexpr int kTileRows = 14;
+inline constexpr int kTileVectors = 2;
+
+struct Vec {
+  __m512 v;
+};
+struct Int {
+  __m512i v;
+};
+struct Mask {
+  __mmask16 m;
+};
+
+COPPICE_INLINE Mask first_lanes(int n) {
+  return {static_cast<__mmask16>((1u << n) - 1u)};
+}
+
+COPPICE_INLINE Vec zero() {
+  return {_mm512_setzero_ps()};
+}
+COPPICE_INLINE Vec splat(float x) {
+  return {_mm512_set1_ps(x)};
+}
+COPPICE_INLINE Vec load(const float* p) {
+  return {_mm512_loadu_ps(p)};
+}
+COPPICE_INLINE Vec load_first(const float* p, int n) {
+  return {_mm512_maskz_loadu_ps(first_lanes(n).m, p)};
+}
+COPPICE_INLINE Vec load_first(const float* p, int n, float fill) {
+  return {_mm512_mask_loadu_ps(_mm512_set1_ps(fill), first_lanes(n).m, p)};
+}
+COPPICE_INLINE void store(float* p, Vec a) {
+  _mm512_storeu_ps(p, a.v);
+}
+COPPICE_INLINE void store_first(float* p, Vec a, int n) {
+  _mm512_mask_storeu_ps(p, first_lanes(n).m, a.v);
+}
+COPPICE_INLINE float first(Vec a) {
+  return _mm512_cvtss_f32(a.v);
+}
+
+COPPICE_INLINE Vec operator+(Vec a, Vec b) {
+  return {_mm512_add_ps(a.v, b.v)};
+}
+COPPICE_INLINE Vec operator-(Vec a, Vec b) {
+  return {_mm512_sub_ps(a.v, b.v)};
+}
+COPPICE_INLINE Vec operator*(Vec a, Vec b) {
+  return {_mm512_mul_ps(a.v, b.v)};
+}
+COPPICE_INLINE Vec operator/(Vec a, Vec b) {
+  return {_mm512_div_ps(a.v, b.v)};
+}
+COPPICE_INLINE Vec operator-(Vec a) {
+  return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))};
+}
+COPPICE_INLINE Vec fma(Vec a, Vec b, Vec c) {
+  return {_mm512_fmadd_ps(a.v, b.v, c.v)};
+}
+COPPICE_INLINE Vec fnma(Vec a, Vec b, Vec c) {
+  return {_mm512_fnmadd_ps(a.v, b.v, c.v)};
+}
+COPPICE_INLINE Vec sqrt(Vec a) {
+  return {_mm512_sqrt_ps(a.v)};
+}
+COPPICE_INLINE Vec max(Vec a, Vec b) {
+  return {_mm512_max_ps(a.v, b.v)};
+}
+COPPICE_INLINE Vec min(Vec a, Vec b) {
+  return {_mm512_min_ps(a.v, b.v)};
+}
+
+COPPICE_INLINE Mask less(Vec a, Vec b) {
+  return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)};
+}
+COPPICE_INLINE Mask equal(Vec a, Vec b) {
+  return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)};
+}
+COPPICE_INLINE Mask unordered(Vec a, Vec b) {
+  return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_UNORD_Q)};
+}
+COPPICE_INLINE Vec select(Mask m, Vec a, Vec b) {
+  return {_mm512_mask_blend_ps(m.m, b.v, a.v)};
+}
+COPPICE_INLINE Mask operator&(Mask a, Mask b) {
+  return {static_cast<__mmask16>(a.m & b.m)};
+}
+COPPICE_INLINE Mask operator~(Mask a) {
+  return {static_cast<__mmask16>(~a.m)};
+}
+COPPICE_INLINE int count(Mask a) {
+  return __builtin_popcount(a.m);
+}
+
+COPPICE_INLINE Int splat_int(int32_t x) {
+  return {_mm512_set1_epi32(x)};
+}
+COPPICE_INLINE Int as_int(Vec a) {
+  return {_mm512_castps_si512(a.v)};
+}
+COPPICE_INLINE Vec as_float(Int a) {
+  return {_mm512_castsi512_ps(a.v)};
+}
+COPPICE_INLINE Vec to_float(Int a) {
+  return {_mm512_cvtepi32_ps(a.v)};
+}
+COPPICE_INLINE Int operator+(Int a, Int b) {
+  return {_mm512_add_epi32(a.v, b.v)};
+}
+COPPICE_INLINE Int operator-(Int a, Int b) {
+  return {_mm512_sub_epi32(a.v, b.v)};
+}
+COPPICE_INLINE Int operator&(Int a, Int b) {
+  return {_mm512_and_si512(a.v, b.v)};
+}
+COPPICE_INLINE Mask equal(Int a, Int b) {
+  return {_mm512_cmpeq_epi32_mask(a.v, b.v)};
+}
+template <int kBits>
+COPPICE_INLINE Int shift_left(Int a) {
+  return {_mm512_slli_epi32(a.v, kBits)};
+}
+template <int kBits>
+COPPICE_INLINE Int shift_right(Int a) {  // arithmetic
+  return {_mm512_srai_epi32(a.v, kBits)};
+}
+
+COPPICE_INLINE float sum(Vec a) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+COPPICE_INLINE float maximum(Vec a) {
+  const __m256 eight = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice
