@@ -1,0 +1,39 @@
+import type { Judgement, Sample } from '../verdicts.ts'
+
+// Walk: visit every node of a directed graph exactly once, along its arcs. Reference: `[12] [0] [01]`, for each node in
+// turn the nodes that its arcs lead to. Nodes are the digits 0-9 and then letters; an answer lists them in order.
+
+const NODE_NAMES = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+/** Judges a list of nodes separated by white space. */
+export function verifyWalk(sample: Pick<Sample, 'reference' | 'completion'>): Judgement {
+  const successors = parseGraph(sample.reference)
+  if (successors === undefined) {
+    return { verdict: 'unparsed', reward: null, reason: 'the reference is not of the form [12] [0] [01]' }
+  }
+  const wrong = (reason: string): Judgement => ({ verdict: 'wrong', reward: 0, reason })
+  const nodes = sample.completion.trim().split(/\s+/)
+  const known = NODE_NAMES.slice(0, successors.length)
+  if (!nodes.every((node) => node.length === 1 && known.includes(node))) {
+    return { verdict: 'unparsed', reward: 0, reason: 'not a list of nodes' }
+  }
+  if (nodes.length !== successors.length)
+    return wrong(`${nodes.length} nodes instead of ${successors.length}`)
+  if (new Set(nodes).size !== nodes.length) return wrong('visits a node twice')
+  for (let i = 1; i < nodes.length; i++) {
+    const [from, to] = [nodes[i - 1]!, nodes[i]!]
+    if (!successors[NODE_NAMES.indexOf(from)]!.includes(to))
+      return wrong(`there is no arc from ${from} to ${to}`)
+  }
+  return { verdict: 'right', reward: 1 }
+}
+
+/** Each node's successors as a text of node names, or undefined where the reference is no graph. */
+function parseGraph(reference: string): string[] | undefined {
+  const lists = reference.trim().split(/\s+/)
+  if (lists.length > NODE_NAMES.length) return undefined
+  const known = NODE_NAMES.slice(0, lists.length)
+  const isList = (list: string) =>
+    list.startsWith('[') && list.endsWith(']') && [...list.slice(1, -1)].every((node) => known.includes(node))
+  return lists.every(isList) ? lists.map((list) => list.slice(1, -1)) : undefined
+}
