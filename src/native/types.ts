@@ -1,0 +1,312 @@
+// The whole surface of the addon, as native/binding exports it. Arrays are read in place while a job runs; offsets and
+// temperatures are copied when the call is made. Rejections are plain errors with a `code`; `call` in native.ts turns
+// them into CoppiceError.
+
+/** Fields of native/engine/model_config.h. */
+export interface NativeModelConfig {
+  vocabSize: number
+  hiddenSize: number
+  numLayers: number
+  numHeads: number
+  numKvHeads: number
+  headDim: number
+  intermediateSize: number
+  maxPositions: number
+  rmsNormEps: number
+  ropeTheta: number
+  ropeScaling: 'default' | 'llama3'
+  ropeFactor: number
+  ropeLowFreqFactor: number
+  ropeHighFreqFactor: number
+  ropeOriginalMaxPositions: number
+  qkvBias: boolean
+  qkNorm: boolean
+  tieEmbeddings: boolean
+}
+
+export type NativeDType = 'f32' | 'bf16' | 'f16'
+
+/** A tensor's body inside a file; `offset` in bytes from the file's beginning. */
+export interface NativeTensorInFile {
+  name: string
+  path: string
+  offset: number
+  dtype: NativeDType
+}
+
+/** A tensor of the model under its Hugging Face name. */
+export interface NativeTensor {
+  name: string
+  shape: number[]
+}
+
+export interface NativeBackendOptions {
+  device?: string
+  isa?: string
+  threads?: number
+}
+
+/** Asks jobs to end early: they resolve with `cancelled: true`. One may serve several jobs. */
+export interface NativeStopFlag {
+  set(): void
+}
+
+/** Rows of prompts and completions: values and offsets [rows + 1], which need not start at 0. */
+export interface NativeRows {
+  promptTokens: Int32Array
+  promptOffsets: Int32Array
+  completionTokens: Int32Array
+  completionOffsets: Int32Array
+  /** One a row; absent: 1. */
+  temperature?: Float32Array | undefined
+}
+
+export interface NativeScores {
+  cancelled: boolean
+  logprobs: Float32Array
+  entropies: Float32Array
+}
+
+export interface NativeGrad {
+  cancelled: boolean
+  loss: number
+}
+
+/** PolicyLossParams of native/backend/backend.h. Infinity leaves a side of the clip open. */
+export interface NativeLossParams {
+  importance: 'none' | 'token' | 'sequence'
+  clip: boolean
+  clipLow: number
+  clipHigh: number
+  dualClip: number
+  klKind: 'k1' | 'k2' | 'k3'
+  klCoef: number
+  entropyCoef: number
+}
+
+/** PolicyLossStats of native/backend/backend.h, without the loss. */
+export interface NativeLossStats {
+  activeTokens: number
+  clippedLow: number
+  clippedHigh: number
+  klSum: number
+  entropySum: number
+  ratioSum: number
+  maxAbsLogRatio: number
+}
+
+/** Arrays of one length and one type. */
+export interface NativeLossInputs<A extends Float32Array | Float64Array = Float32Array | Float64Array> {
+  logprobs: A
+  oldLogprobs: A
+  refLogprobs: A | null
+  entropies: A | null
+  advantages: A
+  norm: A
+  offsets: Int32Array
+}
+
+export interface NativeLossResult<A extends Float32Array | Float64Array = Float32Array | Float64Array> {
+  loss: number
+  dLogprobs: A
+  dEntropies: A | null
+  stats: NativeLossStats
+}
+
+export interface NativeAdamw {
+  learningRate: number
+  beta1: number
+  beta2: number
+  eps: number
+  weightDecay: number
+  maxGradNorm: number
+}
+
+export interface NativeUpdateInput {
+  oldLogprobs?: Float32Array | undefined
+  refLogprobs?: Float32Array | undefined
+  advantages: Float32Array
+  norm: Float32Array
+  loss: NativeLossParams
+  optimizer: NativeAdamw
+  tokenBudget: number
+}
+
+export interface NativeUpdateStats extends NativeLossStats {
+  cancelled: boolean
+  loss: number
+  gradNorm: number
+  changedElements: number
+  lostInBf16: number
+  optimizerStep: number
+  microBatches: number
+  packedTokens: number
+  secondsForward: number
+  secondsBackward: number
+  secondsOptimizer: number
+}
+
+export interface NativeGenerationParams {
+  numGenerations: number
+  temperature: number
+  topK: number
+  topP: number
+  minP: number
+  maxCompletionLength: number
+  stopTokens: Int32Array
+  seed: bigint
+  step: number
+  maxLiveSequences: number
+  maxWaitingGroups: number
+  entropies: boolean
+}
+
+/** A finished group: typed arrays over one block of native memory, which lives as long as any of them. */
+export interface NativeGroup {
+  /** Index into the prompts given. */
+  prompt: number
+  rows: number
+  promptTokens: Int32Array
+  promptOffsets: Int32Array
+  completionTokens: Int32Array
+  completionOffsets: Int32Array
+  /** All 1: the policy produced every token. */
+  completionMask: Uint8Array
+  logprobs: Float32Array
+  samplerLogprobs?: Float32Array
+  entropies?: Float32Array
+  /** Index into stop, length, cancelled; one a row. */
+  finishReasons: Int8Array
+  /** Constant columns, one entry a row. */
+  groupIds: Int32Array
+  sampleIndex: Int32Array
+  temperature: Float32Array
+  seed: BigUint64Array
+  policyStep: Int32Array
+}
+
+export interface NativeGenerationProgress {
+  finishedGroups: number
+  generatedTokens: number
+  liveSequences: number
+}
+
+export interface NativeGeneration {
+  /** Resolves with the next finished group, or with null when there is none left. */
+  next(): Promise<NativeGroup | null>
+  /** Ends live sequences; their groups still come. */
+  cancel(): void
+  /** Ends the generation and frees its cache; later `next` gives null. */
+  close(): Promise<void>
+  progress(): NativeGenerationProgress
+}
+
+export interface NativeEngineInfo {
+  /** `cpu`, `cuda`. */
+  device: string
+  isa: string
+  threads: number
+}
+
+export interface NativeEngine {
+  readonly info: NativeEngineInfo
+  readonly tensors: NativeTensor[]
+  readonly allocatedBytes: number
+  /** Grows with every change of the parameters. */
+  readonly version: number
+  readonly optimizerStep: number
+  readonly hasOptimizerState: boolean
+  /** Rejects running and waiting jobs with DISPOSED; resolves when the memory is freed. */
+  dispose(): Promise<void>
+
+  initRandom(seed: bigint): Promise<void>
+  load(tensors: NativeTensorInFile[]): Promise<void>
+  save(tensors: NativeTensorInFile[]): Promise<void>
+  readTensor(name: string): Promise<Float32Array>
+  writeTensor(name: string, values: Float32Array): Promise<void>
+  saveGradients(tensors: NativeTensorInFile[]): Promise<void>
+  readGradient(name: string): Promise<Float32Array>
+  saveOptimizer(path: string, mOffset: number, vOffset: number): Promise<void>
+  loadOptimizer(path: string, mOffset: number, vOffset: number, step: number): Promise<void>
+
+  score(
+    rows: NativeRows,
+    entropies: boolean,
+    tokenBudget: number,
+    stop?: NativeStopFlag,
+  ): Promise<NativeScores>
+  grad(
+    rows: NativeRows,
+    tokenWeights: Float32Array,
+    tokenBudget: number,
+    stop?: NativeStopFlag,
+  ): Promise<NativeGrad>
+  update(rows: NativeRows, input: NativeUpdateInput, stop?: NativeStopFlag): Promise<NativeUpdateStats>
+  /** `promptIndex`: the prompts' global indices; `policyStep` fills the column of that name. */
+  generate(
+    promptTokens: Int32Array,
+    promptOffsets: Int32Array,
+    promptIndex: Int32Array,
+    params: NativeGenerationParams,
+    policyStep: number,
+  ): NativeGeneration
+  plan(
+    tokenBudget: number,
+    params: NativeGenerationParams,
+    longestPrompt: number,
+  ): Promise<{ what: string; bytes: number }[]>
+}
+
+/** A backend on a thread of its own, for single ops on typed arrays. Matrices are row-major and contiguous. */
+export interface NativeKernels {
+  readonly info: NativeEngineInfo
+  dispose(): Promise<void>
+  matmul(
+    inp: Float32Array,
+    weight: Float32Array,
+    rows: number,
+    cols: number,
+    inner: number,
+  ): Promise<Float32Array>
+  rmsnorm(inp: Float32Array, weight: Float32Array, rows: number, eps: number): Promise<Float32Array>
+  swiglu(gateUp: Float32Array, rows: number): Promise<Float32Array>
+  attention(
+    q: Float32Array,
+    k: Float32Array,
+    v: Float32Array,
+    offsets: Int32Array,
+    shape: { numHeads: number; numKvHeads: number; headDim: number },
+  ): Promise<Float32Array>
+  logprobGather(
+    hidden: Float32Array,
+    head: Float32Array,
+    targets: Int32Array,
+    temperature: Float32Array | undefined,
+    hiddenSize: number,
+  ): Promise<{ logprobs: Float32Array; entropies: Float32Array }>
+  /** Seconds of each of `repeats` runs of an op on random data, after `warmup` runs. Shapes are those of ops.h. */
+  time(op: string, shape: Record<string, number>, repeats: number, warmup: number): Promise<Float64Array>
+}
+
+export interface NativeMachine {
+  cores: number
+  /** Best first. */
+  instructionSets: string[]
+  cuda: boolean
+  /** Whether this runtime lets native memory be seen as an ArrayBuffer; else finished groups are copied. */
+  externalBuffers: boolean
+}
+
+export interface NativeAddon {
+  StopFlag: new () => NativeStopFlag
+  openEngine(config: NativeModelConfig, options: NativeBackendOptions): Promise<NativeEngine>
+  openKernels(options: NativeBackendOptions): Promise<NativeKernels>
+  policyLoss<A extends Float32Array | Float64Array>(
+    inputs: NativeLossInputs<A>,
+    params: NativeLossParams,
+  ): NativeLossResult<A>
+  machine(): NativeMachine
+  /** Address of a view's first byte, for the tests that prove that nothing is copied. */
+  addressOf(view: ArrayBufferView): bigint
+  version: string
+}

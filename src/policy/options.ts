@@ -1,0 +1,193 @@
+import type { ObjectiveOptions, ObjectiveSpec } from '../objective-options.ts'
+import type { EmptyClass } from '../objectives.ts'
+import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
+import type { Tokenizer } from '../tokenizer.ts'
+
+// What the methods of Policy take and give, with every default. The methods themselves are in policy.ts.
+
+/** Where and how the model computes. */
+export interface BackendOptions {
+  /** `auto` (default) takes a CUDA device when this build and this machine have one, else the CPU. */
+  device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
+  /** The type of parameters and activations. Default f32. */
+  dtype?: 'f32'
+  /** CPU threads, the engine's own included. Default: every core that this process may use. */
+  threads?: number
+  /**
+   * CPU instruction set: `avx512`, `avx2`, `neon` or `portable`. Default: COPPICE_ISA, else the best that this machine
+   * has. Bits of results agree within one instruction set only.
+   */
+  isa?: string
+  /** Key of the sampling noise where `generate` is not given its own. Default 0. */
+  seed?: number | bigint
+}
+
+export interface LoadOptions extends BackendOptions {
+  /** A model's folder in Hugging Face layout: config.json, *.safetensors, and tokenizer.json where texts are needed. */
+  model: string
+}
+
+export interface InitOptions extends BackendOptions {
+  /** The contents of a Hugging Face config.json of the Llama, Qwen2 or Qwen3 family. Parameters are drawn from `seed`. */
+  config: Record<string, unknown>
+  tokenizer?: Tokenizer
+}
+
+/** How far an open generation is. */
+export interface GenerateProgress {
+  groups: number
+  finishedGroups: number
+  generatedTokens: number
+  liveSequences: number
+}
+
+export interface GenerateOptions {
+  /** Completions of each prompt. Default 8. */
+  numGenerations?: number
+  /** Default 1. 0 is greedy: the largest logit, ties to the smaller id. */
+  temperature?: number
+  /** Default 1: off. */
+  topP?: number
+  /** Default 0: off. */
+  topK?: number
+  /** Default 0: off. */
+  minP?: number
+  /** Most tokens of a completion, the stop token included. Default 256. */
+  maxCompletionLength?: number
+  /** Tokens that end a completion. Default: the end tokens of config.json and of the tokenizer. */
+  stopTokens?: readonly number[]
+  /** First part of the noise's key. Default: the policy's seed. */
+  seed?: number | bigint
+  /** Second part of the noise's key, 0 to 2^32 - 1. Default: the policy's step. */
+  step?: number
+  /** The prompts' global indices: third part of the noise's key, and the column `group_id`. Default 0, 1, 2 ... */
+  promptIndices?: ArrayLike<number>
+  /** Also record the entropy of the distribution at each token, in the column `entropies`. Default false. */
+  entropies?: boolean
+  /** Sequences decoded at a time. Default 256. */
+  maxLiveSequences?: number
+  /** Finished groups that may wait for the consumer before generation pauses. Default 64. */
+  maxWaitingGroups?: number
+  signal?: AbortSignal
+  /**
+   * What an abort does: `throw` (default) rejects with the signal's reason; `finish` ends live completions with finish
+   * reason `cancelled`, yields their groups and returns.
+   */
+  onAbort?: 'throw' | 'finish'
+  /** Called a few times a second while the consumer waits, and with each finished group. */
+  onProgress?: (progress: GenerateProgress) => void
+}
+
+export interface ScoreOptions {
+  /** Overrides the column `temperature`; without either it is 1. */
+  temperature?: number
+  /** Packed tokens of a micro-batch. Default 8192. */
+  tokenBudget?: number
+  /** Whether entropies are computed. Default true. */
+  entropies?: boolean
+  signal?: AbortSignal
+}
+
+/** One entry a completion token, rows in order. */
+export interface Scores {
+  logprobs: Float32Array
+  /** Of the full distribution in nats; empty when not asked for. */
+  entropies: Float32Array
+}
+
+export interface GradOptions {
+  /** Overrides the column `temperature`; without either it is 1. */
+  temperature?: number
+  /** Packed tokens of a micro-batch. Default 8192. */
+  tokenBudget?: number
+  signal?: AbortSignal
+}
+
+/** AdamW (Loshchilov and Hutter, 2019) with decoupled decay; names as in TRL. */
+export interface OptimizerOptions {
+  learningRate: number
+  /** Default 0.01, of every tensor. */
+  weightDecay?: number
+  /** Default 0.9. */
+  adamBeta1?: number
+  /** Default 0.999. */
+  adamBeta2?: number
+  /** Default 1e-8. */
+  adamEpsilon?: number
+  /** Largest norm of the whole gradient; 0 switches clipping off. Default 1. */
+  maxGradNorm?: number
+}
+
+/** One optimiser step on one batch. Options of the objective may stand in `objective` or beside it. */
+export interface UpdateOptions extends OptimizerOptions, ObjectiveOptions {
+  objective: ObjectiveSpec
+  /** Overrides the column `temperature`; without either it is 1. */
+  temperature?: number
+  /** Packed tokens of a micro-batch. Default 8192. */
+  tokenBudget?: number
+  signal?: AbortSignal
+}
+
+export interface UpdateResult {
+  /** Why no step was made (nothing wrong for nsr, nothing right for psr, no active token): parameters are untouched. */
+  skipped: EmptyClass | undefined
+  /** TRL's keys: loss, grad_norm, clip_ratio/low_mean, entropy, reward ... Absent where there is nothing to say. */
+  metrics: Record<string, number>
+}
+
+/** The input of one optimiser step that does not depend on an objective's name; one entry a completion token. */
+export interface ApplyUpdateOptions {
+  advantages: Float32Array
+  /** mask / denominator of the whole optimiser batch; 0 where a token takes no part. */
+  norm: Float32Array
+  /** Default: the batch's column `logprobs`. null: the policy's own log-probs, so that the ratio is 1. */
+  oldLogprobs?: Float32Array | null
+  refLogprobs?: Float32Array
+  lossParams: PolicyLossParams
+  optimizer: OptimizerOptions
+  /** Overrides the column `temperature`; without either it is 1. */
+  temperature?: number
+  /** Packed tokens of a micro-batch. Default 8192. */
+  tokenBudget?: number
+  signal?: AbortSignal
+}
+
+/** What one optimiser step did. */
+export interface UpdateStats extends PolicyLossStats {
+  loss: number
+  /** Norm of the whole gradient before clipping. */
+  gradNorm: number
+  /** Elements of the fp32 masters that moved, and those of them whose bf16 rounding did not. */
+  changedElements: number
+  lostInBf16: number
+  /** Steps made so far, this one included. */
+  optimizerStep: number
+  microBatches: number
+  /** Tokens that were computed, shared prompts counted once a micro-batch. */
+  packedTokens: number
+  secondsForward: number
+  secondsBackward: number
+  secondsOptimizer: number
+}
+
+export interface SupervisedOptions extends OptimizerOptions {
+  /** Packed tokens of a micro-batch. Default 8192. */
+  tokenBudget?: number
+  signal?: AbortSignal
+}
+
+export interface PlanOptions {
+  /** Packed tokens of a micro-batch. Default 8192. */
+  tokenBudget?: number
+  numGenerations?: number
+  maxCompletionLength?: number
+  maxLiveSequences?: number
+  /** Tokens of the longest prompt. */
+  longestPrompt: number
+}
+
+/** Bytes of one class of tensors: parameters, masters, gradients, moments, activations, kv cache, scratch ... */
+export interface PlanRow {
+  what: string
+  bytes: number
+}
