@@ -1,10 +1,11 @@
-import { invalidArgument } from './errors.ts'
+import { CoppiceError, invalidArgument } from './errors.ts'
 import {
   atLeastZero,
   COMMON_OPTIONS,
   choice,
   fillOptions,
   type ObjectiveKind,
+  type ObjectiveOptions,
   type ObjectiveSpec,
   type OptionRules,
   type OptionsOf,
@@ -98,6 +99,8 @@ const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
 }
 
 export const OBJECTIVE_KINDS = Object.keys(RULES) as readonly ObjectiveKind[]
+/** The options that every objective has. */
+export const OBJECTIVE_OPTION_NAMES = Object.keys(COMMON_OPTIONS) as readonly (keyof ObjectiveOptions)[]
 
 /**
  * (reward - group mean) / (std + stdEpsilon). A group without variance, a group of one included, has no baseline to tell
@@ -114,13 +117,27 @@ function scaledDeviation(rows: JudgedRows, row: number, objective: ResolvedOf<'g
 
 /**
  * Fills in every default and refuses unknown keys, values out of range and combinations that contradict, with the reason
- * (INVALID_ARGUMENT). A resolved objective resolves to itself.
+ * (INVALID_ARGUMENT). A resolved objective resolves to itself. `beside` holds common options that stand next to the
+ * objective, as those of `Policy.update` may; the same option in both places must have the same value.
  */
-export function resolveObjective(spec: ObjectiveSpec): ResolvedObjective {
+export function resolveObjective(spec: ObjectiveSpec, beside: ObjectiveOptions = {}): ResolvedObjective {
   if (typeof spec !== 'object' || spec === null) {
     throw invalidArgument('objective', "an object such as { kind: 'nsr' }", spec)
   }
-  return resolveKind(requireOneOf(spec.kind, 'objective.kind', OBJECTIVE_KINDS), spec)
+  refuseUnknownKeys(beside, OBJECTIVE_OPTION_NAMES, 'options beside the objective')
+  const merged: ObjectiveSpec = { ...spec }
+  for (const name of OBJECTIVE_OPTION_NAMES) {
+    if (beside[name] === undefined) continue
+    if (spec[name] !== undefined && spec[name] !== beside[name]) {
+      const received = `${JSON.stringify(spec[name])} in the objective and ${JSON.stringify(beside[name])} beside it`
+      throw new CoppiceError('INVALID_ARGUMENT', 'an option given twice', {
+        where: `objective.${name}`,
+        received,
+      })
+    }
+    Object.assign(merged, { [name]: beside[name] })
+  }
+  return resolveKind(requireOneOf(spec.kind, 'objective.kind', OBJECTIVE_KINDS), merged)
 }
 
 function resolveKind<K extends ObjectiveKind>(kind: K, spec: ObjectiveSpec): ResolvedObjective {
@@ -138,7 +155,7 @@ function resolveKind<K extends ObjectiveKind>(kind: K, spec: ObjectiveSpec): Res
 
 /** Every key that an objective's specification may have, `kind` first. */
 export function objectiveOptionNames(kind: ObjectiveKind): readonly string[] {
-  return ['kind', ...Object.keys(RULES[kind].own), ...Object.keys(COMMON_OPTIONS)]
+  return ['kind', ...Object.keys(RULES[kind].own), ...OBJECTIVE_OPTION_NAMES]
 }
 
 /** What a rollout batch teaches under an objective. */
