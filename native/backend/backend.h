@@ -7,6 +7,7 @@
 // - Row independence and fixed reduction orders (ARCHITECTURE.md) hold for every op whose context says exact.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -165,6 +166,9 @@ class Backend {
   virtual void copy(void* to, const void* from, size_t bytes) = 0;
   virtual void zero(void* data, size_t bytes) = 0;
   virtual void synchronize() = 0;
+  // Bytes in owned buffers (engine/memory.h), for the memory plan and the host's garbage collector. Any thread may ask.
+  uint64_t held_bytes() const { return held_bytes_.load(std::memory_order_relaxed); }
+  void note_held(int64_t delta) { held_bytes_.fetch_add(static_cast<uint64_t>(delta), std::memory_order_relaxed); }
 
   // ---- parameters ----
   virtual size_t parameter_storage_bytes(ParameterKind kind, int64_t rows, int64_t cols, DType dtype) const = 0;
@@ -226,6 +230,9 @@ class Backend {
   // out = residual + inp W^T. out may be residual itself; `staging` is [rows, out cols].
   virtual void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight, const Tensor& residual,
                                const Tensor& staging);
+
+ private:
+  std::atomic<uint64_t> held_bytes_{0};
 };
 
 struct BackendOptions {

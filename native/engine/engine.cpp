@@ -1,0 +1,280 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "base/error.h"
+#include "base/float_environment.h"
+#include "base/rng.h"
+#include "engine/generator.h"
+#include "engine/learner.h"
+#include "engine/tensor_file.h"
+
+namespace coppice {
+
+uint64_t MemoryPlan::total() const {
+  uint64_t bytes = 0;
+  for (const Row& row : rows) bytes += row.bytes;
+  return bytes;
+}
+
+Generation::~Generation() = default;
+Engine::~Engine() = default;
+
+namespace {
+
+// Elements moved between a file and a parameter at a time, in whole rows.
+int64_t piece_of(const TensorSpec& tensor) {
+  const int64_t rows = std::max<int64_t>(1, (int64_t{4} << 20) / tensor.cols);
+  return std::min(rows, tensor.rows) * tensor.cols;
+}
+
+class TransformerEngine final : public Engine {
+ public:
+  TransformerEngine(const ModelConfig& config, const BackendOptions& options)
+      : config_(config),
+        backend_(open_backend(options)),
+        parameters_(*backend_, config_),
+        workspace_(*backend_),
+        transformer_(*backend_, config_, parameters_),
+        learner_(*backend_, config_, parameters_, transformer_, workspace_) {}
+
+  const ModelConfig& config() const override { return config_; }
+  const ModelLayout& layout() const override { return parameters_.layout(); }
+  Backend& backend() override { return *backend_; }
+
+  void init_random(uint64_t seed) override;
+  void load(const std::vector<TensorInFile>& tensors) override;
+  void save(const std::vector<TensorInFile>& tensors) override;
+  void read_tensor(const std::string& name, float* out) override {
+    const TensorSpec& tensor = parameters_.tensor(name);
+    parameters_.read(tensor, 0, tensor.elements(), out);
+  }
+  void write_tensor(const std::string& name, const float* values) override {
+    const TensorSpec& tensor = parameters_.tensor(name);
+    parameters_.write(tensor, 0, tensor.elements(), values);
+    ++version_;
+  }
+  void save_gradients(const std::vector<TensorInFile>& tensors) override;
+  void read_gradient(const std::string& name, float* out) override {
+    const TensorSpec& tensor = parameters_.tensor(name);
+    backend_->download(out, require_gradients() + tensor.master_offset, static_cast<size_t>(tensor.elements()) * sizeof(float));
+  }
+  bool has_optimizer_state() const override { return learner_.has_moments(); }
+  int64_t optimizer_step() const override { return learner_.optimizer_step(); }
+  void save_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset) override;
+  void load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset, int64_t step) override;
+  uint64_t version() const override { return version_; }
+
+  ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget, const StopFlag* stop) override {
+    const ScopedFloatEnvironment environment;
+    return learner_.score(rows, lp, entropy, token_budget, stop);
+  }
+  ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss, int64_t token_budget,
+                   const StopFlag* stop) override {
+    const ScopedFloatEnvironment environment;
+    return learner_.grad(rows, token_weight, loss, token_budget, stop);
+  }
+  UpdateStats update(const UpdateInput& input, const StopFlag* stop) override {
+    const ScopedFloatEnvironment environment;
+    const UpdateStats stats = learner_.update(input, stop);
+    if (!stats.cancelled) ++version_;
+    return stats;
+  }
+  std::unique_ptr<Generation> generate(const int32_t* prompt_tokens, const int32_t* prompt_offsets,
+                                       const int64_t* prompt_index, int64_t count, const GenerationParams& params) override;
+  MemoryPlan plan(int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt) const override;
+  uint64_t allocated_bytes() const override { return backend_->held_bytes(); }
+
+ private:
+  const float* require_gradients() const {
+    if (learner_.gradients() == nullptr) {
+      fail(ErrorCode::kInvalidArgument, "there are no gradients yet: call grad or update first");
+    }
+    return learner_.gradients();
+  }
+
+  ModelConfig config_;
+  std::unique_ptr<Backend> backend_;
+  ParameterStore parameters_;
+  Workspace workspace_;
+  Transformer transformer_;
+  Learner learner_;
+  uint64_t version_ = 0;
+};
+
+// Two normals from one block of words (Box and Muller).
+void normal_pair(const PhiloxBlock& block, float* a, float* b) {
+  const double u = 1.0 - uniform_from_words(block.word[0], block.word[1]);  // in (0, 1]
+  const double angle = 2.0 * M_PI * uniform_from_words(block.word[2], block.word[3]);
+  const double radius = std::sqrt(-2.0 * std::log(u));
+  *a = static_cast<float>(radius * std::cos(angle));
+  *b = static_cast<float>(radius * std::sin(angle));
+}
+
+bool ends_with(const std::string& text, const char* tail) {
+  const std::string end(tail);
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+void TransformerEngine::init_random(uint64_t seed) {
+  std::vector<float> values;
+  const std::vector<TensorSpec>& tensors = parameters_.layout().tensors;
+  for (size_t index = 0; index < tensors.size(); ++index) {
+    const TensorSpec& tensor = tensors[index];
+    const bool norm = ends_with(tensor.name, "norm.weight"), bias = ends_with(tensor.name, ".bias");
+    const bool into_residual = ends_with(tensor.name, "o_proj.weight") || ends_with(tensor.name, "down_proj.weight");
+    const float scale = 0.02f / (into_residual ? std::sqrt(2.0f * static_cast<float>(config_.num_layers)) : 1.0f);
+    values.assign(static_cast<size_t>(tensor.elements()), norm ? 1.0f : 0.0f);
+    for (size_t i = 0; !norm && !bias && i < values.size(); i += 2) {
+      float a, b;
+      const PhiloxBlock block = philox4x32(seed, static_cast<uint32_t>(i / 2), static_cast<uint32_t>((i / 2) >> 32),
+                                           static_cast<uint32_t>(index), 0x696E6974);  // "init": apart from sampling's keys
+      normal_pair(block, &a, &b);
+      values[i] = a * scale;
+      if (i + 1 < values.size()) values[i + 1] = b * scale;
+    }
+    parameters_.write(tensor, 0, tensor.elements(), values.data());
+  }
+  ++version_;
+}
+
+void TransformerEngine::load(const std::vector<TensorInFile>& tensors) {
+  std::unordered_set<std::string> seen;
+  for (const TensorInFile& tensor : tensors) {
+    parameters_.tensor(tensor.name);  // refuses an unknown name
+    if (!seen.insert(tensor.name).second) {
+      fail(ErrorCode::kCheckpointCorrupt, "%s: tensor '%s' appears twice", tensor.path.c_str(), tensor.name.c_str());
+    }
+  }
+  for (const TensorSpec& tensor : parameters_.layout().tensors) {
+    if (!seen.contains(tensor.name)) fail(ErrorCode::kCheckpointCorrupt, "tensor '%s' is missing", tensor.name.c_str());
+  }
+  parameters_.drop_masters();
+  std::vector<float> values;
+  for (const TensorInFile& source : tensors) {
+    const TensorFile file(source.path, TensorFile::Mode::kRead);
+    const TensorSpec& tensor = parameters_.tensor(source.name);
+    const int64_t piece = piece_of(tensor);
+    values.resize(static_cast<size_t>(piece));
+    for (int64_t begin = 0; begin < tensor.elements(); begin += piece) {
+      const int64_t count = std::min(piece, tensor.elements() - begin);
+      file.read(source.offset + static_cast<uint64_t>(begin) * dtype_bytes(source.dtype), source.dtype, count, values.data());
+      parameters_.write(tensor, begin, count, values.data());
+    }
+  }
+  ++version_;
+}
+
+// Writes tensors piece by piece through `read(tensor, begin, count, values)`, and flushes every file once.
+template <typename Read>
+void save_tensors(const std::vector<TensorInFile>& targets, const ParameterStore& parameters, Read&& read) {
+  std::unordered_map<std::string, std::unique_ptr<TensorFile>> files;
+  std::vector<float> values;
+  for (const TensorInFile& target : targets) {
+    std::unique_ptr<TensorFile>& file = files[target.path];
+    if (file == nullptr) file = std::make_unique<TensorFile>(target.path, TensorFile::Mode::kWrite);
+    const TensorSpec& tensor = parameters.tensor(target.name);
+    const int64_t piece = piece_of(tensor);
+    values.resize(static_cast<size_t>(piece));
+    for (int64_t begin = 0; begin < tensor.elements(); begin += piece) {
+      const int64_t count = std::min(piece, tensor.elements() - begin);
+      read(tensor, begin, count, values.data());
+      file->write(target.offset + static_cast<uint64_t>(begin) * dtype_bytes(target.dtype), target.dtype, count, values.data());
+    }
+  }
+  for (const auto& [path, file] : files) file->flush();
+}
+
+void TransformerEngine::save(const std::vector<TensorInFile>& tensors) {
+  save_tensors(tensors, parameters_, [this](const TensorSpec& tensor, int64_t begin, int64_t count, float* values) {
+    parameters_.read(tensor, begin, count, values);
+  });
+}
+
+void TransformerEngine::save_gradients(const std::vector<TensorInFile>& tensors) {
+  const float* gradients = require_gradients();
+  save_tensors(tensors, parameters_, [&](const TensorSpec& tensor, int64_t begin, int64_t count, float* values) {
+    backend_->download(values, gradients + tensor.master_offset + begin, static_cast<size_t>(count) * sizeof(float));
+  });
+}
+
+void TransformerEngine::save_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset) {
+  const int64_t elements = parameters_.layout().total_elements;
+  std::vector<float> values(static_cast<size_t>(elements));
+  const TensorFile file(path, TensorFile::Mode::kWrite);
+  backend_->download(values.data(), learner_.moments_m(), values.size() * sizeof(float));
+  file.write(m_offset, DType::kF32, elements, values.data());
+  backend_->download(values.data(), learner_.moments_v(), values.size() * sizeof(float));
+  file.write(v_offset, DType::kF32, elements, values.data());
+  file.flush();
+}
+
+void TransformerEngine::load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset, int64_t step) {
+  if (step < 0) fail(ErrorCode::kCheckpointCorrupt, "%s: the optimiser step is negative", path.c_str());
+  const int64_t elements = parameters_.layout().total_elements;
+  std::vector<float> m(static_cast<size_t>(elements)), v(static_cast<size_t>(elements));
+  const TensorFile file(path, TensorFile::Mode::kRead);
+  file.read(m_offset, DType::kF32, elements, m.data());
+  file.read(v_offset, DType::kF32, elements, v.data());
+  upload(*backend_, learner_.moments_m(), m);
+  upload(*backend_, learner_.moments_v(), v);
+  learner_.set_optimizer_step(step);
+}
+
+// A Generation that sets the floating-point environment around every step.
+class EngineGeneration final : public Generation {
+ public:
+  template <typename... Args>
+  explicit EngineGeneration(Args&&... args) : generator_(std::forward<Args>(args)...) {}
+  bool step() override {
+    const ScopedFloatEnvironment environment;
+    return generator_.step();
+  }
+  bool done() const override { return generator_.done(); }
+  bool take(GeneratedGroup* group) override { return generator_.take(group); }
+  int64_t waiting() const override { return generator_.waiting(); }
+  void cancel() override { generator_.cancel(); }
+  int64_t generated_tokens() const override { return generator_.generated_tokens(); }
+  int64_t live_sequences() const override { return generator_.live_sequences(); }
+
+ private:
+  Generator generator_;
+};
+
+std::unique_ptr<Generation> TransformerEngine::generate(const int32_t* prompt_tokens, const int32_t* prompt_offsets,
+                                                        const int64_t* prompt_index, int64_t count,
+                                                        const GenerationParams& params) {
+  return std::make_unique<EngineGeneration>(*backend_, config_, parameters_, transformer_, workspace_, prompt_tokens,
+                                            prompt_offsets, prompt_index, count, params);
+}
+
+MemoryPlan TransformerEngine::plan(int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt) const {
+  const uint64_t master = parameters_.master_bytes();
+  const int64_t rows = std::max<int64_t>(token_budget, int64_t{longest_prompt} + generation.max_completion_length);
+  const uint64_t training = learner_.workspace_bytes(rows, rows, /*with_backward=*/true);
+  const uint64_t sampling = Generator::workspace_bytes(*backend_, config_, transformer_, generation, longest_prompt);
+  const uint64_t page = KvCache::page_bytes(config_, config_.num_layers);
+  const int32_t pages =
+      Generator::pages_wanted(config_, generation, longest_prompt, std::max(generation.max_live_sequences, 1));
+  const uint64_t cap = generation.kv_bytes != 0 ? generation.kv_bytes : uint64_t{1} << 30;
+  return {{{"parameters", parameters_.compute_bytes()},
+           {"fp32 masters", master},
+           {"gradients", master},
+           {"optimizer moments", 2 * master},
+           {"rotary table", static_cast<uint64_t>(config_.max_positions) * static_cast<uint64_t>(config_.head_dim) * 4},
+           {"activations and scratch", std::max(training, sampling)},
+           {"key/value cache", std::min(page * static_cast<uint64_t>(pages), cap)}}};
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> Engine::create(const ModelConfig& config, const BackendOptions& options) {
+  config.check();
+  return std::make_unique<TransformerEngine>(config, options);
+}
+
+}  // namespace coppice
