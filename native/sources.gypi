@@ -17,6 +17,16 @@
       "native/cpu/cpu_backend.cpp"
     ],
     "native_engine_sources": [
+      "native/engine/batch.cpp",
+      "native/engine/engine.cpp",
+      "native/engine/generator.cpp",
+      "native/engine/kv_cache.cpp",
+      "native/engine/learner.cpp",
+      "native/engine/memory.cpp",
+      "native/engine/model_config.cpp",
+      "native/engine/parameters.cpp",
+      "native/engine/tensor_file.cpp",
+      "native/engine/transformer.cpp"
     ],
     "native_binding_sources": [
     ]
