@@ -1,4 +1,5 @@
 import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
+import { addon, callNow } from './native.ts'
 import type { ObjectiveSpec, ResolvedObjective, ResolvedOptions } from './objective-options.ts'
 import type { JudgedColumns } from './objectives/judged-rows.ts'
 import {
@@ -72,9 +73,14 @@ export interface PolicyLossResult<A extends FloatArray = FloatArray> {
   stats: PolicyLossStats
 }
 
-/** The op that training runs, in the precision of the arrays that it is given. */
+/** A `policy_loss` op: the native one, in the precision of the arrays that it is given, or a stand-in for tests. */
 export interface PolicyLossKernel {
   policyLoss<A extends FloatArray>(inputs: PolicyLossInputs<A>, params: PolicyLossParams): PolicyLossResult<A>
+}
+
+/** The op that training runs. The addon is loaded at the first call. */
+export const nativePolicyLoss: PolicyLossKernel = {
+  policyLoss: (inputs, params) => callNow(() => addon().policyLoss(inputs, params)),
 }
 
 /** The numbers by which the native op knows an objective. */
@@ -159,13 +165,13 @@ const BATCH_KEYS = [
 
 /**
  * The loss of an objective on one optimiser batch and its gradient with respect to every token's log-prob (and entropy),
- * by the op that training runs. Errors: INVALID_ARGUMENT (options, values, missing columns), SHAPE_MISMATCH (columns that
+ * by the op that training runs (`kernel` replaces it, for tests). Errors: INVALID_ARGUMENT (options, values, missing columns), SHAPE_MISMATCH (columns that
  * do not fit one another), NON_FINITE (an active token's log-prob or entropy is not finite).
  */
 export function policyLoss<const B extends PolicyLossBatch>(
   batch: B,
   spec: ObjectiveSpec,
-  kernel: PolicyLossKernel,
+  kernel: PolicyLossKernel = nativePolicyLoss,
 ): PolicyLoss<FormOf<B>> {
   refuseUnknownKeys(batch, BATCH_KEYS, 'policyLoss')
   const dtype = requireOneOf(batch.dtype ?? 'f64', 'policyLoss.dtype', ['f64', 'f32'])
