@@ -75,8 +75,8 @@ export interface ObjectiveOptions {
   entropyCoefficient?: number
   /**
    * What a group-relative advantage is divided by: the standard deviation of its `group` or of the whole `batch`'s
-   * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). Default `group` for grpo. An objective without a group
-   * baseline knows only `none`: to whiten a constant would give 0.
+   * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). Default `group` for grpo. The other objectives know only `none`:
+   * to whiten a constant would give 0.
    */
   scaleRewards?: 'group' | 'batch' | 'none'
   /**
@@ -190,13 +190,13 @@ export function fillOptions<T extends object>(
 
 /**
  * Couples the options that depend on one another and refuses those that contradict, with the reason.
- * `given` is what the caller wrote, `baseline` whether the objective subtracts a mean over the group.
+ * `given` is what the caller wrote, `scalesRewards` whether the objective divides advantages by a deviation.
  */
 export function reconcile(
   options: ResolvedOptions,
   given: ObjectiveSpec,
   defaults: Partial<ResolvedOptions>,
-  baseline: boolean,
+  scalesRewards: boolean,
 ): ResolvedOptions {
   const result = { ...options }
   if (given.epsilonHigh === undefined && defaults.epsilonHigh === undefined)
@@ -219,11 +219,11 @@ export function reconcile(
       `aggregation '${result.aggregation}' does not divide by it`,
     )
   }
-  if (!baseline && result.scaleRewards !== 'none') {
+  if (!scalesRewards && result.scaleRewards !== 'none') {
     throw contradiction(
       'scaleRewards',
       result.scaleRewards,
-      `'${given.kind}' has no group baseline, and to whiten a constant advantage would give 0`,
+      `'${given.kind}' takes its advantages as they are (to whiten a constant would give 0)`,
     )
   }
   return result

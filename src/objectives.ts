@@ -29,6 +29,8 @@ import {
 } from './objectives/token-weights.ts'
 import { refuseUnknownKeys, requireOneOf } from './options.ts'
 
+export { type AdvantageColumn, advantageColumn } from './objectives/token-weights.ts'
+
 /**
  * An algorithm: which completions are kept, and the advantage of each. The rest (ratio, clip, KL, entropy, aggregation)
  * is options, of which a rule may set other defaults.
@@ -37,8 +39,8 @@ interface ObjectiveRule<K extends ObjectiveKind> {
   /** Options that this objective alone knows. */
   own: OptionRules<Required<OptionsOf<K>>>
   defaults: Partial<ResolvedOptions>
-  /** Whether a mean over the group is subtracted; only then does `scaleRewards` have a meaning. */
-  baseline: boolean
+  /** Whether advantages are divided by a deviation of the rewards; only then does `scaleRewards` have a meaning. */
+  scalesRewards: boolean
   keeps: (rows: JudgedRows, row: number) => boolean
   /** Called for kept rows only. Constant over the row's tokens. */
   advantage: (rows: JudgedRows, row: number, objective: ResolvedOf<K>) => number
@@ -58,7 +60,7 @@ const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   psr: {
     own: {},
     defaults: {},
-    baseline: false,
+    scalesRewards: false,
     keeps: (rows, row) => rows.right[row] === 1,
     advantage: () => 1,
     emptyClass: 'no-right-completion',
@@ -66,7 +68,7 @@ const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   nsr: {
     own: {},
     defaults: {},
-    baseline: false,
+    scalesRewards: false,
     keeps: (rows, row) => rows.right[row] === 0,
     advantage: () => -1,
     emptyClass: 'no-wrong-completion',
@@ -74,7 +76,7 @@ const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   'w-reinforce': {
     own: { lambda: atLeastZero(0.1) },
     defaults: {},
-    baseline: false,
+    scalesRewards: false,
     keeps: all,
     advantage: (rows, row, { lambda }) => (rows.right[row] === 1 ? lambda : -1),
     emptyClass: 'no-completion',
@@ -82,7 +84,7 @@ const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   reinforce: {
     own: { rewards: choice(['given', 'signed'], 'given') },
     defaults: { importanceSamplingLevel: 'none' },
-    baseline: false,
+    scalesRewards: false,
     keeps: all,
     advantage: (rows, row, { rewards }) =>
       rewards === 'given' ? rows.rewards[row]! : rows.right[row] === 1 ? 1 : -1,
@@ -91,7 +93,7 @@ const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   grpo: {
     own: { std: choice(['sample', 'population'], 'sample'), stdEpsilon: atLeastZero(1e-4) },
     defaults: { scaleRewards: 'group' },
-    baseline: true,
+    scalesRewards: true,
     keeps: all,
     advantage: (rows, row, objective) => scaledDeviation(rows, row, objective),
     emptyClass: 'no-completion',
@@ -149,7 +151,7 @@ function resolveKind<K extends ObjectiveKind>(kind: K, spec: ObjectiveSpec): Res
   return {
     kind,
     ...own,
-    ...reconcile(common, spec, rule.defaults, rule.baseline),
+    ...reconcile(common, spec, rule.defaults, rule.scalesRewards),
   } as unknown as ResolvedObjective
 }
 

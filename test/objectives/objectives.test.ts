@@ -96,7 +96,7 @@ test('unknown keys, values out of range and contradictions are refused with the 
   refused({ kind: 'psr', aggregation: 'constant' }, /divisor is missing/)
   refused({ kind: 'psr', aggregation: 'constant', constant: 0 }, /greater than 0/)
   refused({ kind: 'psr', constant: 3 }, /'token-mean' does not divide by it/)
-  refused({ kind: 'psr', scaleRewards: 'group' }, /no group baseline.*would give 0/)
+  refused({ kind: 'psr', scaleRewards: 'group' }, /'psr' takes its advantages as they are.*would give 0/)
   refused({ kind: 'reinforce', epsilon: 0.2 }, /no ratio to clip/)
   refused({ kind: 'grpo', importanceSamplingLevel: 'none', delta: 3 }, /no ratio to clip/)
 })
