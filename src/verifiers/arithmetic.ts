@@ -5,13 +5,16 @@ import { compare } from './rational.ts'
 // Arithmetic with a scratchpad. Reference: the expression, `(3+4)*2-5`. An answer goes on from `(3+4)*2-5=`, either
 // with the value at once or through as many equal expressions as it likes: `7*2-5=14-5=9`.
 
+/** Longer completions are not read. */
+const MAX_CHARACTERS = 10_000
+
 /** Right where every link of the chain has the expression's exact value and the last is a plain number. */
 export function verifyArithmetic(sample: Pick<Sample, 'reference' | 'completion'>): Judgement {
   const problem = parseExpression(sample.reference)
   const value = problem && evaluate(problem)
   if (value === undefined)
     return { verdict: 'unparsed', reward: null, reason: 'the reference is not an expression' }
-  const links = sample.completion.slice(0, 10_000).split('=')
+  const links = sample.completion.length > MAX_CHARACTERS ? [''] : sample.completion.split('=')
   const values = links.map((link) => {
     const expression = parseExpression(link)
     return expression && { expression: link.trim(), value: evaluate(expression) }

@@ -1,0 +1,146 @@
+import { CoppiceError } from '../errors.ts'
+import type { Judgement, Sample } from '../verdicts.ts'
+import { abstention, type SampleRunner } from './outcome.ts'
+
+export interface VerifyCallOptions {
+  /** Ends the call with the signal's reason; samples under way are given up. */
+  signal?: AbortSignal
+  /** Called after every sample. */
+  onProgress?: (done: number, total: number) => void
+}
+
+/** One call of `verify`, shared by the lanes that work on it. */
+interface Call {
+  samples: readonly Sample[]
+  judgements: Judgement[]
+  signal: AbortSignal
+  onProgress: VerifyCallOptions['onProgress']
+  next: number
+  done: number
+  firstFailure: string | undefined
+}
+
+/** A verifier that never worked on so many samples is broken, whatever the samples. */
+const FAILURES_BEFORE_GIVING_UP = 32
+/** How long samples are judged in one go before other work of this process gets its turn. */
+const TURN_MS = 8
+
+/**
+ * Judges samples again and again with one verifier; the trainer keeps one for a whole run. Calls may overlap: together
+ * they never run more samples at once than the pool's concurrency.
+ */
+export class VerifierPool {
+  readonly #runner: SampleRunner
+  readonly #where: string
+  readonly #disposal = new AbortController()
+  readonly #waiting: (() => void)[] = []
+  #free: number
+  #failures = 0
+  #judged = 0
+
+  constructor(runner: SampleRunner, where: string) {
+    this.#runner = runner
+    this.#where = where
+    this.#free = runner.concurrency
+  }
+
+  /** Samples on which the verifier threw, ended its process or returned nonsense; they abstain. */
+  get failures(): number {
+    return this.#failures
+  }
+
+  /**
+   * One judgement a sample, in the samples' order. A sample that takes too long is `timed-out`; one on which the
+   * verifier fails is `unparsed` with reward null and the failure as reason. Rejects with INVALID_ARGUMENT when the
+   * verifier has failed on every sample so far, and with DISPOSED after `dispose`.
+   */
+  async verify(samples: readonly Sample[], options: VerifyCallOptions = {}): Promise<Judgement[]> {
+    const sources = [this.#disposal.signal, ...(options.signal === undefined ? [] : [options.signal])]
+    for (const source of sources) source.throwIfAborted()
+    // Aborts with the first source, and at the end, so that no lane outlives the call.
+    const controller = new AbortController()
+    const forward = (event: Event) => controller.abort((event.target as AbortSignal).reason)
+    for (const source of sources) source.addEventListener('abort', forward, { once: true })
+    const aborted = new Promise<never>((_, reject) => {
+      controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true })
+    })
+    const { signal } = controller
+    const call: Call = {
+      samples,
+      judgements: [],
+      signal,
+      onProgress: options.onProgress,
+      next: 0,
+      done: 0,
+      firstFailure: undefined,
+    }
+    const width = Math.min(this.#runner.concurrency, samples.length)
+    try {
+      await Promise.race([Promise.all(Array.from({ length: width }, () => this.#inTurn(call))), aborted])
+    } finally {
+      for (const source of sources) source.removeEventListener('abort', forward)
+      controller.abort()
+    }
+    if (call.firstFailure !== undefined && this.#judged === 0) throw this.#uselessVerifier(call.firstFailure)
+    return call.judgements
+  }
+
+  /** Ends the verifier's processes. Calls under way reject with DISPOSED. Disposing twice is harmless. */
+  async dispose(): Promise<void> {
+    this.#disposal.abort(
+      new CoppiceError('DISPOSED', 'the verifier pool is disposed', { where: this.#where }),
+    )
+    await this.#runner.dispose()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose()
+  }
+
+  /** Works on the call as soon as one of the pool's places is free. */
+  async #inTurn(call: Call): Promise<void> {
+    if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#free--
+    try {
+      await this.#work(call)
+    } finally {
+      const waiting = this.#waiting.shift()
+      if (waiting === undefined) this.#free++
+      else waiting()
+    }
+  }
+
+  /** Takes the call's samples one after the other, as long as there are any. */
+  async #work(call: Call): Promise<void> {
+    const { samples, signal } = call
+    let turnEnds = performance.now() + TURN_MS
+    while (call.next < samples.length && !signal.aborted) {
+      const index = call.next++
+      const run = this.#runner.run(samples[index]!, signal)
+      const outcome = run instanceof Promise ? await run : run
+      if (signal.aborted) return
+      if ('failure' in outcome) {
+        this.#failures++
+        call.firstFailure ??= `${outcome.failure} (prompt ${samples[index]!.promptId})`
+        call.judgements[index] = abstention(outcome.failure)
+        if (this.#judged === 0 && this.#failures >= FAILURES_BEFORE_GIVING_UP) {
+          throw this.#uselessVerifier(call.firstFailure)
+        }
+      } else {
+        this.#judged++
+        call.judgements[index] = outcome.judgement
+      }
+      call.onProgress?.(++call.done, samples.length)
+      if (performance.now() > turnEnds) {
+        await new Promise(setImmediate)
+        turnEnds = performance.now() + TURN_MS
+      }
+    }
+  }
+
+  #uselessVerifier(firstFailure: string): CoppiceError {
+    return new CoppiceError('INVALID_ARGUMENT', `the verifier works on no sample: ${firstFailure}`, {
+      where: this.#where,
+    })
+  }
+}

@@ -1,0 +1,99 @@
+import { availableParallelism } from 'node:os'
+import { invalidArgument } from './errors.ts'
+import { isModuleFile, requireModuleFile } from './load-module.ts'
+import { refuseUnknownKeys, requireInteger } from './options.ts'
+import type { Judgement, Sample, Verifier } from './verdicts.ts'
+import { builtinVerifier } from './verifiers/builtin.ts'
+import { inProcessRunner } from './verifiers/in-process.ts'
+import { VerifierPool, type VerifyCallOptions } from './verifiers/pool.ts'
+import { processRunner } from './verifiers/process-runner.ts'
+import type { WorkerSource } from './verifiers/worker-messages.ts'
+
+export { verifierNames } from './verifiers/builtin.ts'
+export type { VerifierPool, VerifyCallOptions } from './verifiers/pool.ts'
+
+/**
+ * A function, the name of a built-in verifier (with options: `numeric:tolerance=0.01`), or the path of a .ts, .js or
+ * .mjs file whose default export is a verifier or a task.
+ */
+export type VerifierSource = Verifier | string
+
+/** How a verifier runs. */
+export interface VerifyOptions {
+  /** Samples judged at once: processes for a file. Default: the number of cores, 4 at most. */
+  concurrency?: number
+  /** Milliseconds that one sample may take before it is `timed-out`. Default 5000. */
+  timeoutMs?: number
+  /** Milliseconds that starting a process and loading a file may take. Default 30000. */
+  loadTimeoutMs?: number
+  /** MiB of memory that a file's verifier may hold in one process. Default 512. */
+  memoryLimitMb?: number
+}
+
+/** A verifier that is known to exist, and where it will run. */
+export type ResolvedVerifier =
+  | { kind: 'in-process'; name: string; verify: Verifier }
+  | { kind: 'isolated'; name: string; source: WorkerSource }
+
+/**
+ * Finds a verifier without running it: a user's file is only loaded in the process that will run it, since loading can
+ * hang or end a process as well. INVALID_ARGUMENT for unknown names, options and files.
+ */
+export async function resolveVerifier(source: VerifierSource): Promise<ResolvedVerifier> {
+  if (typeof source === 'function')
+    return { kind: 'in-process', name: source.name || 'verifier', verify: source }
+  if (typeof source !== 'string') throw invalidArgument('verifier', 'a function, a name or a file', source)
+  if (isModuleFile(source)) {
+    const file = await requireModuleFile(source)
+    return { kind: 'isolated', name: file, source: { file } }
+  }
+  const { verify, isBounded } = builtinVerifier(source)
+  if (isBounded) return { kind: 'in-process', name: source, verify }
+  return { kind: 'isolated', name: source, source: { builtin: source } }
+}
+
+/**
+ * A verifier made ready for many calls: its processes stay from one call to the next. Dispose it, or write
+ * `await using`. A file that cannot be loaded is refused here with INVALID_ARGUMENT.
+ */
+export async function createVerifierPool(
+  source: VerifierSource,
+  options: VerifyOptions = {},
+): Promise<VerifierPool> {
+  refuseUnknownKeys(options, ['concurrency', 'timeoutMs', 'loadTimeoutMs', 'memoryLimitMb'], 'verify')
+  const concurrency = requireInteger(
+    options.concurrency ?? Math.min(4, availableParallelism()),
+    'concurrency',
+    1,
+    1024,
+  )
+  // Timers count in 32-bit milliseconds.
+  const timeoutMs = requireInteger(options.timeoutMs ?? 5000, 'timeoutMs', 1, 2 ** 30)
+  const loadTimeoutMs = requireInteger(options.loadTimeoutMs ?? 30_000, 'loadTimeoutMs', 1, 2 ** 30)
+  const memoryLimitMb = requireInteger(options.memoryLimitMb ?? 512, 'memoryLimitMb', 16)
+  const verifier = await resolveVerifier(source)
+  const runner =
+    verifier.kind === 'in-process'
+      ? inProcessRunner(verifier.verify, concurrency, timeoutMs)
+      : await processRunner(verifier.source, verifier.name, concurrency, {
+          timeoutMs,
+          loadTimeoutMs,
+          memoryLimitMb,
+        })
+  return new VerifierPool(runner, verifier.name)
+}
+
+/** Judges the samples once, in their order; see `VerifierPool.verify` for what becomes of hanging and failing ones. */
+export async function verifyAll(
+  samples: readonly Sample[],
+  source: VerifierSource,
+  options: VerifyOptions & VerifyCallOptions = {},
+): Promise<Judgement[]> {
+  const { signal, onProgress, ...verifyOptions } = options
+  const pool = await createVerifierPool(source, verifyOptions)
+  try {
+    return await pool.verify(samples, { ...(signal && { signal }), ...(onProgress && { onProgress }) })
+  } finally {
+    await pool.dispose()
+  }
+}
