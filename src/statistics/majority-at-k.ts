@@ -43,6 +43,7 @@ export function majorityAtKTable(
 }
 
 function majorityOf({ classes }: AnswerClasses, n: number, k: number): number {
+  if (k === n) return majorityOfAll(classes)
   const binomial = binomialTable(n, k / n)
   const mostVotes = Math.min(k, Math.max(0, ...classes.map((answer) => answer.count)))
   let right = 0
@@ -88,6 +89,13 @@ function majorityOf({ classes }: AnswerClasses, n: number, k: number): number {
     for (let tied = 1; tied < ties; tied++) total += rightTied[k * ties + tied]! / tied
     return total
   }
+}
+
+/** There is one draw only, so its winners are known. */
+function majorityOfAll(classes: AnswerClasses['classes']): number {
+  const most = Math.max(0, ...classes.map((answer) => answer.count))
+  const winners = classes.filter((answer) => answer.count === most)
+  return winners.length === 0 ? 0 : winners.filter((answer) => answer.right).length / winners.length
 }
 
 /** Binomial probabilities C(m, s) rate^s (1 - rate)^(m - s) for m up to n. */
