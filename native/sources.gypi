@@ -14,7 +14,15 @@
       "native/open_backend.cpp"
     ],
     "native_isa_sources": [
-      "native/cpu/cpu_backend.cpp"
+      "native/cpu/attention.cpp",
+      "native/cpu/attention_backward.cpp",
+      "native/cpu/attention_keys.cpp",
+      "native/cpu/cpu_backend.cpp",
+      "native/cpu/head.cpp",
+      "native/cpu/head_logits.cpp",
+      "native/cpu/policy_loss.cpp",
+      "native/cpu/sample.cpp",
+      "native/cpu/sample_select.cpp"
     ],
     "native_engine_sources": [
       "native/engine/batch.cpp",

@@ -1,13 +1,13 @@
 // The rule that turns log-probs into a loss and its gradients: ratio, clip, dual clip, KL and entropy terms.
 //
-// All arithmetic is scalar and in fp64 whatever the arrays hold: a token costs two or three exponentials against the head's
-// millions of multiplications. Nothing is clamped beyond the clip itself: a ratio that overflows is inf, inf * 0 is NaN,
-// and both reach the loss and the gradient, where the caller's guard refuses the step.
+// All arithmetic is scalar and in fp64 whatever the arrays hold: a token costs two or three exponentials
+// against the head's millions of multiplications. Nothing is clamped beyond the clip itself: a ratio that
+// overflows is inf, inf * 0 is NaN, and both reach the loss and the gradient, where the caller's guard
+// refuses the step.
 #include "cpu/cpu_backend.h"
 
-#include <math.h>
-
-namespace coppice::COPPICE_ISA_NAMESPACE {
+namespace coppice {
+namespace COPPICE_ISA {
 namespace {
 
 enum class Bound : uint8_t { kNone, kLow, kHigh };
@@ -49,7 +49,7 @@ KlTerm kl_term(KlKind kind, double ref_minus_lp) {
     case KlKind::kK3:
       break;
   }
-  const double exp_minus_one = expm1(d);
+  const double exp_minus_one = __builtin_expm1(d);
   return {exp_minus_one - d, -exp_minus_one};
 }
 
@@ -83,8 +83,9 @@ SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end,
     const double log_ratio = arrays.log_ratio(t);
     log_ratio_sum += log_ratio;
     ++sequence.active;
-    stats->ratio_sum += exp(log_ratio);
-    if (fabs(log_ratio) > stats->max_abs_log_ratio) stats->max_abs_log_ratio = fabs(log_ratio);
+    stats->ratio_sum += __builtin_exp(log_ratio);
+    if (__builtin_fabs(log_ratio) > stats->max_abs_log_ratio)
+      stats->max_abs_log_ratio = __builtin_fabs(log_ratio);
   }
   stats->active_tokens += sequence.active;
   if (sequence.active > 0) sequence.mean_log_ratio = log_ratio_sum / static_cast<double>(sequence.active);
@@ -92,17 +93,20 @@ SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end,
 }
 
 // slope * ratio, but 0 where the clip holds even if the ratio is infinite.
-double through_ratio(double slope, double ratio) { return slope == 0.0 ? 0.0 : slope * ratio; }
+double through_ratio(double slope, double ratio) {
+  return slope == 0.0 ? 0.0 : slope * ratio;
+}
 
 // d loss / d lp that every active token shares through the sequence's ratio.
 template <typename T>
 double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, const SequenceRatio& sequence,
                        const PolicyLossParams& params) {
-  const double ratio = exp(sequence.mean_log_ratio);
+  const double ratio = __builtin_exp(sequence.mean_log_ratio);
   double slope = 0.0;
   for (int64_t t = begin; t < end; ++t) {
     if (arrays.norm[t] == T{0}) continue;
-    slope -= static_cast<double>(arrays.norm[t]) * clipped_surrogate(ratio, arrays.advantage[t], params).slope;
+    slope -=
+        static_cast<double>(arrays.norm[t]) * clipped_surrogate(ratio, arrays.advantage[t], params).slope;
   }
   return through_ratio(slope, ratio / static_cast<double>(sequence.active));
 }
@@ -122,7 +126,7 @@ double loss_of_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t
         loss -= norm * (advantage * lp);
         gradient = -norm * advantage;
       } else {
-        const double ratio = exp(by_sequence ? sequence.mean_log_ratio : arrays.log_ratio(t));
+        const double ratio = __builtin_exp(by_sequence ? sequence.mean_log_ratio : arrays.log_ratio(t));
         const Surrogate surrogate = clipped_surrogate(ratio, advantage, params);
         stats->clipped_low += surrogate.bound == Bound::kLow;
         stats->clipped_high += surrogate.bound == Bound::kHigh;
@@ -151,11 +155,30 @@ double loss_of_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t
 }
 
 template <typename T>
-void loss_of_sequences(PolicyLossStats* stats, const Arrays<T>& arrays, const int32_t* offsets, int64_t sequences,
-                       const PolicyLossParams& params) {
+void loss_of_sequences(PolicyLossStats* stats, const Arrays<T>& arrays, const int32_t* offsets,
+                       int64_t sequences, const PolicyLossParams& params) {
   for (int64_t i = 0; i < sequences; ++i) {
     stats->loss += loss_of_sequence(stats, arrays, offsets[i], offsets[i + 1], params);
   }
 }
 
 }  // namespace
+
+void CpuBackend::policy_loss(Context&, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp,
+                             const float* entropy, const float* old_lp, const float* ref_lp,
+                             const float* advantage, const float* norm, const int32_t* offsets,
+                             int64_t sequences, const PolicyLossParams& params) {
+  loss_of_sequences<float>(stats, {g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm}, offsets,
+                           sequences, params);
+}
+
+void CpuBackend::policy_loss_f64(Context&, PolicyLossStats* stats, double* g_lp, double* g_entropy,
+                                 const double* lp, const double* entropy, const double* old_lp,
+                                 const double* ref_lp, const double* advantage, const double* norm,
+                                 const int32_t* offsets, int64_t sequences, const PolicyLossParams& params) {
+  loss_of_sequences<double>(stats, {g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm}, offsets,
+                            sequences, params);
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice

@@ -1,51 +1,41 @@
 #include "cpu/sample_select.h"
 
-#include "ops/ops.h"
-
 namespace coppice {
 namespace COPPICE_ISA {
 namespace {
 
-constexpr int kBuckets = 2048;
-
-// A digit of the key: 11, 11 and 10 bits from the top.
+// Logits are searched digit by digit of their order keys: 11, 11 and 10 bits from the top.
 struct Digit {
   int shift;
   int bits;
 };
 constexpr Digit kDigits[3] = {{21, 11}, {10, 11}, {0, 10}};
+constexpr int kBuckets = 2048;
 
-// How much a prefix of the descending order weighs: a count for top-k, probability mass for top-p. One pass over the row
-// per digit of the key fills the buckets; walking them from the top tells in which one the target is reached.
 struct Bucket {
   double weight;
   int64_t count;
-};
-
-struct Prefix {
-  uint32_t key;    // where the target is reached
-  double above;    // weight of everything larger
-  double weight;   // of all elements equal to it
-  int64_t count;   // of elements equal to it
 };
 
 COPPICE_INLINE bool kept_by(const Cut& cut, float y, int64_t v) {
   return y > cut.threshold || (y == cut.threshold && v <= cut.last_tie);
 }
 
-// kByMass: an element weighs e^(y - maximum); else 1. Elements outside `cut` weigh nothing and are not counted.
+// Sums the elements that `cut` keeps by the next digit of their keys, where the digits before it are
+// `parent`. An element weighs e^(y - maximum) when kByMass, else 1.
 template <bool kByMass>
-void fill_buckets(Bucket* buckets, const float* y, int64_t vocab, float maximum, const Cut& cut, Digit digit, uint32_t parent) {
+void fill_buckets(Bucket* buckets, const float* y, int64_t vocab, float maximum, const Cut& cut, Digit digit,
+                  uint32_t parent) {
   for (int b = 0; b < kBuckets; ++b) buckets[b] = {0.0, 0};
-  const uint32_t mask = (1u << digit.bits) - 1;
   const int parent_shift = digit.shift + digit.bits;
-  for_lanes(vocab, [&](int64_t begin, int n) COPPICE_LAMBDA_INLINE {
+  const uint32_t mask = (1u << digit.bits) - 1;
+  for_lanes(vocab, [&](int64_t begin, int n) {
     float mass[kLanes];
     if (kByMass) store(mass, exp(load_lanes(y + begin, n) - splat(maximum)));
     for (int i = 0; i < n; ++i) {
-      const int64_t v = begin + i;
-      const uint32_t key = order_key(y[v]);
-      if ((parent_shift < 32 && key >> parent_shift != parent) || !kept_by(cut, y[v], v)) continue;
+      const float value = y[begin + i];
+      const uint32_t key = order_key(value);
+      if (static_cast<uint64_t>(key) >> parent_shift != parent || !kept_by(cut, value, begin + i)) continue;
       Bucket& bucket = buckets[(key >> digit.shift) & mask];
       bucket.weight += kByMass ? static_cast<double>(mass[i]) : 1.0;
       ++bucket.count;
@@ -53,29 +43,135 @@ void fill_buckets(Bucket* buckets, const float* y, int64_t vocab, float maximum,
   });
 }
 
-// The shortest prefix in descending order whose weight is target or more; all there is when rounding keeps it below.
+// The `ordinal`-th (from 1) index of an element that `cut` keeps and that equals `value`.
+int32_t find_tie(const float* y, int64_t vocab, const Cut& cut, float value, int64_t ordinal) {
+  int32_t last = -1;
+  for (int64_t v = 0; v < vocab && ordinal > 0; ++v) {
+    if (y[v] == value && kept_by(cut, y[v], v)) {
+      last = static_cast<int32_t>(v);
+      --ordinal;
+    }
+  }
+  return last;
+}
+
+// Narrows `cut` to its shortest prefix in descending order (ties by smaller index) whose weight reaches
+// `target`: a number of elements, or when kByMass a share of the mass that `cut` keeps.
 template <bool kByMass>
-Prefix find_prefix(const float* y, int64_t vocab, float maximum, const Cut& cut, double share_or_count) {
+Cut shortest_prefix(const float* y, int64_t vocab, float maximum, const Cut& cut, double target) {
   Bucket buckets[kBuckets];
-  Prefix prefix{0, 0.0, 0.0, 0};
-  double target = share_or_count;
+  uint32_t key = 0;
+  double above = 0.0;  // weight of the elements whose leading digits are larger than those of `key`
+  int found = 0;
   for (const Digit digit : kDigits) {
-    fill_buckets<kByMass>(buckets, y, vocab, maximum, cut, digit, prefix.key);
+    fill_buckets<kByMass>(buckets, y, vocab, maximum, cut, digit, key);
     if (kByMass && digit.shift == kDigits[0].shift) {
       double total = 0.0;
       for (int b = kBuckets - 1; b >= 0; --b) total += buckets[b].weight;
-      target = share_or_count * total;
+      target *= total;
     }
-    int found = -1;
-    double above = prefix.above, above_found = above;
+    // Where rounding keeps every sum below the target, the smallest element closes the prefix.
+    double reached = above;
     for (int b = kBuckets - 1; b >= 0; --b) {
       if (buckets[b].count == 0) continue;
       found = b;
-      above_found = above;
-      above += buckets[b].weight;
-      if (above >= target) break;
+      above = reached;
+      reached += buckets[b].weight;
+      if (reached >= target) break;
     }
-    prefix = {(prefix.key << digit.bits) | static_cast<uint32_t>(found), above_found, buckets[found].weight, buckets[found].count};
+    key = (key << digit.bits) | static_cast<uint32_t>(found);
   }
-  return prefix;
+  const int64_t ties = buckets[found].count;
+  const double each = buckets[found].weight / static_cast<double>(ties);
+  int64_t needed = 1;
+  while (needed < ties && above + static_cast<double>(needed) * each < target) ++needed;
+  Cut result = cut;
+  result.threshold = logit_of_key(key);
+  result.last_tie = find_tie(y, vocab, cut, result.threshold, needed);
+  return result;
 }
+
+// Masses e^(y - maximum) of n <= 16 elements from index `begin` on, 0 where `cut` drops them.
+COPPICE_INLINE Vec kept_lanes(const float* y, int64_t begin, int n, float maximum, const Cut& cut,
+                              int64_t* kept) {
+  const Vec value = load_lanes(y + begin, n), threshold = splat(cut.threshold);
+  const Vec mass = exp(value - splat(maximum));
+  const int64_t ties = smaller(larger(static_cast<int64_t>(cut.last_tie) + 1 - begin, 0), n);
+  const Mask dropped =
+      ~less(threshold, value) & ~(equal(value, threshold) & first_lanes(static_cast<int>(ties)));
+  const Mask keep = ~dropped & ~less(mass, splat(cut.min_p)) & first_lanes(n);
+  *kept += count(keep);
+  return select(keep, mass, zero());
+}
+
+COPPICE_INLINE int64_t block_end(int64_t begin, int64_t vocab) {
+  return smaller(begin + kVocabBlock, vocab);
+}
+
+}  // namespace
+
+Cut cut_distribution(const float* y, int64_t vocab, float maximum, const SampleParams& params) {
+  Cut cut;
+  if (params.top_k > 0 && params.top_k < vocab) {
+    cut = shortest_prefix<false>(y, vocab, maximum, cut, static_cast<double>(params.top_k));
+  }
+  if (params.top_p < 1.0f) {
+    cut = shortest_prefix<true>(y, vocab, maximum, cut, static_cast<double>(params.top_p));
+  }
+  // The largest element has mass 1 and stays whatever is asked for.
+  cut.min_p = params.min_p < 1.0f ? params.min_p : 1.0f;
+  return cut;
+}
+
+int64_t kept_block_masses(double* block_mass, const float* y, int64_t vocab, float maximum, const Cut& cut) {
+  int64_t kept = 0;
+  for (int64_t begin = 0; begin < vocab; begin += kVocabBlock) {
+    Vec total = zero();
+    for_lanes(block_end(begin, vocab) - begin, [&](int64_t offset, int n) {
+      total = total + kept_lanes(y, begin + offset, n, maximum, cut, &kept);
+    });
+    block_mass[begin / kVocabBlock] = static_cast<double>(sum(total));
+  }
+  return kept;
+}
+
+int32_t token_at(const double* block_mass, const float* y, int64_t vocab, float maximum, const Cut& cut,
+                 double target) {
+  // First the block in which the cumulative mass exceeds the target, then the element inside it. Where
+  // rounding leaves the sum at or below the target to the end, the last one that has any mass is taken.
+  int64_t block_begin = 0;
+  double before = 0.0, cumulative = 0.0;
+  for (int64_t begin = 0; begin < vocab; begin += kVocabBlock) {
+    const double mass = block_mass[begin / kVocabBlock];
+    if (!(mass > 0.0)) continue;
+    block_begin = begin;
+    before = cumulative;
+    cumulative += mass;
+    if (cumulative > target) break;
+  }
+  int32_t token = 0;
+  cumulative = before;
+  for (int64_t begin = block_begin; begin < block_end(block_begin, vocab); begin += kLanes) {
+    const int n = static_cast<int>(smaller(block_end(block_begin, vocab) - begin, kLanes));
+    int64_t ignored = 0;
+    float mass[kLanes];
+    store(mass, kept_lanes(y, begin, n, maximum, cut, &ignored));
+    for (int i = 0; i < n; ++i) {
+      if (!(mass[i] > 0.0f)) continue;
+      token = static_cast<int32_t>(begin + i);
+      cumulative += static_cast<double>(mass[i]);
+      if (cumulative > target) return token;
+    }
+  }
+  return token;
+}
+
+int32_t first_largest(const float* y, int64_t vocab, float maximum) {
+  for (int64_t v = 0; v < vocab; ++v) {
+    if (y[v] == maximum) return static_cast<int32_t>(v);
+  }
+  return 0;
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice

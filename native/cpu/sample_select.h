@@ -31,20 +31,20 @@ struct Cut {
   float min_p = 0.0f;
 };
 
-struct Draw {
-  int32_t token;
-  float sampler_lp;
-};
-
-// What top_k, top_p and min_p leave of y [vocab], whose largest element is `maximum`. All elements must be
-// ordered numbers.
+// What top_k, top_p and min_p leave of y [vocab], whose largest element is `maximum`. Every element must be a
+// number.
 Cut cut_distribution(const float* y, int64_t vocab, float maximum, const SampleParams& params);
 
-// The token at which the cumulative mass of the kept set exceeds u, and its log-prob under the kept set.
-// `lse` is that of the whole row.
-Draw draw_token(const float* y, int64_t vocab, float maximum, float lse, const Cut& cut, double u);
+// Kept mass, relative to e^maximum, of each block of kVocabBlock elements; returns the number of elements
+// kept.
+int64_t kept_block_masses(double* block_mass, const float* y, int64_t vocab, float maximum, const Cut& cut);
 
-// The smallest index of an element equal to `maximum`.
+// The first kept element, in vocabulary order, at which the cumulative kept mass exceeds `target`. The
+// blocks' masses may differ from their elements' sums by rounding.
+int32_t token_at(const double* block_mass, const float* y, int64_t vocab, float maximum, const Cut& cut,
+                 double target);
+
+// The smallest index of an element equal to `maximum`; 0 when there is none.
 int32_t first_largest(const float* y, int64_t vocab, float maximum);
 
 }  // namespace COPPICE_ISA

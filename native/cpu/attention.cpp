@@ -1,0 +1,207 @@
+// Attention over pages of keys and values, and the scratch of both directions. The backward pass is
+// attention_backward.cpp.
+//
+// A tile is a run of query tokens of one segment inside one block of absolute positions, times the query
+// heads that read one kv head. It goes through the key blocks 0, 1, ... up to its own, and only in that last
+// one do its rows see different numbers of keys. Every row of a tile therefore takes the same steps that it
+// would take alone: what a row computes beyond its own last key is p = 0, which adds nothing. (It may turn -0
+// into +0 or not; the last line of a row, which adds +0, settles that.)
+#include "cpu/attention_scratch.h"
+#include "cpu/copy_rows.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/dealer.h"
+#include "cpu/gemm.h"
+
+namespace coppice {
+namespace COPPICE_ISA {
+namespace {
+
+struct Tile {
+  const Segment* segment;
+  int64_t first_token;  // inside the segment
+  int64_t tokens;
+  int64_t kv_head;
+  int64_t first_head;  // inside the kv head's group
+  int64_t heads;
+
+  int64_t rows() const { return tokens * heads; }
+  // Row r of the tile is head r % heads of token r / heads.
+  int64_t position(int64_t r) const { return segment->position_begin + first_token + r / heads; }
+  int64_t token_row(int64_t r) const { return segment->token_begin + first_token + r / heads; }
+};
+
+class ForwardTile {
+ public:
+  ForwardTile(const Tensor& out, float* lse, const Tensor& q, const KvPages& pages,
+              const AttentionBatch& batch, const AttentionShape& shape, const ForwardScratch& scratch)
+      : out_(out), lse_(lse), q_(q), pages_(pages), batch_(batch), shape_(shape), scratch_(scratch) {}
+
+  void run(const Tile& tile) const {
+    const int64_t head_dim = shape_.head_dim;
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+      copy_rows(scratch_.q + r * head_dim, 0, q_.f32() + tile.token_row(r) * q_.stride + column(tile, r), 0,
+                1, head_dim);
+      scratch_.maximum[r] = -__builtin_inff();
+      scratch_.sum[r] = 0.0f;
+    }
+    const int64_t last_block = tile.position(0) / kKeyBlock;
+    for (int64_t block = 0; block <= last_block; ++block) attend(tile, block, block == last_block);
+    finish(tile);
+  }
+
+ private:
+  int64_t column(const Tile& tile, int64_t r) const {
+    const int64_t group = shape_.num_heads / shape_.num_kv_heads;
+    return (tile.kv_head * group + tile.first_head + r % tile.heads) * shape_.head_dim;
+  }
+
+  // Keys of the block that row r sees.
+  static int64_t visible(const Tile& tile, int64_t r, bool last) {
+    return last ? tile.position(r) % kKeyBlock + 1 : kKeyBlock;
+  }
+
+  void attend(const Tile& tile, int64_t block, bool last) const {
+    const int64_t head_dim = shape_.head_dim, rows = tile.rows();
+    const int32_t page = batch_.page_table[tile.segment->page_begin + block];
+    const float* keys = static_cast<const float*>(pages_.k) + page_offset(page, tile.kv_head, shape_);
+    const float* values = static_cast<const float*>(pages_.v) + page_offset(page, tile.kv_head, shape_);
+    // Under the causal diagonal a band of rows needs only the keys up to its last row.
+    const int64_t band = last ? kDiagonalBand : rows;
+    for (int64_t r = 0; r < rows; r += band) {
+      const int64_t band_rows = smaller(band, rows - r), keys_seen = visible(tile, r + band_rows - 1, last);
+      float* scores = scratch_.scores + r * kKeyBlock;
+      chain_product(scores, kKeyBlock, {scratch_.q + r * head_dim, head_dim, 1}, keys, kKeyBlock, band_rows,
+                    keys_seen, head_dim, false);
+    }
+    find_maxima(tile, last);
+    for (int64_t r = 0; r < rows; r += band) {
+      const int64_t band_rows = smaller(band, rows - r), keys_seen = visible(tile, r + band_rows - 1, last);
+      exponentiate(tile, r, band_rows, keys_seen, last);
+    }
+    rescale(rows, block > 0);
+    for (int64_t r = 0; r < rows; r += band) {
+      const int64_t band_rows = smaller(band, rows - r), keys_seen = visible(tile, r + band_rows - 1, last);
+      chain_product(scratch_.out + r * head_dim, head_dim, {scratch_.scores + r * kKeyBlock, kKeyBlock, 1},
+                    values, head_dim, band_rows, head_dim, keys_seen, block > 0);
+    }
+  }
+
+  // Scales the scores that a row sees; new_maximum = max(maximum, theirs).
+  void find_maxima(const Tile& tile, bool last) const {
+    const Vec scale = splat(shape_.scale), lowest = splat(-__builtin_inff());
+    for (int64_t r = 0; r < tile.rows(); ++r) {
+      float* row = scratch_.scores + r * kKeyBlock;
+      Vec largest = lowest;
+      for_lanes(visible(tile, r, last), [&](int64_t j, int n) {
+        const Vec scaled = load_lanes(row + j, n) * scale;
+        store_lanes(row + j, scaled, n);
+        largest = max(select(first_lanes(n), scaled, lowest), largest);
+      });
+      scratch_.new_maximum[r] = max(scratch_.maximum[r], maximum(largest));
+    }
+  }
+
+  // Scores become p = exp(score - new_maximum), 0 from a row's last key to the band's; block_sum = their sum.
+  void exponentiate(const Tile& tile, int64_t first, int64_t rows, int64_t keys_seen, bool last) const {
+    for (int64_t r = first; r < first + rows; ++r) {
+      float* row = scratch_.scores + r * kKeyBlock;
+      const Vec largest = splat(scratch_.new_maximum[r]);
+      const int64_t own = visible(tile, r, last);
+      Vec total = zero();
+      for_lanes(keys_seen, [&](int64_t j, int n) {
+        const int mine = static_cast<int>(smaller(larger(own - j, 0), n));
+        const Vec p = select(first_lanes(mine), exp(load_lanes(row + j, n) - largest), zero());
+        store_lanes(row + j, p, n);
+        total = total + p;
+      });
+      scratch_.block_sum[r] = sum(total);
+    }
+  }
+
+  // Carries (maximum, sum, out) over to the new maximum and adds the block's sum.
+  void rescale(int64_t rows, bool has_out) const {
+    for_lanes(rows, [&](int64_t r, int n) {
+      const Vec largest = load_lanes(scratch_.new_maximum + r, n);
+      const Vec alpha = exp(load_lanes(scratch_.maximum + r, n) - largest);
+      store_lanes(scratch_.alpha + r, alpha, n);
+      store_lanes(scratch_.maximum + r, largest, n);
+      const Vec total = fma(load_lanes(scratch_.sum + r, n), alpha, load_lanes(scratch_.block_sum + r, n));
+      store_lanes(scratch_.sum + r, total, n);
+    });
+    if (!has_out) return;
+    for (int64_t r = 0; r < rows; ++r) {
+      if (scratch_.alpha[r] == 1.0f) continue;
+      float* row = scratch_.out + r * shape_.head_dim;
+      const Vec alpha = splat(scratch_.alpha[r]);
+      for_lanes(shape_.head_dim,
+                [&](int64_t d, int n) { store_lanes(row + d, load_lanes(row + d, n) * alpha, n); });
+    }
+  }
+
+  void finish(const Tile& tile) const {
+    const int64_t rows = tile.rows();
+    for_lanes(rows, [&](int64_t r, int n) {
+      const Vec total = load_lanes(scratch_.sum + r, n);
+      store_lanes(scratch_.maximum + r, load_lanes(scratch_.maximum + r, n) + log(total), n);
+    });
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* row = scratch_.out + r * shape_.head_dim;
+      float* out = out_.f32() + tile.token_row(r) * out_.stride + column(tile, r);
+      const Vec total = splat(scratch_.sum[r]);
+      for_lanes(shape_.head_dim,
+                [&](int64_t d, int n) { store_lanes(out + d, load_lanes(row + d, n) / total + zero(), n); });
+      if (lse_ != nullptr) {
+        lse_[tile.token_row(r) * shape_.num_heads + column(tile, r) / shape_.head_dim] = scratch_.maximum[r];
+      }
+    }
+  }
+
+  const Tensor& out_;
+  float* lse_;
+  const Tensor& q_;
+  const KvPages& pages_;
+  const AttentionBatch& batch_;
+  const AttentionShape& shape_;
+  ForwardScratch scratch_;
+};
+
+// Cuts a segment into tiles of at most kTileQueries rows and calls body(tile).
+template <typename Body>
+COPPICE_INLINE void for_tiles(const Segment& segment, const AttentionShape& shape, const Body& body) {
+  const int64_t group = shape.num_heads / shape.num_kv_heads;
+  const int64_t heads = smaller(group, kTileQueries), most_tokens = kTileQueries / heads;
+  for (int64_t token = 0; token < segment.length;) {
+    const int64_t to_block_end = kKeyBlock - (segment.position_begin + token) % kKeyBlock;
+    const int64_t tokens = smaller(smaller(most_tokens, to_block_end), segment.length - token);
+    for (int64_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
+      for (int64_t head = 0; head < group; head += heads) {
+        body(Tile{&segment, token, tokens, kv_head, head, smaller(heads, group - head)});
+      }
+    }
+    token += tokens;
+  }
+}
+
+}  // namespace
+
+size_t CpuBackend::attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const {
+  return attention_scratch(nullptr, shape, rows, threads()).bytes;
+}
+
+void CpuBackend::attention_forward(Context& context, const Tensor& out, float* lse, const Tensor& q,
+                                   const KvPages& pages, const AttentionBatch& batch,
+                                   const AttentionShape& shape) {
+  const AttentionScratch scratch = attention_scratch(context.scratch.data, shape, q.rows, threads());
+  team().parallel_for(team().threads(), [&](int64_t lane, int thread) {
+    const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
+    Dealer dealer(lane, team().threads());
+    for (int32_t s = 0; s < batch.segment_count; ++s) {
+      for_tiles(batch.segments[s], shape, [&](const Tile& tile) {
+        if (dealer.mine()) work.run(tile);
+      });
+    }
+  });
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice

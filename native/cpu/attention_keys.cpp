@@ -1,0 +1,143 @@
+#include "cpu/attention_keys.h"
+
+#include "cpu/copy_rows.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/dealer.h"
+
+namespace coppice {
+namespace COPPICE_ISA {
+namespace {
+
+typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
+
+// Eight rows of eight floats turned about: out[j * out_stride + i] = rows[i * stride + j].
+COPPICE_INLINE void transpose_eight(float* out, int64_t out_stride, const float* rows, int64_t stride) {
+  Eight in[8], pairs[8], quads[8];
+  for (int i = 0; i < 8; ++i) in[i] = *reinterpret_cast<const Eight*>(rows + i * stride);
+  for (int i = 0; i < 8; i += 2) {
+    pairs[i] = __builtin_shufflevector(in[i], in[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    pairs[i + 1] = __builtin_shufflevector(in[i], in[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+  }
+  for (int i = 0; i < 8; i += 4) {
+    quads[i] = __builtin_shufflevector(pairs[i], pairs[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+    quads[i + 1] = __builtin_shufflevector(pairs[i], pairs[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    quads[i + 2] = __builtin_shufflevector(pairs[i + 1], pairs[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
+    quads[i + 3] = __builtin_shufflevector(pairs[i + 1], pairs[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
+  }
+  for (int j = 0; j < 4; ++j) {
+    *reinterpret_cast<Eight*>(out + j * out_stride) =
+        __builtin_shufflevector(quads[j], quads[j + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *reinterpret_cast<Eight*>(out + (j + 4) * out_stride) =
+        __builtin_shufflevector(quads[j], quads[j + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
+// One segment's share of one page: its own positions inside the block, and before them, where the segment
+// begins inside it, those of its ancestors.
+class PageWriter {
+ public:
+  PageWriter(const KvPages& pages, const Tensor& k, const Tensor& v, const AttentionBatch& batch,
+             const AttentionShape& shape, int64_t kv_head)
+      : pages_(pages), k_(k), v_(v), batch_(batch), shape_(shape), kv_head_(kv_head) {}
+
+  void write(const Segment& segment, int64_t block) const {
+    const int32_t page = batch_.page_table[segment.page_begin + block];
+    const int64_t block_begin = block * kKeyBlock;
+    const int64_t begin = larger(block_begin, segment.position_begin);
+    const int64_t end = smaller(block_begin + kKeyBlock, segment.position_begin + segment.length);
+    write_rows(page, segment, begin, end);
+    if (segment.position_begin > block_begin && segment.parent >= 0) fill_head(page, segment, block);
+  }
+
+  void copy_slots(int32_t to, int32_t from, int64_t slots) const {
+    const int64_t head_dim = shape_.head_dim;
+    const int64_t to_offset = page_offset(to, kv_head_, shape_),
+                  from_offset = page_offset(from, kv_head_, shape_);
+    float* k = static_cast<float*>(pages_.k);
+    float* v = static_cast<float*>(pages_.v);
+    copy_rows(k + to_offset, kKeyBlock, k + from_offset, kKeyBlock, head_dim, slots);
+    copy_rows(v + to_offset, head_dim, v + from_offset, head_dim, slots, head_dim);
+  }
+
+ private:
+  // Absolute positions [begin, end) of the segment, which lie in one block.
+  void write_rows(int32_t page, const Segment& segment, int64_t begin, int64_t end) const {
+    const int64_t head_dim = shape_.head_dim, row = segment.token_begin + (begin - segment.position_begin);
+    const int64_t offset = page_offset(page, kv_head_, shape_), slot = begin % kKeyBlock,
+                  column = kv_head_ * head_dim;
+    transpose_keys(static_cast<float*>(pages_.k) + offset, slot, k_.f32() + row * k_.stride + column,
+                   k_.stride, end - begin, head_dim);
+    copy_rows(static_cast<float*>(pages_.v) + offset + slot * head_dim, head_dim,
+              v_.f32() + row * v_.stride + column, v_.stride, end - begin, head_dim);
+  }
+
+  // From the ancestors' rows and not from their pages, so that no page waits for another. Only what was in
+  // the cache before this batch is taken from a page: the first ancestor's, where that one itself begins
+  // inside the block.
+  void fill_head(int32_t page, const Segment& segment, int64_t block) const {
+    const int64_t block_begin = block * kKeyBlock;
+    int64_t end = segment.position_begin;
+    const Segment* ancestor = &segment;
+    while (end > block_begin && ancestor->parent >= 0) {
+      ancestor = &batch_.segments[ancestor->parent];
+      if (batch_.page_table[ancestor->page_begin + block] == page)
+        return;  // one page for both: it writes its own part
+      const int64_t begin = larger(block_begin, ancestor->position_begin);
+      write_rows(page, *ancestor, begin, end);
+      end = begin;
+    }
+    if (end > block_begin)
+      copy_slots(page, batch_.page_table[ancestor->page_begin + block], end - block_begin);
+  }
+
+  const KvPages& pages_;
+  const Tensor& k_;
+  const Tensor& v_;
+  const AttentionBatch& batch_;
+  const AttentionShape& shape_;
+  int64_t kv_head_;
+};
+
+}  // namespace
+
+void transpose_keys(float* block, int64_t slot, const float* rows, int64_t stride, int64_t count,
+                    int64_t head_dim) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    for (int64_t d = 0; d < head_dim; d += 8) {
+      transpose_eight(block + d * kKeyBlock + slot + i, kKeyBlock, rows + i * stride + d, stride);
+    }
+  }
+  for (; i < count; ++i) {
+    for (int64_t d = 0; d < head_dim; ++d) block[d * kKeyBlock + slot + i] = rows[i * stride + d];
+  }
+}
+
+void CpuBackend::kv_write(Context&, const KvPages& pages, const Tensor& k, const Tensor& v,
+                          const AttentionBatch& batch, const AttentionShape& shape) {
+  team().parallel_for(team().threads(), [&](int64_t lane, int) {
+    Dealer dealer(lane, team().threads());
+    for (int32_t s = 0; s < batch.segment_count; ++s) {
+      const Segment& segment = batch.segments[s];
+      if (segment.length <= 0) continue;
+      const int64_t last = (segment.position_begin + segment.length - 1) / kKeyBlock;
+      for (int64_t block = segment.position_begin / kKeyBlock; block <= last; ++block) {
+        for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+          if (dealer.mine()) PageWriter(pages, k, v, batch, shape, head).write(segment, block);
+        }
+      }
+    }
+  });
+}
+
+void CpuBackend::kv_copy(Context&, const KvPages& pages, int32_t to_page, int32_t from_page, int32_t slots,
+                         const AttentionShape& shape) {
+  const Tensor none;
+  const AttentionBatch nobody;
+  for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+    PageWriter(pages, none, none, nobody, shape, head).copy_slots(to_page, from_page, slots);
+  }
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice
