@@ -1,3 +1,4 @@
+import type { WriteModelOptions } from '../checkpoint.ts'
 import type { ObjectiveOptions, ObjectiveSpec } from '../objective-options.ts'
 import type { EmptyClass } from '../objectives.ts'
 import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
@@ -175,6 +176,9 @@ export interface SupervisedOptions extends OptimizerOptions {
   tokenBudget?: number
   signal?: AbortSignal
 }
+
+/** How `save` writes a model folder; see `WriteModelOptions`. */
+export type SaveOptions = Omit<WriteModelOptions, 'copyTokenizerFrom'>
 
 export interface PlanOptions {
   /** Packed tokens of a micro-batch. Default 8192. */

@@ -27,15 +27,28 @@ export type FinishReason = Sample['finishReason']
 export const FINISH_REASONS: readonly FinishReason[] = ['stop', 'length', 'cancelled']
 export const VERDICTS: readonly Verdict[] = ['right', 'wrong', 'unparsed', 'timed-out']
 
-const list = <T extends DataType>(type: T): List<T> => new List(new Field('item', type, true))
+export const listOf = <T extends DataType>(type: T): List<T> => new List(new Field('item', type, true))
+
+/** A closed set of words, stored as one small number a row. */
+interface Words {
+  readonly allowed: readonly string[]
+  readonly type: Dictionary<Utf8, Int8>
+  readonly dictionary: Vector<Utf8>
+}
 
 // One vector and one type each: batches that share a dictionary can be written to one file without rewriting it.
-const words = (values: readonly string[], id: number) => {
-  const type = new Dictionary(new Utf8(), new Int8(), id)
-  return { type, dictionary: vectorFromArray(values as string[], new Utf8()) as Vector<Utf8> }
+const words = (allowed: readonly string[], id: number): Words => ({
+  allowed,
+  type: new Dictionary(new Utf8(), new Int8(), id),
+  dictionary: vectorFromArray([...allowed], new Utf8()),
+})
+const finishReasonWords = words(FINISH_REASONS, 1)
+const verdictWords = words(VERDICTS, 2)
+
+/** The words of one of coppice's own dictionary types. */
+export function wordsOf(type: DataType): Words | undefined {
+  return [finishReasonWords, verdictWords].find((words) => words.type === type)
 }
-export const finishReasonWords = words(FINISH_REASONS, 1)
-export const verdictWords = words(VERDICTS, 2)
 
 interface Column {
   type: DataType
@@ -48,15 +61,15 @@ export const KNOWN_COLUMNS = {
   prompt_id: { type: new Utf8(), nullable: false },
   prompt: { type: new Utf8(), nullable: false },
   reference: { type: new Utf8(), nullable: false },
-  prompt_tokens: { type: list(new Int32()), nullable: false },
+  prompt_tokens: { type: listOf(new Int32()), nullable: false },
   // rollouts
   group_id: { type: new Int32(), nullable: false },
   sample_index: { type: new Int32(), nullable: false },
-  completion_tokens: { type: list(new Int32()), nullable: false },
+  completion_tokens: { type: listOf(new Int32()), nullable: false },
   completion: { type: new Utf8(), nullable: false },
-  completion_mask: { type: list(new Uint8()), nullable: false },
-  logprobs: { type: list(new Float32()), nullable: false },
-  sampler_logprobs: { type: list(new Float32()), nullable: true },
+  completion_mask: { type: listOf(new Uint8()), nullable: false },
+  logprobs: { type: listOf(new Float32()), nullable: false },
+  sampler_logprobs: { type: listOf(new Float32()), nullable: true },
   temperature: { type: new Float32(), nullable: false },
   finish_reason: { type: finishReasonWords.type, nullable: false },
   seed: { type: new Uint64(), nullable: false },
@@ -65,13 +78,13 @@ export const KNOWN_COLUMNS = {
   reward: { type: new Float32(), nullable: true },
   verdict: { type: verdictWords.type, nullable: true },
   // advantages: null where the row takes no part in the update
-  advantages: { type: list(new Float32()), nullable: true },
+  advantages: { type: listOf(new Float32()), nullable: true },
   // score
-  scored_logprobs: { type: list(new Float32()), nullable: true },
-  entropies: { type: list(new Float32()), nullable: true },
-  ref_logprobs: { type: list(new Float32()), nullable: true },
+  scored_logprobs: { type: listOf(new Float32()), nullable: true },
+  entropies: { type: listOf(new Float32()), nullable: true },
+  ref_logprobs: { type: listOf(new Float32()), nullable: true },
   // the input of grad
-  token_weights: { type: list(new Float32()), nullable: true },
+  token_weights: { type: listOf(new Float32()), nullable: true },
 } as const satisfies Record<string, Column>
 
 export type KnownColumn = keyof typeof KNOWN_COLUMNS

@@ -1,0 +1,310 @@
+import { stopTokensOf } from './checkpoint/stop-tokens.ts'
+import {
+  type JsonObject,
+  type ModelConfig,
+  modelConfigOf,
+  readModelFolder,
+  readOptimizerState,
+  requireInitialisable,
+  type TensorShape,
+  tensorShapesOf,
+  writeGradients,
+  writeModelFolder,
+  writeOptimizerState,
+} from './checkpoint.ts'
+import { CoppiceError } from './errors.ts'
+import type { NativeEngine, NativeEngineInfo } from './native/types.ts'
+import { addon, call, callCancellable } from './native.ts'
+import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
+import { type FinishedGroup, generateGroups, generationParams, requireSeed } from './policy/generate.ts'
+import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
+import type {
+  ApplyUpdateOptions,
+  BackendOptions,
+  GenerateOptions,
+  GradOptions,
+  InitOptions,
+  LoadOptions,
+  PlanOptions,
+  PlanRow,
+  SaveOptions,
+  ScoreOptions,
+  Scores,
+  SupervisedOptions,
+  UpdateOptions,
+  UpdateResult,
+  UpdateStats,
+} from './policy/options.ts'
+import { applyUpdate, supervisedStep, tokenBudgetOf, updateByObjective } from './policy/update.ts'
+import type { PromptRow } from './prompts.ts'
+import { concatBatches, type RolloutBatch } from './rollouts.ts'
+import { Tokenizer } from './tokenizer.ts'
+
+export type * from './policy/options.ts'
+export { updateMetrics } from './policy/update.ts'
+
+const BACKEND_KEYS = ['device', 'dtype', 'threads', 'isa', 'seed']
+
+interface PolicyParts {
+  engine: NativeEngine
+  config: ModelConfig
+  rawConfig: JsonObject
+  tokenizer: Tokenizer | undefined
+  stopTokens: readonly number[]
+  folder: string | undefined
+  seed: bigint
+}
+
+/**
+ * A language model that samples, scores and learns, on a thread of its own. Methods may be called at any time; jobs run
+ * one after the other, and between the token steps of an open generation. What changes parameters is refused with BUSY
+ * while a generation is open. Errors are CoppiceError; after `dispose`, DISPOSED.
+ */
+export class Policy implements AsyncDisposable {
+  readonly config: Readonly<ModelConfig>
+  /** config.json as it is written back by `save`. */
+  readonly rawConfig: Readonly<JsonObject>
+  readonly tokenizer: Tokenizer | undefined
+  /** Tokens that end a completion unless `generate` is told others. */
+  readonly stopTokens: readonly number[]
+  /** Key of the sampling noise unless `generate` is told another. */
+  readonly seed: bigint
+  readonly #engine: NativeEngine
+  readonly #folder: string | undefined
+
+  private constructor(parts: PolicyParts) {
+    this.config = parts.config
+    this.rawConfig = parts.rawConfig
+    this.tokenizer = parts.tokenizer
+    this.stopTokens = parts.stopTokens
+    this.seed = parts.seed
+    this.#engine = parts.engine
+    this.#folder = parts.folder
+  }
+
+  /** Loads a model's folder in Hugging Face layout. INVALID_ARGUMENT, CHECKPOINT_CORRUPT, OUT_OF_MEMORY. */
+  static async load(options: LoadOptions): Promise<Policy> {
+    refuseUnknownKeys(options, ['model', ...BACKEND_KEYS], 'Policy.load')
+    const folder = readModelFolder(options.model)
+    const tokenizer = folder.tokenizerPath === undefined ? undefined : await Tokenizer.load(options.model)
+    const parts = { ...folder, tokenizer, folder: options.model, seed: seedOf(options, 'Policy.load') }
+    return Policy.#open(parts, options, (engine) => engine.load(folder.tensors))
+  }
+
+  /** A model with random parameters, drawn from `seed`, as `coppice init` makes it. */
+  static async init(options: InitOptions): Promise<Policy> {
+    refuseUnknownKeys(options, ['config', 'tokenizer', ...BACKEND_KEYS], 'Policy.init')
+    const rawConfig = options.config as JsonObject
+    const config = modelConfigOf(rawConfig, 'Policy.init: config')
+    requireInitialisable(rawConfig, 'Policy.init: config')
+    const seed = seedOf(options, 'Policy.init')
+    const stopTokens = stopTokensOf(rawConfig, undefined, config.vocabSize, 'Policy.init: config')
+    const parts = { config, rawConfig, tokenizer: options.tokenizer, stopTokens, folder: undefined, seed }
+    return Policy.#open(parts, options, (engine) => engine.initRandom(seed))
+  }
+
+  static async #open(
+    parts: Omit<PolicyParts, 'engine'>,
+    options: BackendOptions,
+    fill: (engine: NativeEngine) => Promise<void>,
+  ): Promise<Policy> {
+    const { device, threads, isa } = options
+    requireOneOf(options.dtype ?? 'f32', 'Policy.dtype', ['f32'])
+    const backend = {
+      device: device ?? 'auto',
+      ...(isa !== undefined && { isa }),
+      ...(threads !== undefined && { threads: requireInteger(threads, 'Policy.threads', 1, 4096) }),
+    }
+    const engine = await call(() => addon().openEngine(parts.config, backend))
+    try {
+      await call(() => fill(engine))
+    } catch (error) {
+      await engine.dispose()
+      throw error
+    }
+    return new Policy({ ...parts, engine })
+  }
+
+  /** Device, instruction set and number of threads. */
+  get info(): NativeEngineInfo {
+    return this.#engine.info
+  }
+
+  /** Optimiser steps that made these parameters, as far as it is known: those since `load`, or of the state resumed from. */
+  get policyStep(): number {
+    return this.#engine.optimizerStep
+  }
+
+  /** Bytes that the engine holds now. */
+  get allocatedBytes(): number {
+    return this.#engine.allocatedBytes
+  }
+
+  /**
+   * Samples completions of each prompt: one batch a prompt, in the order in which they end. The consumer sets the pace:
+   * generation pauses while `maxWaitingGroups` groups wait. Leaving the loop ends the generation.
+   */
+  async *generate(
+    prompts: readonly PromptRow[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<RolloutBatch, void, void> {
+    for await (const { batch } of this.#groups(prompts, options)) yield batch
+  }
+
+  /** Samples completions of all prompts and joins them in the order of the prompts. */
+  async generateAll(prompts: readonly PromptRow[], options: GenerateOptions = {}): Promise<RolloutBatch> {
+    const groups: FinishedGroup[] = []
+    for await (const group of this.#groups(prompts, options)) groups.push(group)
+    return concatBatches(groups.sort((a, b) => a.prompt - b.prompt).map(({ batch }) => batch))
+  }
+
+  /** Log-prob and entropy of each completion token under this policy, rows in order. */
+  async score(rows: Rows, options: ScoreOptions = {}): Promise<Scores> {
+    refuseUnknownKeys(options, ['temperature', 'tokenBudget', 'entropies', 'signal'], 'score')
+    const native = nativeRows(tokenColumns(rows), options.temperature, 'score')
+    const tokenBudget = tokenBudgetOf(options.tokenBudget, 'score')
+    const { logprobs, entropies } = await callCancellable(options.signal, (stop) =>
+      this.#engine.score(native, options.entropies ?? true, tokenBudget, stop),
+    )
+    return { logprobs, entropies }
+  }
+
+  /**
+   * The gradient of -sum tokenWeights[t] * log pi(token t), not normalised, for `saveGradients` and `gradient`. One weight
+   * a completion token.
+   */
+  async grad(rows: Rows, tokenWeights: Float32Array, options: GradOptions = {}): Promise<{ loss: number }> {
+    refuseUnknownKeys(options, ['temperature', 'tokenBudget', 'signal'], 'grad')
+    const columns = tokenColumns(rows)
+    const weights = requirePerToken(tokenWeights, columns, 'grad.tokenWeights')
+    const native = nativeRows(columns, options.temperature, 'grad')
+    const tokenBudget = tokenBudgetOf(options.tokenBudget, 'grad')
+    const { loss } = await callCancellable(options.signal, (stop) =>
+      this.#engine.grad(native, weights, tokenBudget, stop),
+    )
+    return { loss }
+  }
+
+  /**
+   * One optimiser step by an objective's rule on a batch with the column `reward` (and `verdict`), taken as one optimiser
+   * batch. A batch without anything to learn from makes no step. NON_FINITE leaves parameters and moments untouched.
+   */
+  update(batch: RolloutBatch, options: UpdateOptions): Promise<UpdateResult> {
+    return updateByObjective(this.#engine, batch, options)
+  }
+
+  /** One optimiser step on advantages and norms from elsewhere; what `update` comes down to. */
+  applyUpdate(rows: Rows, options: ApplyUpdateOptions): Promise<UpdateStats> {
+    return applyUpdate(this.#engine, rows, options)
+  }
+
+  /** One optimiser step of maximum likelihood on the completions: the mean of -log pi over tokens that are not masked. */
+  supervisedStep(rows: Rows, options: SupervisedOptions): Promise<UpdateResult> {
+    return supervisedStep(this.#engine, rows, options)
+  }
+
+  /** A parameter by its Hugging Face name, row-major; from the fp32 masters where there are any. */
+  parameter(name: string): Promise<Float32Array> {
+    return call(() => this.#engine.readTensor(name))
+  }
+
+  /** The last gradient of a parameter, by its Hugging Face name. */
+  gradient(name: string): Promise<Float32Array> {
+    return call(() => this.#engine.readGradient(name))
+  }
+
+  /** Writes the last gradients as safetensors, float32, under the parameters' Hugging Face names. */
+  saveGradients(path: string): Promise<void> {
+    return writeGradients(path, this.#layout, (tensors) => call(() => this.#engine.saveGradients(tensors)))
+  }
+
+  /** Writes a model folder in Hugging Face layout, tokenizer files included; there in whole or not at all. */
+  save(directory: string, options: SaveOptions = {}): Promise<void> {
+    return writeModelFolder(
+      directory,
+      this.rawConfig,
+      this.#layout,
+      (tensors) => call(() => this.#engine.save(tensors)),
+      { ...(this.#folder !== undefined && { copyTokenizerFrom: this.#folder }), ...options },
+    )
+  }
+
+  /** A model folder as `save` writes it in float32, with AdamW's moments and step count beside it. */
+  saveTrainingState(directory: string): Promise<void> {
+    return this.save(directory, { alongside: (partial) => this.#saveOptimizer(partial) })
+  }
+
+  /** Goes back to what `saveTrainingState` wrote: parameters, moments and step count. CHECKPOINT_CORRUPT. */
+  async loadTrainingState(directory: string): Promise<void> {
+    const folder = readModelFolder(directory)
+    requireSameShape(this.#layout, tensorShapesOf(folder.config), directory)
+    const { path, mOffset, vOffset, step } = readOptimizerState(directory, this.#layout)
+    await call(() => this.#engine.load(folder.tensors))
+    await call(() => this.#engine.loadOptimizer(path, mOffset, vOffset, step))
+  }
+
+  /** Bytes by class of tensors that training and generation with these options need. */
+  plan(options: PlanOptions): Promise<PlanRow[]> {
+    refuseUnknownKeys(
+      options,
+      ['tokenBudget', 'numGenerations', 'maxCompletionLength', 'maxLiveSequences', 'longestPrompt'],
+      'plan',
+    )
+    const { tokenBudget, longestPrompt, ...generation } = options
+    const { stopTokens, seed, policyStep } = this
+    const params = generationParams(generation, { stopTokens, seed, policyStep })
+    const longest = requireInteger(longestPrompt, 'plan.longestPrompt', 1, this.config.maxPositions)
+    return call(() => this.#engine.plan(tokenBudgetOf(tokenBudget, 'plan'), params, longest))
+  }
+
+  /** Frees everything as soon as the running job has come to its next stop; jobs under way are rejected with DISPOSED. */
+  dispose(): Promise<void> {
+    return call(() => this.#engine.dispose())
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.dispose()
+  }
+
+  #groups(
+    prompts: readonly PromptRow[],
+    options: GenerateOptions,
+  ): AsyncGenerator<FinishedGroup, void, void> {
+    const { stopTokens, seed, policyStep, tokenizer } = this
+    return generateGroups({ engine: this.#engine, tokenizer, stopTokens, seed, policyStep }, prompts, options)
+  }
+
+  get #layout(): TensorShape[] {
+    return this.#engine.tensors
+  }
+
+  #saveOptimizer(directory: string): Promise<void> {
+    return writeOptimizerState(directory, this.#layout, this.policyStep, (path, mOffset, vOffset) =>
+      call(() => this.#engine.saveOptimizer(path, mOffset, vOffset)),
+    )
+  }
+}
+
+function seedOf(options: BackendOptions, where: string): bigint {
+  return requireSeed(options.seed ?? 0, `${where}.seed`)
+}
+
+/** Refuses to read the parameters of another model into this one. */
+function requireSameShape(
+  layout: readonly TensorShape[],
+  found: readonly TensorShape[],
+  where: string,
+): void {
+  const text = (tensors: readonly TensorShape[]) =>
+    tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`)
+  const [expected, received] = [text(layout), text(found)]
+  const i = Array.from({ length: Math.max(expected.length, received.length) }).findIndex(
+    (_, at) => expected[at] !== received[at],
+  )
+  if (i === -1) return
+  throw new CoppiceError('CHECKPOINT_CORRUPT', 'a model of another shape', {
+    where,
+    expected: expected[i] ?? 'no further tensor',
+    received: received[i] ?? 'no further tensor',
+  })
+}

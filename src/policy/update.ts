@@ -1,0 +1,238 @@
+import { CoppiceError, invalidArgument } from '../errors.ts'
+import type { NativeAdamw, NativeEngine } from '../native/types.ts'
+import { callCancellable } from '../native.ts'
+import type { ObjectiveSpec } from '../objective-options.ts'
+import { weighTokens } from '../objectives/token-weights.ts'
+import { assignAdvantages, type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
+import { refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
+import { lossMetrics, lossParams } from '../policy-loss.ts'
+import {
+  columnsOf,
+  type RolloutBatch,
+  type RolloutColumns,
+  type TokenColumns,
+  takeRows,
+} from '../rollouts.ts'
+import {
+  completionTokenCount,
+  nativeRows,
+  perToken,
+  type Rows,
+  requirePerToken,
+  tokenColumns,
+} from './native-rows.ts'
+import type {
+  ApplyUpdateOptions,
+  OptimizerOptions,
+  SupervisedOptions,
+  UpdateOptions,
+  UpdateResult,
+  UpdateStats,
+} from './options.ts'
+
+export const DEFAULT_TOKEN_BUDGET = 8192
+
+const OPTIMIZER_KEYS = [
+  'learningRate',
+  'weightDecay',
+  'adamBeta1',
+  'adamBeta2',
+  'adamEpsilon',
+  'maxGradNorm',
+] as const satisfies readonly (keyof OptimizerOptions)[]
+const JOB_KEYS = ['temperature', 'tokenBudget', 'signal'] as const
+
+/** One optimiser step by an objective's rule; see `Policy.update`. */
+export async function updateByObjective(
+  engine: NativeEngine,
+  batch: RolloutBatch,
+  options: UpdateOptions,
+): Promise<UpdateResult> {
+  const { spec, optimizer } = splitOptions(options)
+  const objective = resolveObjective(spec)
+  const columns = columnsOf(batch)
+  if (columns.rewards === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: "update, column 'reward'",
+      expected: 'rollouts with verdicts',
+    })
+  }
+  const { rewards, verdicts, groupIds, finishReasons } = columns
+  const rows = assignAdvantages({ rewards, verdicts, groupIds, finishReasons }, objective)
+  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, activeTokens(columns), objective, 'f32')
+  if (weights === null) {
+    const skipped: EmptyClass = rows.emptyClass ?? 'no-completion'
+    return { skipped, metrics: { ...rows.metrics, empty_class: 1 } }
+  }
+  const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
+  const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')
+  if (objective.beta !== 0 && refLogprobs === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: "update, column 'ref_logprobs'",
+      expected: 'log-probs of the reference policy, since beta is not 0',
+    })
+  }
+  const stats = await applyUpdate(engine, kept, {
+    advantages: weights.advantages,
+    norm: weights.norm,
+    ...(refLogprobs && { refLogprobs }),
+    lossParams: lossParams(objective),
+    optimizer,
+    ...pick(options, JOB_KEYS),
+  })
+  return {
+    skipped: undefined,
+    metrics: { ...rows.metrics, ...updateMetrics(stats, refLogprobs !== undefined) },
+  }
+}
+
+/** One optimiser step on given advantages; see `Policy.applyUpdate`. */
+export async function applyUpdate(
+  engine: NativeEngine,
+  rows: Rows,
+  options: ApplyUpdateOptions,
+): Promise<UpdateStats> {
+  const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'lossParams', 'optimizer']
+  refuseUnknownKeys(options, [...own, ...JOB_KEYS], 'applyUpdate')
+  const columns = tokenColumns(rows)
+  const array = (values: Float32Array, name: string) =>
+    requirePerToken(values, columns, `applyUpdate.${name}`)
+  const optimizer = adamwOf(options.optimizer, 'applyUpdate.optimizer')
+  const input = {
+    advantages: array(options.advantages, 'advantages'),
+    norm: array(options.norm, 'norm'),
+    oldLogprobs: oldLogprobsOf(columns, options),
+    refLogprobs: options.refLogprobs && array(options.refLogprobs, 'refLogprobs'),
+    loss: options.lossParams,
+    optimizer,
+    tokenBudget: tokenBudgetOf(options.tokenBudget, 'applyUpdate'),
+  }
+  const native = nativeRows(columns, options.temperature, 'applyUpdate')
+  const { cancelled: _, ...stats } = await callCancellable(options.signal, (stop) =>
+    engine.update(native, input, stop),
+  )
+  return stats
+}
+
+/** Maximum likelihood of completions; see `Policy.supervisedStep`. */
+export async function supervisedStep(
+  engine: NativeEngine,
+  rows: Rows,
+  options: SupervisedOptions,
+): Promise<UpdateResult> {
+  refuseUnknownKeys(options, [...OPTIMIZER_KEYS, 'tokenBudget', 'signal'], 'supervisedStep')
+  const columns = tokenColumns(rows)
+  const count = completionTokenCount(columns)
+  const mask = columns.completionMask && perToken(columns.completionMask, 'completion_mask')
+  let active = 0
+  for (let t = 0; t < count; t++) if (mask?.[t] !== 0) active++
+  if (active === 0) return { skipped: 'no-completion', metrics: { empty_class: 1 } }
+  const norm = new Float32Array(count)
+  for (let t = 0; t < count; t++) norm[t] = mask?.[t] !== 0 ? 1 / active : 0
+  const stats = await applyUpdate(engine, columns, {
+    advantages: new Float32Array(count).fill(1),
+    norm,
+    oldLogprobs: null,
+    lossParams: MAXIMUM_LIKELIHOOD,
+    optimizer: pick(options, OPTIMIZER_KEYS),
+    temperature: 1,
+    ...pick(options, ['tokenBudget', 'signal']),
+  })
+  return {
+    skipped: undefined,
+    metrics: { ...stepMetrics(stats), entropy: stats.entropySum / stats.activeTokens },
+  }
+}
+
+const MAXIMUM_LIKELIHOOD = {
+  importance: 'none',
+  clip: false,
+  clipLow: 0,
+  clipHigh: 0,
+  dualClip: 0,
+  klKind: 'k3',
+  klCoef: 0,
+  entropyCoef: 0,
+} as const
+
+/** Every metric of an optimiser step, TRL's keys where TRL has one. */
+export function updateMetrics(stats: UpdateStats, reference: boolean): Record<string, number> {
+  return { ...stepMetrics(stats), ...lossMetrics(stats, { reference, entropy: true }) }
+}
+
+function stepMetrics(stats: UpdateStats): Record<string, number> {
+  return {
+    loss: stats.loss,
+    grad_norm: stats.gradNorm,
+    num_active_tokens: stats.activeTokens,
+    // The share of elements that moved in fp32 and would not have moved had bf16 been all that is kept of them.
+    lost_in_bf16: stats.changedElements === 0 ? 0 : stats.lostInBf16 / stats.changedElements,
+  }
+}
+
+/** Objective options may stand in `objective` or beside it, not in both places. */
+function splitOptions(options: UpdateOptions): { spec: ObjectiveSpec; optimizer: OptimizerOptions } {
+  const { objective } = options
+  if (typeof objective !== 'object' || objective === null) {
+    throw invalidArgument('update.objective', "an object such as { kind: 'nsr' }", objective)
+  }
+  // An unknown kind has no names of its own; resolveObjective refuses it in its words.
+  const names = objectiveOptionNames(resolveObjective(objective).kind).filter((name) => name !== 'kind')
+  refuseUnknownKeys(options, ['objective', ...OPTIMIZER_KEYS, ...JOB_KEYS, ...names], 'update')
+  const beside = pick(options as unknown as Record<string, unknown>, names)
+  for (const name of Object.keys(beside)) {
+    if (name in objective)
+      throw invalidArgument(`update.${name}`, 'the option once: it is in objective too', name)
+  }
+  return { spec: { ...objective, ...beside } as ObjectiveSpec, optimizer: pick(options, OPTIMIZER_KEYS) }
+}
+
+/** Masks counted by the offsets of the completions, wherever the two columns begin in their memory. */
+function activeTokens(columns: RolloutColumns): { offsets: Int32Array; mask: Uint8Array } {
+  const { offsets } = columns.completionTokens
+  const first = offsets[0]!
+  return {
+    offsets: first === 0 ? offsets : offsets.map((offset) => offset - first),
+    mask: perToken(columns.completionMask, 'completion_mask'),
+  }
+}
+
+function oldLogprobsOf(columns: TokenColumns, options: ApplyUpdateOptions): Float32Array | undefined {
+  if (options.oldLogprobs === null) return undefined
+  if (options.oldLogprobs !== undefined) {
+    return requirePerToken(options.oldLogprobs, columns, 'applyUpdate.oldLogprobs')
+  }
+  if (columns.logprobs !== undefined) return perToken(columns.logprobs, 'logprobs')
+  throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+    where: "applyUpdate, column 'logprobs'",
+    expected: 'log-probs as recorded, or oldLogprobs (null: none)',
+  })
+}
+
+function adamwOf(options: OptimizerOptions, where: string): NativeAdamw {
+  refuseUnknownKeys(options, OPTIMIZER_KEYS, where)
+  const number = (name: keyof OptimizerOptions, fallback: number | undefined, max?: number) =>
+    requireNumber(options[name] ?? fallback, `${where}.${name}`, 0, max)
+  return {
+    learningRate: number('learningRate', undefined),
+    weightDecay: number('weightDecay', 0.01),
+    beta1: number('adamBeta1', 0.9, 1 - Number.EPSILON / 2),
+    beta2: number('adamBeta2', 0.999, 1 - Number.EPSILON / 2),
+    eps: number('adamEpsilon', 1e-8),
+    maxGradNorm: number('maxGradNorm', 1),
+  }
+}
+
+export function tokenBudgetOf(given: number | undefined, where: string): number {
+  return requireInteger(given ?? DEFAULT_TOKEN_BUDGET, `${where}.tokenBudget`, 1)
+}
+
+/** The named keys that are present and not undefined. */
+function pick<T extends object, K extends keyof T>(from: T, keys: readonly K[]): Given<Pick<T, K>> {
+  const picked: Partial<T> = {}
+  for (const key of keys) if (from[key] !== undefined) picked[key] = from[key]
+  return picked as Given<Pick<T, K>>
+}
+
+/** The same keys without `undefined` as a value. */
+type Given<T> = { [K in keyof T]: Exclude<T[K], undefined> }

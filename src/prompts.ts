@@ -1,0 +1,74 @@
+import { CoppiceError, invalidArgument } from './errors.ts'
+import { hasColumn, int32List, makeBatch, type RolloutBatch, readTable, textColumn } from './rollouts.ts'
+import type { Tokenizer } from './tokenizer.ts'
+
+/** A prompt, as `generate` takes it. */
+export interface PromptRow {
+  promptId: string
+  prompt: string
+  /** What the verifier needs to check an answer; empty where there is nothing. */
+  reference: string
+  /** Not empty. */
+  promptTokens: Int32Array
+}
+
+/**
+ * Reads prompts from an .arrow or .jsonl file with the columns `prompt_id`, `prompt`, `reference` and `prompt_tokens`.
+ * Ids that are missing are row numbers, references empty; tokens that are missing come from the tokenizer.
+ */
+export async function readPrompts(path: string, tokenizer?: Tokenizer): Promise<PromptRow[]> {
+  return promptsOf(await readTable(path), tokenizer, path)
+}
+
+/** The prompts in a batch, one a row. `where` names their source in errors. */
+export function promptsOf(batch: RolloutBatch, tokenizer?: Tokenizer, where = 'prompts'): PromptRow[] {
+  const text = (name: string) => (hasColumn(batch, name) ? textColumn(batch, name) : undefined)
+  const ids = text('prompt_id')
+  const prompts = text('prompt')
+  const references = text('reference')
+  const tokens = hasColumn(batch, 'prompt_tokens') ? int32List(batch, 'prompt_tokens') : undefined
+  if (prompts === undefined && tokens === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'no prompts', {
+      where,
+      expected: "a column 'prompt' or 'prompt_tokens'",
+    })
+  }
+  return Array.from({ length: batch.numRows }, (_, row) => {
+    const prompt = prompts?.[row] ?? ''
+    const promptTokens =
+      tokens === undefined
+        ? encode(prompt, tokenizer, `${where}, row ${row}`)
+        : tokens.values.subarray(tokens.offsets[row], tokens.offsets[row + 1])
+    if (promptTokens.length === 0)
+      throw invalidArgument(`${where}, row ${row}`, 'a prompt of at least one token', prompt)
+    return { promptId: ids?.[row] ?? String(row), prompt, reference: references?.[row] ?? '', promptTokens }
+  })
+}
+
+/** Prompts as a batch of the columns prompt_id, prompt, reference and prompt_tokens, for `writeTable`. */
+export function promptBatch(prompts: readonly PromptRow[]): RolloutBatch {
+  const offsets = new Int32Array(prompts.length + 1)
+  prompts.forEach(({ promptTokens }, i) => {
+    offsets[i + 1] = offsets[i]! + promptTokens.length
+  })
+  const values = new Int32Array(offsets[prompts.length]!)
+  prompts.forEach(({ promptTokens }, i) => {
+    values.set(promptTokens, offsets[i])
+  })
+  return makeBatch(prompts.length, {
+    prompt_id: prompts.map(({ promptId }) => promptId),
+    prompt: prompts.map(({ prompt }) => prompt),
+    reference: prompts.map(({ reference }) => reference),
+    prompt_tokens: { values, offsets },
+  })
+}
+
+function encode(prompt: string, tokenizer: Tokenizer | undefined, where: string): Int32Array {
+  if (tokenizer === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'text without a tokenizer', {
+      where,
+      expected: "a model folder with tokenizer.json, or a column 'prompt_tokens'",
+    })
+  }
+  return tokenizer.encode(prompt)
+}
