@@ -1,0 +1,63 @@
+import {
+  appendColumns,
+  columnsOf,
+  FINISH_REASONS,
+  hasColumn,
+  type RolloutBatch,
+  textColumn,
+  tokenColumnsOf,
+} from './rollouts.ts'
+import type { Sample } from './verdicts.ts'
+import type { VerifierPool, VerifyCallOptions } from './verify.ts'
+
+const NO_TOKENS = new Int32Array(0)
+
+/**
+ * The rows of a batch as a verifier sees them. Only a completion is needed (`completion`, or `prediction`); `reference`
+ * (or `gold`), `prompt`, `prompt_id`, tokens and finish reason are given where the batch has them.
+ */
+export function samplesOf(batch: RolloutBatch): Sample[] {
+  const text = (...names: string[]) => {
+    const name = names.find((each) => hasColumn(batch, each))
+    return name === undefined ? undefined : textColumn(batch, name)
+  }
+  const completions = text('completion', 'prediction') ?? textColumn(batch, 'completion')
+  const references = text('reference', 'gold')
+  const prompts = text('prompt')
+  const promptIds = text('prompt_id')
+  const finishReasons = text('finish_reason')
+  const tokens =
+    hasColumn(batch, 'prompt_tokens') && hasColumn(batch, 'completion_tokens')
+      ? tokenColumnsOf(batch)
+      : undefined
+  const rowOf = ({ values, offsets }: { values: Int32Array; offsets: Int32Array }, row: number) =>
+    values.subarray(offsets[row], offsets[row + 1])
+  return Array.from({ length: batch.numRows }, (_, row) => ({
+    promptId: promptIds?.[row] ?? String(row),
+    prompt: prompts?.[row] ?? '',
+    reference: references?.[row] ?? '',
+    completion: completions[row] ?? '',
+    promptTokens: tokens === undefined ? NO_TOKENS : rowOf(tokens.promptTokens, row),
+    completionTokens: tokens === undefined ? NO_TOKENS : rowOf(tokens.completionTokens, row),
+    finishReason: FINISH_REASONS.find((reason) => reason === finishReasons?.[row]) ?? 'stop',
+  }))
+}
+
+/** The batch with the columns `reward` and `verdict`. */
+export async function judge(
+  batch: RolloutBatch,
+  pool: VerifierPool,
+  options: VerifyCallOptions = {},
+): Promise<RolloutBatch> {
+  const judgements = await pool.verify(samplesOf(batch), options)
+  return appendColumns(batch, {
+    reward: judgements.map(({ reward }) => reward),
+    verdict: judgements.map(({ verdict }) => verdict),
+  })
+}
+
+/** Judged rollouts as the rules of the objectives take them. */
+export function judgedColumns(rollouts: RolloutBatch) {
+  const { rewards, verdicts, groupIds, finishReasons } = columnsOf(rollouts)
+  return { rewards: rewards ?? [], verdicts, groupIds, finishReasons }
+}

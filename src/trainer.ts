@@ -1,0 +1,241 @@
+import { CoppiceError } from './errors.ts'
+import { evaluateGreedily } from './evaluate.ts'
+import { judge, judgedColumns } from './judge.ts'
+import { advantageColumn } from './objectives/token-weights.ts'
+import { assignAdvantages, type RowAdvantages } from './objectives.ts'
+import { appendColumns, columnsOf, type RolloutBatch, writeTable } from './rollouts.ts'
+import { learn, RefusedUpdate } from './trainer/learn.ts'
+import { learningRateAt } from './trainer/learning-rate.ts'
+import { openRun } from './trainer/open-run.ts'
+import { RowOrder } from './trainer/row-order.ts'
+import type { RunFolder } from './trainer/run-folder.ts'
+import { trainRecord } from './trainer/run-record.ts'
+import { PhaseClock, rolloutMetrics, tokenCount } from './trainer/step-metrics.ts'
+import {
+  type ResolvedSettings,
+  resolveSettings,
+  type TrainOptions,
+  type TrainPhase,
+  type TrainStep,
+} from './trainer/train-options.ts'
+import { createVerifierPool, type VerifierPool } from './verify.ts'
+
+export type { LearningRateSchedule } from './trainer/learning-rate.ts'
+export { LEARNING_RATE_SCHEDULES } from './trainer/learning-rate.ts'
+export { readMetrics } from './trainer/run-folder.ts'
+export type {
+  TrainOptions,
+  TrainPhase,
+  TrainProgress,
+  TrainSettings,
+  TrainStep,
+} from './trainer/train-options.ts'
+export { TRAIN_DEFAULTS } from './trainer/train-options.ts'
+
+/**
+ * Reinforcement learning with verifiable rewards: per step, sample completions of some prompts, verify them, weigh them
+ * by the objective's rule, take the optimiser steps. Yields every step; the policy is changed in place. Writes
+ * `run.json`, `metrics.jsonl` and `checkpoints/<step>/` under `out`.
+ *
+ * The same policy, prompts, settings and seed give the same bytes, at any number of threads, whether or not the run was
+ * killed and resumed in between; only the metrics under `seconds/` differ.
+ *
+ * @throws CoppiceError INVALID_ARGUMENT for options that make no sense or, with `resume`, differ from the run's; NON_FINITE
+ *   when a step was refused, naming the rollouts, which are in RUN/refused-<step>.arrow. The signal's reason when it was
+ *   aborted, after the state was saved.
+ */
+export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, void, void> {
+  const settings = resolveSettings(options)
+  const order = new RowOrder(
+    settings.seed,
+    'prompts',
+    options.prompts.length,
+    settings.promptsPerStep,
+    'promptsPerStep',
+  )
+  const { run, state } = await openRun(
+    options.out,
+    trainRecord(options, settings),
+    options.policy,
+    options.resume ?? false,
+  )
+  await using verifier = await createVerifierPool(options.verifier, options.verify)
+  const trainer = new Trainer(options, settings, order, run, verifier)
+  let numTokens = state.numTokens
+  let saved = state.step
+  const save = async (step: number) => {
+    if (step === saved) return
+    await trainer.save(step, numTokens)
+    saved = step
+  }
+  for (let step = state.step + 1; step <= settings.steps; step++) {
+    const clock = new PhaseClock()
+    const sampled = await trainer.sample(step, clock).catch(async (error) => {
+      if (options.signal?.aborted === true) await save(step - 1)
+      throw error
+    })
+    const learned = await trainer.learn(step, sampled, clock)
+    numTokens += tokenCount(sampled.rollouts)
+    const stopped = options.signal?.aborted === true
+    const last = step === settings.steps
+    const evaluated =
+      !stopped && isDue(step, settings.evalEvery, last) ? await trainer.evaluate(step, clock) : {}
+    const metrics = { step, ...learned, num_tokens: numTokens, ...evaluated, ...clock.metrics() }
+    await run.appendMetrics(metrics)
+    if (stopped || last || isDue(step, options.saveEvery ?? 0, last)) {
+      trainer.tell(step, 'save', 0)
+      await save(step)
+    }
+    const checkpoint = saved === step ? run.checkpointPath(step) : undefined
+    yield { step, steps: settings.steps, metrics, rollouts: sampled.rollouts, checkpoint }
+    if (stopped && !last) throw options.signal!.reason
+  }
+}
+
+function isDue(step: number, every: number, last: boolean): boolean {
+  return every > 0 && (step % every === 0 || last)
+}
+
+interface Sampled {
+  rollouts: RolloutBatch
+  advantages: RowAdvantages
+}
+
+/** The phases of a step, over what stays the same from step to step. */
+class Trainer {
+  readonly #options: TrainOptions
+  readonly #settings: ResolvedSettings
+  readonly #order: RowOrder
+  readonly #run: RunFolder
+  readonly #verifier: VerifierPool
+
+  constructor(
+    options: TrainOptions,
+    settings: ResolvedSettings,
+    order: RowOrder,
+    run: RunFolder,
+    verifier: VerifierPool,
+  ) {
+    this.#options = options
+    this.#settings = settings
+    this.#order = order
+    this.#run = run
+    this.#verifier = verifier
+  }
+
+  tell(step: number, phase: TrainPhase, share: number): void {
+    this.#options.onProgress?.({ step, steps: this.#settings.steps, phase, share })
+  }
+
+  /** Rollouts of the step with verdicts, advantages and, for a KL term, reference log-probs. Changes no parameter. */
+  async sample(step: number, clock: PhaseClock): Promise<Sampled> {
+    const { policy, reference, signal } = this.#options
+    const rows = this.#order.rowsOf(step)
+    const prompts = rows.map((row) => this.#options.prompts[row]!)
+    const rollouts = await clock.time('generate', () =>
+      policy.generateAll(prompts, {
+        ...this.#sampling(step),
+        promptIndices: Int32Array.from(rows),
+        onProgress: ({ groups, finishedGroups }) => this.tell(step, 'generate', finishedGroups / groups),
+      }),
+    )
+    this.tell(step, 'verify', 0)
+    const judged = await clock.time('verify', () =>
+      judge(rollouts, this.#verifier, {
+        ...(signal !== undefined && { signal }),
+        onProgress: (done, total) => this.tell(step, 'verify', done / total),
+      }),
+    )
+    const advantages = assignAdvantages(judgedColumns(judged), this.#settings.objective)
+    const { offsets } = columnsOf(judged).completionTokens
+    let weighed = appendColumns(judged, {
+      advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
+    })
+    if (reference !== undefined && this.#settings.objective.beta !== 0) {
+      const { logprobs } = await clock.time('score', () => reference.score(judged, { entropies: false }))
+      const { offsets: shifted } = columnsOf(weighed).advantages!
+      weighed = appendColumns(weighed, { ref_logprobs: { values: logprobs, offsets: shifted } })
+    }
+    signal?.throwIfAborted()
+    return { rollouts: weighed, advantages }
+  }
+
+  /** The step's updates. Not stopped by the signal: half a step could not be resumed. */
+  async learn(step: number, sampled: Sampled, clock: PhaseClock): Promise<Record<string, number>> {
+    const learningRate = learningRateAt(step, this.#settings)
+    this.tell(step, 'update', 0)
+    try {
+      const updates = await clock.time('update', () =>
+        learn({
+          ...sampled,
+          policy: this.#options.policy,
+          settings: this.#settings,
+          learningRate,
+          tokenBudget: this.#options.tokenBudget ?? 8192,
+          onUpdate: (done, all) => this.tell(step, 'update', done / all),
+        }),
+      )
+      return {
+        ...rolloutMetrics(sampled.rollouts, sampled.advantages),
+        ...updates,
+        learning_rate: learningRate,
+      }
+    } catch (error) {
+      throw error instanceof RefusedUpdate ? await this.#refused(step, error) : error
+    }
+  }
+
+  async evaluate(step: number, clock: PhaseClock): Promise<Record<string, number>> {
+    this.tell(step, 'evaluate', 0)
+    const { accuracy } = await clock.time('evaluate', () =>
+      evaluateGreedily(this.#options.policy, this.#options.evalPrompts ?? [], this.#verifier, {
+        maxCompletionLength: this.#settings.maxCompletionLength,
+        ...(this.#settings.stopTokens !== null && { stopTokens: this.#settings.stopTokens }),
+      }),
+    )
+    return { greedy_accuracy: accuracy.mean }
+  }
+
+  async save(step: number, numTokens: number): Promise<void> {
+    const keep = this.#options.keepCheckpoints ?? 2
+    await this.#run.saveCheckpoint({ step, numTokens }, keep, (directory) =>
+      this.#options.policy.saveTrainingState(directory),
+    )
+  }
+
+  #sampling(step: number) {
+    const { numGenerations, temperature, topP, topK, minP, maxCompletionLength, stopTokens, seed } =
+      this.#settings
+    return {
+      ...{ numGenerations, temperature, topP, topK, minP, maxCompletionLength, seed, step, entropies: true },
+      ...(stopTokens !== null && { stopTokens }),
+      ...(this.#options.signal !== undefined && { signal: this.#options.signal }),
+    }
+  }
+
+  /** Keeps the rollouts of a refused step for a look, and says which they are. */
+  async #refused(step: number, { rollouts, cause }: RefusedUpdate): Promise<CoppiceError> {
+    const path = this.#run.refusedPath(step)
+    await writeTable(path, [rollouts])
+    const { logprobs } = await this.#options.policy.score(rollouts, { entropies: false })
+    return new CoppiceError('NON_FINITE', `step ${step} was refused: ${cause.message}`, {
+      where: this.#run.path,
+      received: `${describeOffenders(rollouts, logprobs)}; the rollouts are in ${path}`,
+      cause,
+    })
+  }
+}
+
+/** The rows whose log-probs are not finite, as group/sample; all rows when the fault is in the gradient alone. */
+function describeOffenders(rollouts: RolloutBatch, logprobs: Float32Array): string {
+  const { rows, completionTokens, groupIds, sampleIndex } = columnsOf(rollouts)
+  const { offsets } = completionTokens
+  const names: string[] = []
+  for (let row = 0; row < rows; row++) {
+    const values = logprobs.subarray(offsets[row]! - offsets[0]!, offsets[row + 1]! - offsets[0]!)
+    if (!values.every(Number.isFinite)) names.push(`${groupIds[row]}/${sampleIndex[row]}`)
+  }
+  if (names.length === 0) return `a gradient that is not finite over ${rows} rollouts with finite log-probs`
+  const shown = names.slice(0, 8).join(', ')
+  return `log-probs that are not finite in ${names.length} rollouts (group/sample ${shown}${names.length > 8 ? ', ...' : ''})`
+}

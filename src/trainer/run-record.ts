@@ -1,0 +1,103 @@
+import { createHash } from 'node:crypto'
+import { CoppiceError } from '../errors.ts'
+import type { Policy } from '../policy.ts'
+import type { PromptRow } from '../prompts.ts'
+import type { ResolvedSettings, TrainOptions } from './train-options.ts'
+
+/** What run.json holds: everything that decides a run's bytes, so that a resumed run can be held to it. */
+export interface RunRecord {
+  format: 1
+  settings: Record<string, unknown>
+  environment: Record<string, unknown>
+}
+
+/** What decides a training run, beside the parameters that it begins with. */
+export function trainRecord(options: TrainOptions, settings: ResolvedSettings): RunRecord {
+  const { policy, verifier, prompts, evalPrompts = [] } = options
+  return {
+    format: 1,
+    settings: {
+      ...snakeCaseKeys(settings),
+      verifier: typeof verifier === 'function' ? `function ${verifier.name}` : verifier,
+      prompts: { count: prompts.length, digest: promptsDigest(prompts) },
+      ...(settings.evalEvery > 0 && {
+        eval_prompts: { count: evalPrompts.length, digest: promptsDigest(evalPrompts) },
+      }),
+      model: snakeCaseKeys(policy.config),
+    },
+    environment: environmentOf(policy),
+  }
+}
+
+/** What bits depend on beside the settings; the number of threads is not among it. */
+export function environmentOf({ info }: Policy): Record<string, unknown> {
+  return { device: info.device, isa: info.isa }
+}
+
+/** Settings that a resumed run may change: with these rules, what was done so far stays what it would have been. */
+function mayChange(name: string, settings: Readonly<Record<string, unknown>>): boolean {
+  return name === 'steps' && settings.learning_rate_schedule === 'constant'
+}
+
+/** Keys in snake case, as in every file; nested objects too. */
+export function snakeCaseKeys(values: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(values).map(([key, value]) => {
+      const nested = typeof value === 'object' && value !== null && !Array.isArray(value)
+      return [
+        key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+        nested ? snakeCaseKeys(value) : value,
+      ]
+    }),
+  )
+}
+
+/** A short hash of the prompts' ids and tokens, in order. */
+export function promptsDigest(prompts: readonly PromptRow[]): string {
+  const hash = createHash('sha256')
+  for (const { promptId, reference, promptTokens } of prompts) {
+    hash.update(JSON.stringify([promptId, reference, promptTokens.length]))
+    hash.update(promptTokens)
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+/**
+ * Refuses to go on with a run under other settings than it began with, naming the first that differs: it could not end
+ * in the bytes of the uninterrupted run.
+ */
+export function requireSameRun(recorded: unknown, current: RunRecord, where: string): void {
+  const before = recorded as Partial<RunRecord> | null
+  if (before?.format !== 1 || typeof before.settings !== 'object' || typeof before.environment !== 'object') {
+    throw new CoppiceError('DATA_CORRUPT', 'not the record of a run', {
+      where,
+      expected: 'a run.json of format 1',
+    })
+  }
+  const sections = [
+    [before.settings, current.settings],
+    [before.environment, current.environment],
+  ] as const
+  for (const [was, is] of sections) {
+    const [flatWas, flatIs] = [flatten(was), flatten(is)]
+    for (const name of new Set([...Object.keys(flatWas), ...Object.keys(flatIs)])) {
+      if (flatWas[name] === flatIs[name] || mayChange(name, is)) continue
+      throw new CoppiceError('INVALID_ARGUMENT', `a resumed run cannot change '${name}'`, {
+        where,
+        expected: flatWas[name] ?? 'nothing',
+        received: flatIs[name] ?? 'nothing',
+      })
+    }
+  }
+}
+
+/** Leaves by dotted name, as JSON text. */
+function flatten(values: object, prefix = ''): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(values).flatMap(([key, value]) =>
+      typeof value === 'object' && value !== null && !Array.isArray(value)
+        ? Object.entries(flatten(value, `${prefix}${key}.`))
+        : [[`${prefix}${key}`, JSON.stringify(value)] as [string, string]],
+    ),
+  )
+}
