@@ -3,7 +3,7 @@ import { wordTokenizer } from '../tokenizer-definition.ts'
 import { countdownKey, verifyCountdown } from '../verifiers/countdown.ts'
 import { reachableValues } from './countdown-values.ts'
 import type { Random } from './random.ts'
-import { defineTask, type Task, type TaskRow } from './task.ts'
+import { defineTask, type Split, type Task, type TaskRow } from './task.ts'
 
 /** Countdown's options. The ranges' defaults follow `numbers`; see `countdownSizes`. */
 export interface CountdownOptions {
@@ -56,28 +56,25 @@ export function countdown(given: Partial<CountdownOptions> = {}): Task {
   const { numbers: count, maxNumber, maxValue, minTarget, maxTarget } = options
   const values = Array.from({ length: maxValue + 1 }, (_, value) => String(value))
 
-  function draw(random: Random, use: string): TaskRow {
+  const isTarget = (value: number) => value >= minTarget && value <= maxTarget
+
+  function draw(random: Random, use: Split | 'demonstration'): TaskRow {
     const isDemonstration = use === 'demonstration'
     for (;;) {
       const numbers = Array.from({ length: count }, () => random.between(1, maxNumber))
       const slipAt = isDemonstration && random.chance(options.slips) ? random.below(count - 1) : -1
       const { completion, result } = randomSteps(random, numbers, maxValue, slipAt)
-      let target: number | undefined
-      if (isDemonstration)
-        target = random.chance(options.hindsight) ? result : random.between(minTarget, maxTarget)
-      else if (options.targets === 'hindsight') target = result
-      else target = uniformTarget(random, numbers)
-      if (target === undefined || target < minTarget || target > maxTarget) continue
+      let target = result
+      if (options.targets === 'uniform' && !isDemonstration) {
+        const targets = reachableValues(numbers, maxValue).filter(isTarget)
+        if (targets.length === 0) continue
+        target = random.pick(targets)
+      }
+      if (!isTarget(target)) continue
+      if (isDemonstration && !random.chance(options.hindsight)) target = random.between(minTarget, maxTarget)
       const reference = `${numbers.join(' ')} > ${target}`
       return { prompt: `${reference} :`, reference, completion, key: numbers.sort((a, b) => a - b).join(' ') }
     }
-  }
-
-  function uniformTarget(random: Random, numbers: number[]): number | undefined {
-    const targets = reachableValues(numbers, maxValue).filter(
-      (value) => value >= minTarget && value <= maxTarget,
-    )
-    return targets.length === 0 ? undefined : random.pick(targets)
   }
 
   return defineTask({
