@@ -28,6 +28,7 @@ export function batchFromJsonl(text: string, where: string): RolloutBatch {
   for (const name of names) {
     const values = rows.map((row) => (Object.hasOwn(row, name) ? row[name] : null))
     if (isKnownColumn(name)) {
+      if (name === 'token_weights') spreadNumbers(values, rows)
       columns[name] = knownValues(name, values, (row) => `${where}, line ${lines[row]}, '${name}'`)
       continue
     }
@@ -40,6 +41,14 @@ export function batchFromJsonl(text: string, where: string): RolloutBatch {
     if (jsonColumns.includes(field.name)) field.metadata.set(JSON_TEXT.key, JSON_TEXT.value)
   }
   return batch
+}
+
+/** In a row's token_weights one number stands for every completion token. */
+function spreadNumbers(values: unknown[], rows: readonly Row[]): void {
+  rows.forEach(({ completion_tokens: tokens }, row) => {
+    if (typeof values[row] !== 'number' || !Array.isArray(tokens)) return
+    values[row] = new Array(tokens.length).fill(values[row])
+  })
 }
 
 function parseLine(line: string, where: string): Row {
