@@ -1,0 +1,99 @@
+#include "cuda_backend.cuh"
+#include "matmul_tile.cuh"
+
+namespace coppice {
+namespace {
+
+__global__ void __launch_bounds__(kThreads) matmul_kernel(MatmulArgs args) {
+  __shared__ MatmulShared shared;
+  float acc[kPerThread][kPerThread];
+  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile, col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
+  tile_product(acc, shared, args, row_begin, col_begin);
+  const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
+#pragma unroll
+  for (int i = 0; i < kPerThread; ++i) {
+    const int64_t row = row_begin + tile_offset(ty, i);
+#pragma unroll
+    for (int j = 0; j < kPerThread; ++j) {
+      const int64_t col = col_begin + tile_offset(tx, j);
+      if (row >= args.rows || col >= args.cols) continue;
+      float* out = args.out + row * args.out_stride + col;
+      float value = acc[i][j];
+      if (args.bias != nullptr) value += args.bias[col];
+      *out = args.accumulate ? *out + value : value;
+    }
+  }
+}
+
+// dbias[j] += sum of dout[t][j], t in order; a thread a column.
+__global__ void bias_backward_kernel(float* dbias, const float* dout, int64_t stride, int64_t rows, int64_t cols) {
+  const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (col >= cols) return;
+  float sum = 0.0f;
+  for (int64_t t = 0; t < rows; ++t) sum += dout[t * stride + col];
+  dbias[col] += sum;
+}
+
+unsigned tiles(int64_t count) { return static_cast<unsigned>((count + kTile - 1) / kTile); }
+
+}  // namespace
+
+void matmul(const MatmulArgs& args, cudaStream_t stream) {
+  if (args.rows == 0 || args.cols == 0) return;
+  matmul_kernel<<<dim3(tiles(args.cols), tiles(args.rows)), kThreads, 0, stream>>>(args);
+  check_launch("matmul_kernel");
+}
+
+void CudaBackend::linear_forward(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
+                                 const Parameter* bias) {
+  MatmulArgs args;
+  args.out = out.f32();
+  args.out_stride = out.stride;
+  args.a = inp.f32();
+  args.a_row = inp.stride;
+  args.b = static_cast<const float*>(weight.storage);  // B(k, j) = W[j][k]
+  args.b_col = weight.cols;
+  args.rows = inp.rows;
+  args.cols = weight.rows;
+  args.depth = weight.cols;
+  args.bias = bias == nullptr ? nullptr : static_cast<const float*>(bias->storage);
+  matmul(args, stream_);
+}
+
+void CudaBackend::linear_backward_input(Context&, const Tensor& dinp, const Tensor& dout, const Parameter& weight) {
+  MatmulArgs args;
+  args.out = dinp.f32();
+  args.out_stride = dinp.stride;
+  args.a = dout.f32();
+  args.a_row = dout.stride;
+  args.b = static_cast<const float*>(weight.storage);  // B(k, j) = W[k][j]
+  args.b_depth = weight.cols;
+  args.b_col = 1;
+  args.rows = dout.rows;
+  args.cols = weight.cols;
+  args.depth = weight.rows;
+  matmul(args, stream_);
+}
+
+void CudaBackend::linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout, const Tensor& inp) {
+  MatmulArgs args;
+  args.out = dweight;
+  args.out_stride = inp.cols;
+  args.a = dout.f32();  // A(i, k) = dout[k][i]
+  args.a_row = 1;
+  args.a_depth = dout.stride;
+  args.b = inp.f32();
+  args.b_depth = inp.stride;
+  args.b_col = 1;
+  args.rows = dout.cols;
+  args.cols = inp.cols;
+  args.depth = dout.rows;
+  args.accumulate = true;
+  matmul(args, stream_);
+  if (dbias == nullptr || dout.empty()) return;
+  const unsigned blocks = static_cast<unsigned>((dout.cols + 127) / 128);
+  bias_backward_kernel<<<blocks, 128, 0, stream_>>>(dbias, dout.f32(), dout.stride, dout.rows, dout.cols);
+  check_launch("bias_backward_kernel");
+}
+
+}  // namespace coppice
