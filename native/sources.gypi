@@ -14,15 +14,26 @@
       "native/open_backend.cpp"
     ],
     "native_isa_sources": [
+      "native/cpu/adamw.cpp",
       "native/cpu/attention.cpp",
       "native/cpu/attention_backward.cpp",
       "native/cpu/attention_keys.cpp",
       "native/cpu/cpu_backend.cpp",
+      "native/cpu/elementwise.cpp",
+      "native/cpu/embedding.cpp",
+      "native/cpu/gemm.cpp",
+      "native/cpu/gemm_tile.cpp",
       "native/cpu/head.cpp",
       "native/cpu/head_logits.cpp",
+      "native/cpu/linear.cpp",
+      "native/cpu/pack.cpp",
+      "native/cpu/parameter.cpp",
       "native/cpu/policy_loss.cpp",
+      "native/cpu/rmsnorm.cpp",
+      "native/cpu/rope.cpp",
       "native/cpu/sample.cpp",
-      "native/cpu/sample_select.cpp"
+      "native/cpu/sample_select.cpp",
+      "native/cpu/swiglu.cpp"
     ],
     "native_engine_sources": [
       "native/engine/batch.cpp",
@@ -36,7 +47,6 @@
       "native/engine/tensor_file.cpp",
       "native/engine/transformer.cpp"
     ],
-    "native_binding_sources": [
-    ]
+    "native_binding_sources": []
   }
 }

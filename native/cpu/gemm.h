@@ -72,7 +72,7 @@ struct Product {
   // bit; it pays where A's rows are far apart and many columns use them.
   float* pack = nullptr;
 };
-inline constexpr int64_t kPackFloats = kPackRows * kProductDepth;
+inline constexpr int64_t kPackFloats = kPackRows * kProductDepth + kLanes;
 void product(const Product& product);
 
 // One chain without blocks, for short depths (attention): c[i][j] = fma over k in order, from zero or, where

@@ -10,12 +10,15 @@
 //
 // A tail of n < 16 elements is a masked vector (load_first, store_first), never another code path.
 //
-//   Vec zero(), splat(x), load(p), load_first(p, n), load_first(p, n, fill);  store(p, v), store_first(p, v,
-//   n) a + b, a - b, a * b, a / b, -a;  fma(a, b, c) = a b + c, fnma(a, b, c) = c - a b, rounded once;
-//   sqrt(a) max(a, b) = a > b ? a : b and min(a, b) = a < b ? a : b, lane by lane: the second operand where
-//   either is NaN Mask less(a, b), equal(a, b), unordered(a, b), first_lanes(n);  select(mask, a, b) = mask ?
-//   a : b;  count(mask) float first(v): lane 0 sum(v), maximum(v): over the 16 lanes by one tree: lanes l and
-//   l + 8, then l + 4, then l + 2, then l + 1
+// - Vec zero(), splat(x), load(p), load_first(p, n), load_first(p, n, fill)
+// - store(p, v), store_first(p, v, n); float first(v) is lane 0
+// - a + b, a - b, a * b, a / b, -a, sqrt(a)
+// - fma(a, b, c) = a b + c and fnma(a, b, c) = c - a b, rounded once
+// - max(a, b) = a > b ? a : b, min(a, b) = a < b ? a : b: the second operand where either is NaN
+// - Mask less(a, b), equal(a, b), unordered(a, b), first_lanes(n), &, ~; count(mask)
+// - select(mask, a, b) = mask ? a : b
+// - transpose16(rows): a block of 16 x 16 in place
+// - sum(v), maximum(v): over the lanes by one tree: l with l + 8, then l + 4, then l + 2, then l + 1
 #pragma once
 
 #include <cstdint>

@@ -164,5 +164,37 @@ COPPICE_INLINE float maximum(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
 }
 
+COPPICE_INLINE void transpose8(__m256 (&r)[8]) {
+  __m256 quads[2][4];  // [group of 4 rows][c]: 128-bit lane l holds column 4 l + c of the group's rows
+  for (int g = 0; g < 2; ++g) {
+    const __m256 a = _mm256_unpacklo_ps(r[4 * g], r[4 * g + 1]);
+    const __m256 b = _mm256_unpackhi_ps(r[4 * g], r[4 * g + 1]);
+    const __m256 c = _mm256_unpacklo_ps(r[4 * g + 2], r[4 * g + 3]);
+    const __m256 d = _mm256_unpackhi_ps(r[4 * g + 2], r[4 * g + 3]);
+    quads[g][0] = _mm256_shuffle_ps(a, c, 0x44);
+    quads[g][1] = _mm256_shuffle_ps(a, c, 0xEE);
+    quads[g][2] = _mm256_shuffle_ps(b, d, 0x44);
+    quads[g][3] = _mm256_shuffle_ps(b, d, 0xEE);
+  }
+  for (int c = 0; c < 4; ++c) {
+    r[c] = _mm256_permute2f128_ps(quads[0][c], quads[1][c], 0x20);
+    r[4 + c] = _mm256_permute2f128_ps(quads[0][c], quads[1][c], 0x31);
+  }
+}
+COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
+  __m256 blocks[2][2][8];  // [half of the rows][half of the columns]
+  for (int i = 0; i < 8; ++i) {
+    blocks[0][0][i] = rows[i].lo;
+    blocks[0][1][i] = rows[i].hi;
+    blocks[1][0][i] = rows[8 + i].lo;
+    blocks[1][1][i] = rows[8 + i].hi;
+  }
+  for (int h = 0; h < 2; ++h) {
+    transpose8(blocks[0][h]);
+    transpose8(blocks[1][h]);
+    for (int i = 0; i < 8; ++i) rows[8 * h + i] = {blocks[0][h][i], blocks[1][h][i]};
+  }
+}
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice

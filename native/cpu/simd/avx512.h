@@ -1,7 +1,12 @@
 // Sixteen lanes in one zmm register. See cpu/simd.h for the words.
 #pragma once
 
+// GCC 12 takes the undefined operand inside its own intrinsics for a mistake of ours.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #include <immintrin.h>
+#pragma GCC diagnostic pop
 
 #include <cstdint>
 
@@ -149,6 +154,30 @@ COPPICE_INLINE float maximum(Vec a) {
   __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
   four = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
+
+COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
+  __m512 quads[4][4];  // [group of 4 rows][c]: 128-bit lane l holds column 4 l + c of the group's rows
+  for (int g = 0; g < 4; ++g) {
+    const __m512 a = _mm512_unpacklo_ps(rows[4 * g].v, rows[4 * g + 1].v);
+    const __m512 b = _mm512_unpackhi_ps(rows[4 * g].v, rows[4 * g + 1].v);
+    const __m512 c = _mm512_unpacklo_ps(rows[4 * g + 2].v, rows[4 * g + 3].v);
+    const __m512 d = _mm512_unpackhi_ps(rows[4 * g + 2].v, rows[4 * g + 3].v);
+    quads[g][0] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+    quads[g][1] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(c)));
+    quads[g][2] = _mm512_castpd_ps(_mm512_unpacklo_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+    quads[g][3] = _mm512_castpd_ps(_mm512_unpackhi_pd(_mm512_castps_pd(b), _mm512_castps_pd(d)));
+  }
+  for (int c = 0; c < 4; ++c) {
+    const __m512 low01 = _mm512_shuffle_f32x4(quads[0][c], quads[1][c], 0x44);
+    const __m512 high01 = _mm512_shuffle_f32x4(quads[0][c], quads[1][c], 0xEE);
+    const __m512 low23 = _mm512_shuffle_f32x4(quads[2][c], quads[3][c], 0x44);
+    const __m512 high23 = _mm512_shuffle_f32x4(quads[2][c], quads[3][c], 0xEE);
+    rows[c].v = _mm512_shuffle_f32x4(low01, low23, 0x88);
+    rows[4 + c].v = _mm512_shuffle_f32x4(low01, low23, 0xDD);
+    rows[8 + c].v = _mm512_shuffle_f32x4(high01, high23, 0x88);
+    rows[12 + c].v = _mm512_shuffle_f32x4(high01, high23, 0xDD);
+  }
 }
 
 }  // namespace COPPICE_ISA

@@ -193,5 +193,20 @@ COPPICE_INLINE float maximum(Vec a) {
 
 #undef COPPICE_QUARTERS
 
+COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
+  Vec out[16];
+  for (int g = 0; g < 4; ++g) {
+    for (int h = 0; h < 4; ++h) {
+      const float32x4x2_t ab = vtrnq_f32(rows[4 * g].q[h], rows[4 * g + 1].q[h]);
+      const float32x4x2_t cd = vtrnq_f32(rows[4 * g + 2].q[h], rows[4 * g + 3].q[h]);
+      out[4 * h].q[g] = vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0]));
+      out[4 * h + 1].q[g] = vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1]));
+      out[4 * h + 2].q[g] = vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0]));
+      out[4 * h + 3].q[g] = vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1]));
+    }
+  }
+  for (int i = 0; i < 16; ++i) rows[i] = out[i];
+}
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice

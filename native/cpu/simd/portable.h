@@ -174,5 +174,14 @@ COPPICE_INLINE float maximum(Vec a) {
   return lanes[0];
 }
 
+COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
+  float in[16][16], out[16][16];
+  __builtin_memcpy(in, rows, sizeof in);
+  for (int i = 0; i < 16; ++i) {
+    for (int j = 0; j < 16; ++j) out[j][i] = in[i][j];
+  }
+  __builtin_memcpy(rows, out, sizeof out);
+}
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice

@@ -1,0 +1,118 @@
+// The micro-kernel of every product: a tile of up to kTileRows rows and a few vectors of columns held in
+// registers while k runs. Used by gemm.cpp alone.
+#pragma once
+
+#include "cpu/gemm.h"
+
+namespace coppice {
+namespace COPPICE_ISA {
+
+// One tile: out = addend + (previous + chain), the first two where present. Column vector v of B begins at
+// b + (v / 2) * b_panel_stride + (v % 2) * 16.
+struct Tile {
+  const float* a;
+  int64_t a_row_stride;
+  int64_t a_depth_stride;
+  const float* b;
+  int64_t b_panel_stride;
+  int64_t b_row_stride;
+  int64_t depth;
+  int cols;            // at most 16 * vectors; fewer only in the last vector
+  const float* start;  // the chain begins here instead of at zero
+  int64_t start_stride;
+  const float* previous;
+  int64_t previous_stride;
+  const float* addend;
+  int64_t addend_stride;
+  float* out;
+  int64_t out_stride;
+};
+
+// Vectors beside each other for a tile of `rows` rows: as many as the accumulators' registers hold, so that
+// short tiles have enough independent chains to hide the latency of fma.
+constexpr int tile_vectors(int rows) {
+  const int budget = kTileRows * kTileVectors;
+  return rows * 8 <= budget ? 8 : rows * 4 <= budget ? 4 : rows * 2 <= budget ? 2 : 1;
+}
+
+// body(i, v, j, n) for row i and vector v, whose columns are j .. j + n - 1. Unrolled by order, as every loop
+// over accumulators must be: an index that is not a constant would keep them in memory.
+template <int kRows, int kVectors, typename Body>
+COPPICE_INLINE void for_each_vector(int last_lanes, const Body& body) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) body(i, v, v * kLanes, v + 1 < kVectors ? kLanes : last_lanes);
+  }
+}
+
+template <int kRows, int kVectors>
+COPPICE_INLINE void finish_tile(const Tile& tile, Vec (&acc)[kRows][kVectors], int last_lanes) {
+  if (tile.previous != nullptr) {
+    for_each_vector<kRows, kVectors>(
+        last_lanes, [&](int i, int v, int j, int n) __attribute__((always_inline)) {
+          acc[i][v] = load_lanes(tile.previous + i * tile.previous_stride + j, n) + acc[i][v];
+        });
+  }
+  if (tile.addend != nullptr) {
+    for_each_vector<kRows, kVectors>(
+        last_lanes, [&](int i, int v, int j, int n) __attribute__((always_inline)) {
+          acc[i][v] = load_lanes(tile.addend + i * tile.addend_stride + j, n) + acc[i][v];
+        });
+  }
+  for_each_vector<kRows, kVectors>(last_lanes,
+                                   [&](int i, int v, int j, int n) __attribute__((always_inline)) {
+                                     store_lanes(tile.out + i * tile.out_stride + j, acc[i][v], n);
+                                   });
+}
+
+// kUnitRows: A's rows stand beside each other (a packed tile, or a transposed matrix), which needs one
+// address for all. kMaskedB: B may not be read past the tile's columns.
+template <int kRows, int kVectors, bool kUnitRows, bool kMaskedB>
+void run_tile(const Tile& tile) {
+  const int last_lanes = tile.cols - (kVectors - 1) * kLanes;
+  Vec acc[kRows][kVectors];
+  for_each_vector<kRows, kVectors>(
+      kLanes, [&](int i, int v, int, int) __attribute__((always_inline)) { acc[i][v] = zero(); });
+  if (tile.start != nullptr) {
+    for_each_vector<kRows, kVectors>(last_lanes,
+                                     [&](int i, int v, int j, int n) __attribute__((always_inline)) {
+                                       acc[i][v] = load_lanes(tile.start + i * tile.start_stride + j, n);
+                                     });
+  }
+  const float* a = tile.a;
+  const float* b = tile.b;
+  const int64_t a_row_stride = kUnitRows ? 1 : tile.a_row_stride;
+  const int64_t a_depth_stride = tile.a_depth_stride, b_panel_stride = tile.b_panel_stride;
+  const int64_t b_row_stride = tile.b_row_stride;
+  const int cols = tile.cols;
+  for (int64_t k = tile.depth; k > 0; --k) {
+    Vec columns[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) {
+      const float* p = b + (v / 2) * b_panel_stride + (v % 2) * kLanes;
+      columns[v] = kMaskedB ? load_lanes(p, cols) : load(p);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kRows; ++i) {
+      const Vec row = splat(a[i * a_row_stride]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(row, columns[v], acc[i][v]);
+    }
+    a += a_depth_stride;
+    b += b_row_stride;
+  }
+  if (last_lanes == kLanes) {
+    finish_tile<kRows, kVectors>(tile, acc, kLanes);
+  } else {
+    finish_tile<kRows, kVectors>(tile, acc, last_lanes);
+  }
+}
+
+using TileFunction = void (*)(const Tile&);
+
+// The kernel for `rows` x `vectors`, where vectors is a power of two and at most tile_vectors(rows).
+TileFunction tile_function(int rows, int vectors, bool unit_rows, bool masked_b);
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice
