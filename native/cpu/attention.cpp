@@ -16,7 +16,7 @@ namespace coppice {
 namespace COPPICE_ISA {
 namespace {
 
-struct Tile {
+struct QueryTile {
   const Segment* segment;
   int64_t first_token;  // inside the segment
   int64_t tokens;
@@ -36,7 +36,7 @@ class ForwardTile {
               const AttentionBatch& batch, const AttentionShape& shape, const ForwardScratch& scratch)
       : out_(out), lse_(lse), q_(q), pages_(pages), batch_(batch), shape_(shape), scratch_(scratch) {}
 
-  void run(const Tile& tile) const {
+  void run(const QueryTile& tile) const {
     const int64_t head_dim = shape_.head_dim;
     for (int64_t r = 0; r < tile.rows(); ++r) {
       copy_rows(scratch_.q + r * head_dim, 0, q_.f32() + tile.token_row(r) * q_.stride + column(tile, r), 0,
@@ -50,17 +50,17 @@ class ForwardTile {
   }
 
  private:
-  int64_t column(const Tile& tile, int64_t r) const {
+  int64_t column(const QueryTile& tile, int64_t r) const {
     const int64_t group = shape_.num_heads / shape_.num_kv_heads;
     return (tile.kv_head * group + tile.first_head + r % tile.heads) * shape_.head_dim;
   }
 
   // Keys of the block that row r sees.
-  static int64_t visible(const Tile& tile, int64_t r, bool last) {
+  static int64_t visible(const QueryTile& tile, int64_t r, bool last) {
     return last ? tile.position(r) % kKeyBlock + 1 : kKeyBlock;
   }
 
-  void attend(const Tile& tile, int64_t block, bool last) const {
+  void attend(const QueryTile& tile, int64_t block, bool last) const {
     const int64_t head_dim = shape_.head_dim, rows = tile.rows();
     const int32_t page = batch_.page_table[tile.segment->page_begin + block];
     const float* keys = static_cast<const float*>(pages_.k) + page_offset(page, tile.kv_head, shape_);
@@ -87,7 +87,7 @@ class ForwardTile {
   }
 
   // Scales the scores that a row sees; new_maximum = max(maximum, theirs).
-  void find_maxima(const Tile& tile, bool last) const {
+  void find_maxima(const QueryTile& tile, bool last) const {
     const Vec scale = splat(shape_.scale), lowest = splat(-__builtin_inff());
     for (int64_t r = 0; r < tile.rows(); ++r) {
       float* row = scratch_.scores + r * kKeyBlock;
@@ -102,7 +102,7 @@ class ForwardTile {
   }
 
   // Scores become p = exp(score - new_maximum), 0 from a row's last key to the band's; block_sum = their sum.
-  void exponentiate(const Tile& tile, int64_t first, int64_t rows, int64_t keys_seen, bool last) const {
+  void exponentiate(const QueryTile& tile, int64_t first, int64_t rows, int64_t keys_seen, bool last) const {
     for (int64_t r = first; r < first + rows; ++r) {
       float* row = scratch_.scores + r * kKeyBlock;
       const Vec largest = splat(scratch_.new_maximum[r]);
@@ -138,7 +138,7 @@ class ForwardTile {
     }
   }
 
-  void finish(const Tile& tile) const {
+  void finish(const QueryTile& tile) const {
     const int64_t rows = tile.rows();
     for_lanes(rows, [&](int64_t r, int n) {
       const Vec total = load_lanes(scratch_.sum + r, n);
@@ -175,7 +175,7 @@ COPPICE_INLINE void for_tiles(const Segment& segment, const AttentionShape& shap
     const int64_t tokens = smaller(smaller(most_tokens, to_block_end), segment.length - token);
     for (int64_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {
       for (int64_t head = 0; head < group; head += heads) {
-        body(Tile{&segment, token, tokens, kv_head, head, smaller(heads, group - head)});
+        body(QueryTile{&segment, token, tokens, kv_head, head, smaller(heads, group - head)});
       }
     }
     token += tokens;
@@ -196,7 +196,7 @@ void CpuBackend::attention_forward(Context& context, const Tensor& out, float* l
     const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
     Dealer dealer(lane, team().threads());
     for (int32_t s = 0; s < batch.segment_count; ++s) {
-      for_tiles(batch.segments[s], shape, [&](const Tile& tile) {
+      for_tiles(batch.segments[s], shape, [&](const QueryTile& tile) {
         if (dealer.mine()) work.run(tile);
       });
     }

@@ -8,30 +8,6 @@ namespace coppice {
 namespace COPPICE_ISA {
 namespace {
 
-typedef float Eight __attribute__((vector_size(32), aligned(4), may_alias));
-
-// Eight rows of eight floats turned about: out[j * out_stride + i] = rows[i * stride + j].
-COPPICE_INLINE void transpose_eight(float* out, int64_t out_stride, const float* rows, int64_t stride) {
-  Eight in[8], pairs[8], quads[8];
-  for (int i = 0; i < 8; ++i) in[i] = *reinterpret_cast<const Eight*>(rows + i * stride);
-  for (int i = 0; i < 8; i += 2) {
-    pairs[i] = __builtin_shufflevector(in[i], in[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-    pairs[i + 1] = __builtin_shufflevector(in[i], in[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    quads[i] = __builtin_shufflevector(pairs[i], pairs[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-    quads[i + 1] = __builtin_shufflevector(pairs[i], pairs[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    quads[i + 2] = __builtin_shufflevector(pairs[i + 1], pairs[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
-    quads[i + 3] = __builtin_shufflevector(pairs[i + 1], pairs[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
-  }
-  for (int j = 0; j < 4; ++j) {
-    *reinterpret_cast<Eight*>(out + j * out_stride) =
-        __builtin_shufflevector(quads[j], quads[j + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-    *reinterpret_cast<Eight*>(out + (j + 4) * out_stride) =
-        __builtin_shufflevector(quads[j], quads[j + 4], 4, 5, 6, 7, 12, 13, 14, 15);
-  }
-}
-
 // One segment's share of one page: its own positions inside the block, and before them, where the segment
 // begins inside it, those of its ancestors.
 class PageWriter {
@@ -102,15 +78,20 @@ class PageWriter {
 
 void transpose_keys(float* block, int64_t slot, const float* rows, int64_t stride, int64_t count,
                     int64_t head_dim) {
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    for (int64_t d = 0; d < head_dim; d += 8) {
-      transpose_eight(block + d * kKeyBlock + slot + i, kKeyBlock, rows + i * stride + d, stride);
-    }
+  if (count == 1) {
+    for (int64_t d = 0; d < head_dim; ++d) block[d * kKeyBlock + slot] = rows[d];
+    return;
   }
-  for (; i < count; ++i) {
-    for (int64_t d = 0; d < head_dim; ++d) block[d * kKeyBlock + slot + i] = rows[i * stride + d];
-  }
+  for_lanes(count, [&](int64_t first, int slots) {
+    for_lanes(head_dim, [&](int64_t d, int n) {
+      Vec square[16];
+      for (int i = 0; i < 16; ++i) {
+        square[i] = i < slots ? load_lanes(rows + (first + i) * stride + d, n) : zero();
+      }
+      transpose16(square);
+      for (int i = 0; i < n; ++i) store_lanes(block + (d + i) * kKeyBlock + slot + first, square[i], slots);
+    });
+  });
 }
 
 void CpuBackend::kv_write(Context&, const KvPages& pages, const Tensor& k, const Tensor& v,

@@ -13,7 +13,8 @@ COPPICE_INLINE int64_t page_offset(int32_t page, int64_t kv_head, const Attentio
   return (static_cast<int64_t>(page) * shape.num_kv_heads + kv_head) * shape.head_dim * kKeyBlock;
 }
 
-// block[d * kKeyBlock + slot + i] = rows[i * stride + d] for i < count. head_dim is a multiple of 8.
+// block[d * kKeyBlock + slot + i] = rows[i * stride + d] for i < count; no other element of the block is
+// touched.
 void transpose_keys(float* block, int64_t slot, const float* rows, int64_t stride, int64_t count,
                     int64_t head_dim);
 
