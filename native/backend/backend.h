@@ -178,7 +178,7 @@ class Backend {
   // The whole parameter from fp32 masters [rows, cols] in backend memory.
   virtual void parameter_pack(Parameter& parameter, const float* master) = 0;
 
-  // ---- scratch, in bytes; none shrinks when a size grows. rmsnorm_backward needs linear_scratch_bytes(rows, n, n). ----
+  // ---- scratch, in bytes; none shrinks when a size grows. rmsnorm_backward needs linear_scratch_bytes(rows, 1, n). ----
   virtual size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols) const = 0;
   virtual size_t attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const = 0;
   virtual size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden) const = 0;

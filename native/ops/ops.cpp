@@ -108,7 +108,7 @@ void rmsnorm_backward(Context& context, const Tensor& dinp, float* dweight, cons
   check_tensor(op, "dinp", dinp, inp.rows, inp.cols);
   check_array(op, "rstd", rstd, inp.rows);
   check_array(op, "dweight", dweight, weight.cols);
-  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, weight.cols, weight.cols));
+  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, 1, weight.cols));
   context.backend->rmsnorm_backward(context, dinp, dweight, dout, inp, weight, rstd, accumulate);
 }
 
