@@ -1,0 +1,99 @@
+import {
+  createProgressWriter,
+  type Evaluation,
+  evaluate,
+  evaluationRecord,
+  type PassAtKTable,
+  Policy,
+  readPrompts,
+  requireWritableFolder,
+} from '../index.ts'
+import {
+  JSON_FLAG,
+  loadOptions,
+  MODEL_FLAGS,
+  SAMPLING_FLAGS,
+  SEED_FLAG,
+  samplingOptions,
+  VERIFIER_FLAGS,
+  verifyOptions,
+} from './flags.ts'
+import { interruptible } from './interrupt.ts'
+import { formatPercent, textTable } from './table.ts'
+import { defineVerb } from './verb.ts'
+
+export const evalVerb = defineVerb({
+  command: 'eval',
+  describe: 'pass@k, majority@k, greedy accuracy and entropy on held-out prompts',
+  flags: {
+    ...MODEL_FLAGS,
+    in: { type: 'string', demandOption: true, describe: 'held-out prompts, .jsonl or .arrow' },
+    ...VERIFIER_FLAGS,
+    n: { type: 'number', default: 256, describe: 'completions of a prompt' },
+    k: { type: 'number', array: true, describe: 'the ks of pass@k [default: 1, 2, 4 ... n]' },
+    out: {
+      type: 'string',
+      demandOption: true,
+      describe: 'folder for passk.json, evaluation.json and rollouts.arrow',
+    },
+    greedy: { type: 'boolean', default: true, describe: 'judge a greedy completion of each prompt too' },
+    rollouts: { type: 'boolean', default: true, describe: 'keep the rollouts; --no-rollouts does not' },
+    ...SAMPLING_FLAGS,
+    ...SEED_FLAG,
+    ...JSON_FLAG,
+  },
+  async run(args) {
+    requireWritableFolder(args.out)
+    await using policy = await Policy.load(loadOptions(args))
+    const prompts = await readPrompts(args.in, policy.tokenizer)
+    const progress = createProgressWriter()
+    return interruptible(async (signal) => {
+      const evaluation = await evaluate({
+        policy,
+        prompts,
+        verifier: args.verifier,
+        verify: verifyOptions(args),
+        n: args.n,
+        ...(args.k !== undefined && { ks: args.k }),
+        ...samplingOptions(args),
+        seed: args.seed,
+        greedy: args.greedy,
+        out: args.out,
+        keepRollouts: args.rollouts,
+        signal,
+        onProgress: (done, total) => progress.update({ label: 'eval', done, total }),
+      })
+      progress.end()
+      console.log(args.json ? JSON.stringify(evaluationRecord(evaluation)) : evaluationText(evaluation))
+    })
+  },
+})
+
+function evaluationText(evaluation: Evaluation): string {
+  const { prompts, n, greedyAccuracy } = evaluation
+  const rows = [
+    ['', 'k', 'mean', '95 % interval'],
+    ...tableRows('pass@k', evaluation.passAtK),
+    ...tableRows('majority@k', evaluation.majorityAtK),
+  ]
+  const interval = (value: { mean: number; low: number; high: number }) =>
+    `${formatPercent(value.mean)} (${formatPercent(value.low)} to ${formatPercent(value.high)})`
+  const facts = [
+    `${prompts} prompts, ${n} completions of each; percentages, intervals over prompts`,
+    textTable(rows),
+    greedyAccuracy === null ? '' : `greedy accuracy ${interval(greedyAccuracy)}`,
+    `distinct right answers a prompt ${evaluation.distinctRight.mean.toFixed(2)}`,
+    `entropy ${evaluation.entropy.toFixed(3)} nats a token, mean length ${evaluation.meanLength.toFixed(1)} tokens`,
+    `unparsed ${formatPercent(evaluation.unparsedRate)}, timed out ${formatPercent(evaluation.timedOutRate)}`,
+  ]
+  return facts.filter((line) => line !== '').join('\n')
+}
+
+function tableRows(name: string, table: PassAtKTable): string[][] {
+  return Object.entries(table).map(([k, { mean, low, high }], i) => [
+    i === 0 ? name : '',
+    k,
+    formatPercent(mean),
+    `${formatPercent(low)} to ${formatPercent(high)}`,
+  ])
+}

@@ -1,0 +1,159 @@
+import type { Options } from 'yargs'
+import {
+  type BackendOptions,
+  type GenerateOptions,
+  type LearningRateSchedule,
+  type LoadOptions,
+  type VerifyOptions,
+  verifierNames,
+} from '../index.ts'
+
+// Flags that several verbs share, and how they become options. A flag without a default here leaves the default to the
+// library, where it is documented.
+
+export const BACKEND_FLAGS = {
+  device: { type: 'string', default: 'auto', describe: 'auto, cpu, cuda or cuda:N' },
+  dtype: { choices: ['f32'], default: 'f32', describe: 'type of parameters and activations' },
+  threads: { type: 'number', describe: 'CPU threads [default: all cores]' },
+  isa: {
+    type: 'string',
+    describe: 'CPU instruction set: avx512, avx2, neon or portable [default: the best there is]',
+  },
+} as const satisfies Record<string, Options>
+
+export const MODEL_FLAGS = {
+  model: {
+    type: 'string',
+    demandOption: true,
+    describe: 'model folder in Hugging Face layout: config.json, *.safetensors, tokenizer.json',
+  },
+  ...BACKEND_FLAGS,
+} as const satisfies Record<string, Options>
+
+export const SAMPLING_FLAGS = {
+  temperature: { type: 'number', default: 1, describe: '0 is greedy' },
+  'top-p': { type: 'number', default: 1, describe: 'keep the likeliest tokens up to this mass' },
+  'top-k': { type: 'number', default: 0, describe: 'keep the k likeliest tokens; 0: all' },
+  'min-p': { type: 'number', default: 0, describe: 'keep tokens of at least this share of the likeliest' },
+  'max-completion-length': {
+    type: 'number',
+    default: 256,
+    describe: 'most tokens of a completion, the stop token included',
+  },
+} as const satisfies Record<string, Options>
+
+export const SEED_FLAG = {
+  seed: { type: 'number', default: 0, describe: 'seed of every random choice' },
+} as const satisfies Record<string, Options>
+
+export const TOKEN_BUDGET_FLAG = {
+  'token-budget': {
+    type: 'number',
+    default: 8192,
+    describe: 'packed tokens of a micro-batch: memory against speed',
+  },
+} as const satisfies Record<string, Options>
+
+export const JSON_FLAG = {
+  json: {
+    type: 'boolean',
+    default: false,
+    describe: 'print JSON on standard output, and nothing else there',
+  },
+} as const satisfies Record<string, Options>
+
+interface BackendArguments {
+  device: string
+  dtype: string
+  threads: number | undefined
+  isa: string | undefined
+}
+
+export function backendOptions(args: BackendArguments): BackendOptions {
+  return {
+    device: args.device as 'auto',
+    dtype: args.dtype as 'f32',
+    ...(args.threads !== undefined && { threads: args.threads }),
+    ...(args.isa !== undefined && { isa: args.isa }),
+  }
+}
+
+export function loadOptions(args: BackendArguments & { model: string; seed?: number }): LoadOptions {
+  return { model: args.model, ...backendOptions(args), ...(args.seed !== undefined && { seed: args.seed }) }
+}
+
+interface SamplingArguments {
+  temperature: number
+  topP: number
+  topK: number
+  minP: number
+  maxCompletionLength: number
+}
+
+export function samplingOptions(
+  args: SamplingArguments,
+): Required<Pick<GenerateOptions, 'temperature' | 'topP' | 'topK' | 'minP' | 'maxCompletionLength'>> {
+  const { temperature, topP, topK, minP, maxCompletionLength } = args
+  return { temperature, topP, topK, minP, maxCompletionLength }
+}
+
+export const OPTIMIZER_FLAGS = {
+  'warmup-steps': { type: 'number', default: 0, describe: 'steps until the peak learning rate' },
+  'weight-decay': { type: 'number', default: 0.01, describe: 'decoupled decay of every tensor' },
+  'adam-beta1': { type: 'number', default: 0.9, describe: 'decay of the first moment' },
+  'adam-beta2': { type: 'number', default: 0.999, describe: 'decay of the second moment' },
+  'adam-epsilon': { type: 'number', default: 1e-8, describe: "added to the second moment's root" },
+  'max-grad-norm': { type: 'number', default: 1, describe: 'clip of the gradient norm; 0: none' },
+} as const satisfies Record<string, Options>
+
+interface OptimizerArguments {
+  learningRate: number
+  learningRateSchedule: LearningRateSchedule
+  warmupSteps: number
+  weightDecay: number
+  adamBeta1: number
+  adamBeta2: number
+  adamEpsilon: number
+  maxGradNorm: number
+}
+
+export function optimizerOptions(args: OptimizerArguments): OptimizerArguments {
+  const { learningRate, learningRateSchedule, warmupSteps } = args
+  const { weightDecay, adamBeta1, adamBeta2, adamEpsilon, maxGradNorm } = args
+  return {
+    ...{ learningRate, learningRateSchedule, warmupSteps },
+    ...{ weightDecay, adamBeta1, adamBeta2, adamEpsilon, maxGradNorm },
+  }
+}
+
+export const VERIFIER_FLAGS = {
+  verifier: {
+    type: 'string',
+    demandOption: true,
+    describe: `${verifierNames.join(', ')}, or a .ts, .js or .mjs file whose default export is a verifier or a task`,
+  },
+  'timeout-ms': { type: 'number', default: 5000, describe: 'time that the verifier has for one completion' },
+  'verifier-concurrency': {
+    type: 'number',
+    describe: 'completions verified at once [default: cores, 4 at most]',
+  },
+  'verifier-memory-mb': {
+    type: 'number',
+    default: 512,
+    describe: 'memory of a process that runs a verifier file',
+  },
+} as const satisfies Record<string, Options>
+
+interface VerifierArguments {
+  timeoutMs: number
+  verifierConcurrency: number | undefined
+  verifierMemoryMb: number
+}
+
+export function verifyOptions(args: VerifierArguments): VerifyOptions {
+  return {
+    timeoutMs: args.timeoutMs,
+    memoryLimitMb: args.verifierMemoryMb,
+    ...(args.verifierConcurrency !== undefined && { concurrency: args.verifierConcurrency }),
+  }
+}

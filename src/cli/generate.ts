@@ -1,0 +1,64 @@
+import { createProgressWriter, Policy, readPrompts, writeTable } from '../index.ts'
+import { JSON_FLAG, loadOptions, MODEL_FLAGS, SAMPLING_FLAGS, SEED_FLAG, samplingOptions } from './flags.ts'
+import { interruptible } from './interrupt.ts'
+import { requireTablePath } from './table-path.ts'
+import { defineVerb } from './verb.ts'
+
+export const generateVerb = defineVerb({
+  command: 'generate',
+  describe: 'prompts -> rollouts',
+  flags: {
+    ...MODEL_FLAGS,
+    in: {
+      type: 'string',
+      demandOption: true,
+      describe: 'prompts, .jsonl or .arrow: prompt or prompt_tokens',
+    },
+    out: { type: 'string', demandOption: true, describe: 'rollouts, .jsonl or .arrow' },
+    'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    ...SAMPLING_FLAGS,
+    entropies: { type: 'boolean', default: false, describe: 'record the entropy at each token too' },
+    ...SEED_FLAG,
+    step: { type: 'number', default: 0, describe: 'second part of the key of the sampling noise' },
+    'max-live-sequences': { type: 'number', default: 256, describe: 'sequences decoded at a time' },
+    ...JSON_FLAG,
+  },
+  async run(args) {
+    requireTablePath(args.out)
+    await using policy = await Policy.load(loadOptions(args))
+    const prompts = await readPrompts(args.in, policy.tokenizer)
+    const progress = createProgressWriter()
+    return interruptible(async (signal) => {
+      const begin = performance.now()
+      let tokens = 0
+      const rollouts = await policy.generateAll(prompts, {
+        numGenerations: args.numGenerations,
+        ...samplingOptions(args),
+        entropies: args.entropies,
+        seed: args.seed,
+        step: args.step,
+        maxLiveSequences: args.maxLiveSequences,
+        signal,
+        onProgress: ({ groups, finishedGroups, generatedTokens, liveSequences }) => {
+          tokens = generatedTokens
+          const figures = { tokens, live: liveSequences }
+          progress.update({ label: 'generate', done: finishedGroups, total: groups, figures })
+        },
+      })
+      progress.end()
+      await writeTable(args.out, [rollouts])
+      const seconds = (performance.now() - begin) / 1000
+      const result = {
+        out: args.out,
+        rows: rollouts.numRows,
+        tokens,
+        tokens_per_second: Math.round(tokens / seconds),
+      }
+      if (args.json) console.log(JSON.stringify(result))
+      else
+        console.log(
+          `${args.out}: ${result.rows} rows, ${tokens} tokens, ${result.tokens_per_second} tokens/s`,
+        )
+    })
+  },
+})

@@ -1,0 +1,153 @@
+import {
+  createProgressWriter,
+  LEARNING_RATE_SCHEDULES,
+  Policy,
+  readPrompts,
+  type TrainProgress,
+  type TrainStep,
+  train,
+} from '../index.ts'
+import {
+  JSON_FLAG,
+  loadOptions,
+  MODEL_FLAGS,
+  OPTIMIZER_FLAGS,
+  optimizerOptions,
+  SAMPLING_FLAGS,
+  SEED_FLAG,
+  samplingOptions,
+  TOKEN_BUDGET_FLAG,
+  VERIFIER_FLAGS,
+  verifyOptions,
+} from './flags.ts'
+import { interruptible } from './interrupt.ts'
+import { OBJECTIVE_FLAGS, objectiveOf } from './objective-flags.ts'
+import { defineVerb } from './verb.ts'
+
+export const trainVerb = defineVerb({
+  command: 'train',
+  describe: 'reinforcement learning with verifiable rewards',
+  flags: {
+    ...MODEL_FLAGS,
+    prompts: {
+      type: 'string',
+      demandOption: true,
+      describe: '.jsonl or .arrow file with prompt and reference',
+    },
+    ...VERIFIER_FLAGS,
+    out: { type: 'string', demandOption: true, describe: 'folder of the run' },
+    ...OBJECTIVE_FLAGS,
+    steps: { type: 'number', default: 100, describe: 'rollout batches' },
+    'prompts-per-step': { type: 'number', default: 32, describe: 'prompts of a rollout batch' },
+    'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    ...SAMPLING_FLAGS,
+    'mini-batch-rows': {
+      type: 'number',
+      describe: 'rows of an optimiser batch [default: all that are kept]',
+    },
+    'num-iterations': { type: 'number', default: 1, describe: 'passes over a rollout batch' },
+    'learning-rate': { type: 'number', default: 1e-6, describe: 'peak learning rate' },
+    'learning-rate-schedule': {
+      choices: LEARNING_RATE_SCHEDULES,
+      default: 'constant',
+      describe: 'after the warm-up',
+    },
+    ...OPTIMIZER_FLAGS,
+    reference: {
+      type: 'string',
+      describe: 'model folder of the reference policy of --beta [default: --model]',
+    },
+    'eval-prompts': { type: 'string', describe: 'prompts for greedy evaluation' },
+    'eval-every': { type: 'number', default: 0, describe: 'greedy evaluation every so many steps; 0: none' },
+    'save-every': { type: 'number', default: 0, describe: 'a checkpoint every so many steps; 0: at the end' },
+    'keep-checkpoints': { type: 'number', default: 2, describe: 'how many of the newest stay' },
+    resume: { type: 'boolean', default: false, describe: 'go on from the newest checkpoint in --out' },
+    ...SEED_FLAG,
+    ...TOKEN_BUDGET_FLAG,
+    ...JSON_FLAG,
+  },
+  examples: [
+    [
+      '$0 train --model base --prompts train.jsonl --verifier countdown --objective nsr --out runs/nsr',
+      'learn from wrong answers only',
+    ],
+  ],
+  async run(args) {
+    const objective = objectiveOf(args)
+    await using policy = await Policy.load(loadOptions(args))
+    await using reference =
+      (args.beta ?? 0) > 0
+        ? await Policy.load(loadOptions({ ...args, model: args.reference ?? args.model }))
+        : null
+    const prompts = await readPrompts(args.prompts, policy.tokenizer)
+    const evalPrompts =
+      args.evalPrompts === undefined ? undefined : await readPrompts(args.evalPrompts, policy.tokenizer)
+    const progress = createProgressWriter()
+    let last: TrainStep | undefined
+    let shown: Record<string, number> = {}
+    const work = async (signal: AbortSignal) => {
+      const steps = train({
+        policy,
+        prompts,
+        verifier: args.verifier,
+        verify: verifyOptions(args),
+        objective,
+        out: args.out,
+        steps: args.steps,
+        promptsPerStep: args.promptsPerStep,
+        numGenerations: args.numGenerations,
+        ...samplingOptions(args),
+        miniBatchRows: args.miniBatchRows ?? null,
+        numIterations: args.numIterations,
+        ...optimizerOptions(args),
+        evalEvery: args.evalEvery,
+        ...(evalPrompts && { evalPrompts }),
+        ...(reference && { reference }),
+        saveEvery: args.saveEvery,
+        keepCheckpoints: args.keepCheckpoints,
+        resume: args.resume,
+        seed: args.seed,
+        tokenBudget: args.tokenBudget,
+        signal,
+        onProgress: (state) =>
+          progress.update({ label: 'train', done: stepsDone(state), total: state.steps, figures: shown }),
+      })
+      for await (const step of steps) {
+        last = step
+        shown = liveFigures(step.metrics)
+        progress.update({ label: 'train', done: step.step, total: step.steps, figures: shown })
+      }
+      progress.end()
+      if (last === undefined) console.error(`${args.out}: all ${args.steps} steps were done before`)
+      else if (args.json)
+        console.log(JSON.stringify({ run: args.out, checkpoint: last.checkpoint, ...last.metrics }))
+      else console.log(`${last.checkpoint}: ${figuresText(shown)}`)
+    }
+    const code = await interruptible(work, () =>
+      progress.note('stopping: the state is being saved (again: stop at once)'),
+    )
+    if (code !== 0) progress.note(`stopped; the same command with --resume goes on in ${args.out}`)
+    return code
+  },
+})
+
+/** Sampling is most of a step's time, updates most of the rest: enough for a bar that moves within long steps. */
+const PHASE_BEGINS = { generate: 0, verify: 0.6, update: 0.65, evaluate: 0.95, save: 1 }
+const PHASE_SHARES = { generate: 0.6, verify: 0.05, update: 0.3, evaluate: 0.05, save: 0 }
+
+function stepsDone({ step, phase, share }: TrainProgress): number {
+  return step - 1 + PHASE_BEGINS[phase] + PHASE_SHARES[phase] * share
+}
+
+function liveFigures(metrics: Readonly<Record<string, number>>): Record<string, number> {
+  const names = ['reward', 'accuracy', 'entropy', 'kept_rows', 'greedy_accuracy']
+  return Object.fromEntries(
+    names.flatMap((name) => (metrics[name] === undefined ? [] : [[name, metrics[name]]])),
+  )
+}
+
+function figuresText(figures: Record<string, number>): string {
+  return Object.entries(figures)
+    .map(([name, value]) => `${name} ${Number.isInteger(value) ? value : value.toFixed(3)}`)
+    .join(', ')
+}

@@ -1,0 +1,31 @@
+import { buildVerb } from './build.ts'
+import { doctorVerb } from './doctor.ts'
+import { evalVerb } from './eval.ts'
+import { generateVerb } from './generate.ts'
+import { gradVerb } from './grad.ts'
+import { initVerb } from './init.ts'
+import { inspectVerb } from './inspect.ts'
+import { reportVerb } from './report.ts'
+import { scoreVerb } from './score.ts'
+import { sftVerb } from './sft.ts'
+import { taskVerb } from './task.ts'
+import { trainVerb } from './train.ts'
+import type { Verb } from './verb.ts'
+import { verifyVerb } from './verify.ts'
+
+/** Every verb, in the order of the help text. */
+export const VERBS: readonly Verb[] = [
+  taskVerb,
+  initVerb,
+  sftVerb,
+  trainVerb,
+  generateVerb,
+  verifyVerb,
+  scoreVerb,
+  gradVerb,
+  evalVerb,
+  reportVerb,
+  inspectVerb,
+  doctorVerb,
+  buildVerb,
+]

@@ -1,0 +1,57 @@
+import {
+  createProgressWriter,
+  createVerifierPool,
+  judge,
+  readTable,
+  textColumn,
+  writeTable,
+} from '../index.ts'
+import { JSON_FLAG, VERIFIER_FLAGS, verifyOptions } from './flags.ts'
+import { interruptible } from './interrupt.ts'
+import { requireTablePath } from './table-path.ts'
+import { defineVerb } from './verb.ts'
+
+export const verifyVerb = defineVerb({
+  command: 'verify',
+  describe: 'rollouts -> rollouts with verdict and reward',
+  flags: {
+    ...VERIFIER_FLAGS,
+    in: {
+      type: 'string',
+      demandOption: true,
+      describe: '.jsonl or .arrow file with reference (or gold) and completion (or prediction)',
+    },
+    out: { type: 'string', demandOption: true, describe: 'the same rows with verdict and reward' },
+    ...JSON_FLAG,
+  },
+  async run(args) {
+    requireTablePath(args.out)
+    const rollouts = await readTable(args.in)
+    await using pool = await createVerifierPool(args.verifier, verifyOptions(args))
+    const progress = createProgressWriter()
+    return interruptible(async (signal) => {
+      const judged = await judge(rollouts, pool, {
+        signal,
+        onProgress: (done, total) => progress.update({ label: 'verify', done, total }),
+      })
+      progress.end()
+      await writeTable(args.out, [judged])
+      const counts = { right: 0, wrong: 0, unparsed: 0, 'timed-out': 0 }
+      for (const verdict of textColumn(judged, 'verdict')) counts[verdict as keyof typeof counts]++
+      const { 'timed-out': timed_out, ...others } = counts
+      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures: pool.failures }
+      if (args.json) console.log(JSON.stringify(summary))
+      else console.log(summaryText(summary))
+      if (pool.failures > 0) console.error(`the verifier failed on ${pool.failures} rows; they abstain`)
+    })
+  },
+})
+
+function summaryText({
+  out,
+  rows,
+  ...counts
+}: { out: string; rows: number } & Record<string, string | number>): string {
+  const parts = Object.entries(counts).map(([name, count]) => `${count} ${name.replace('_', ' ')}`)
+  return `${out}: ${rows} rows: ${parts.join(', ')}`
+}
