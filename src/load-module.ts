@@ -5,6 +5,9 @@ import { CoppiceError, invalidArgument } from './errors.ts'
 
 const MODULE_FILE = /\.[cm]?[jt]s$/
 
+/** Where this very file runs as TypeScript, whatever loaded it loads others too. */
+const isTypeScriptLoaded = import.meta.url.endsWith('.ts')
+
 /** Whether a name that a user gave means a module's file rather than something that coppice brings along. */
 export function isModuleFile(name: string): boolean {
   return MODULE_FILE.test(name) || name.includes('/') || name.includes('\\')
@@ -23,7 +26,7 @@ export async function requireModuleFile(file: string): Promise<string> {
 /** The default export of a JavaScript or TypeScript module; whatever the module throws while loading is thrown on. */
 export async function importDefault(path: string): Promise<unknown> {
   const url = pathToFileURL(path).href
-  const exports = await (/ts$/.test(path) ? importTypeScript(url) : import(url))
+  const exports = await (/ts$/.test(path) && !isTypeScriptLoaded ? importTypeScript(url) : import(url))
   // A TypeScript file outside a folder of "type": "module" is compiled to CommonJS: its exports are the default then.
   const outer = exports.default
   return outer?.__esModule === true ? outer.default : outer

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { CoppiceError } from '../errors.ts'
 import type { Judgement, Sample } from '../verdicts.ts'
 import { abstention, type SampleRunner } from './outcome.ts'
@@ -39,6 +40,7 @@ export class VerifierPool {
   #judged = 0
 
   constructor(runner: SampleRunner, where: string) {
+    setMaxListeners(0, this.#disposal.signal)
     this.#runner = runner
     this.#where = where
     this.#free = runner.concurrency
@@ -59,6 +61,7 @@ export class VerifierPool {
     for (const source of sources) source.throwIfAborted()
     // Aborts with the first source, and at the end, so that no lane outlives the call.
     const controller = new AbortController()
+    setMaxListeners(0, controller.signal)
     const forward = (event: Event) => controller.abort((event.target as AbortSignal).reason)
     for (const source of sources) source.addEventListener('abort', forward, { once: true })
     const aborted = new Promise<never>((_, reject) => {

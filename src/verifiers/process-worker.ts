@@ -44,7 +44,6 @@ export class ProcessWorker {
     living.add(child)
     child.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT)
-      process.stderr.write(text)
     })
     child.on('message', (reply) => {
       if (typeof reply === 'object' && reply !== null) this.#settle?.(reply as FromWorker)

@@ -1,3 +1,4 @@
+import { writeSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { importDefault } from '../load-module.ts'
 import type { Verifier } from '../verdicts.ts'
@@ -22,6 +23,12 @@ process.on('message', async (message: ToWorker) => {
 })
 // Without a host there is nobody to work for.
 process.on('disconnect', () => process.exit(0))
+// What a verifier prints goes where the host's errors go; this process's own error output is for the host to read.
+process.stderr.write = process.stdout.write.bind(process.stdout)
+process.on('uncaughtException', (error) => {
+  writeSync(2, `${error}\n`)
+  process.exit(1)
+})
 
 async function prepare(setup: WorkerSetup): Promise<FromWorker> {
   startGuard(setup)
