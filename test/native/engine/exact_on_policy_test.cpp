@@ -2,7 +2,7 @@
 // is in the batch, however it is cut, with any number of threads. Random models, prompts, samplings and batches; every token
 // is compared as bits by score() and by the ratio that update() sees.
 //
-//   exact_on_policy_test [--isa NAME] [--tokens N] [--seed N]     default: every instruction set here, 100000 tokens in all
+//   exact_on_policy_test [--isa NAME] [--tokens N] [--seed N]     default: every instruction set here, 200000 tokens in all
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -238,7 +238,7 @@ bool available(const std::string& isa) {
 
 int main(int argc, char** argv) {
   std::string only;
-  int64_t wanted = 100000;
+  int64_t wanted = 200000;
   uint64_t seed = 1;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--isa") == 0) only = argv[i + 1];
