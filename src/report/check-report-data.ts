@@ -1,13 +1,16 @@
 import { CoppiceError, describeValue } from '../errors.ts'
 import type { ReportData, ReportRun, SampleColumn } from './report-data.ts'
+import { requireReportShape } from './report-shape.ts'
 
 /**
  * Refuses data that a report would misrepresent: names that do not match, runs without a set, sets whose prompts
  * differ between runs, tokens without log-probs. Counts themselves are checked by the statistics.
  *
- * @throws CoppiceError INVALID_ARGUMENT or SHAPE_MISMATCH, naming method, seed and set
+ * @throws CoppiceError DATA_CORRUPT where the shape is another, naming the path; INVALID_ARGUMENT or SHAPE_MISMATCH,
+ * naming method, seed and set
  */
 export function checkReportData(data: ReportData): void {
+  requireReportShape(data)
   if (data.sets.length === 0) throw fault('sets', 'at least one held-out set', 'none')
   if (data.methods.length === 0) throw fault('methods', 'at least one method', 'none')
   requireUnique(
@@ -64,10 +67,10 @@ function checkColumn(data: ReportData, column: SampleColumn, where: string): voi
   column.samples.forEach(({ tokens, logprobs, token_weights }, i) => {
     for (const [name, values] of Object.entries({ logprobs, token_weights })) {
       if (values === undefined) continue
-      if (values.length === tokens.length && values.every((value) => Number.isFinite(value))) continue
+      if (values.length === tokens.length) continue
       throw new CoppiceError('SHAPE_MISMATCH', `${name} do not fit the tokens`, {
         where: `${where}, ${column.method}, sample ${i}`,
-        expected: `${tokens.length} finite numbers`,
+        expected: `${tokens.length} numbers`,
         received: describeValue(values),
       })
     }

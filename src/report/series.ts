@@ -35,7 +35,14 @@ export const PANELS: readonly Panel[] = [
   { keys: ['grad_norm'], title: 'Gradient norm, before clipping', format: '~g' },
   { keys: ['completions/mean_length'], title: 'Completion length, tokens', format: '~g' },
   { keys: ['updates'], title: 'Optimiser updates a batch', format: '~g' },
+  { keys: ['kept_rows'], title: 'Rows kept for the update', format: '~g' },
   { keys: ['frac_reward_zero_std'], title: 'Groups without contrast, share', format: '~%' },
+  {
+    keys: ['lost_in_bf16'],
+    title: 'Update that bf16 would lose, share',
+    format: '~%',
+    onlyIfUsed: true,
+  },
   { keys: ['kl'], title: 'KL to the reference policy', format: '~g', onlyIfUsed: true },
 ]
 

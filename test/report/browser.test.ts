@@ -86,7 +86,7 @@ describe('the report in a browser', { skip }, () => {
     await onPage({ width: 1280 }, async (page) => {
       assert.equal(await page.locator('.plot.wide svg:visible').count(), 3)
       assert.equal(await page.locator('.plot.narrow svg:visible').count(), 0)
-      assert.equal(await page.locator('.panels figure svg').count(), 10)
+      assert.equal(await page.locator('.panels figure svg').count(), 11)
       const tables = page.locator('table.figures')
       assert.equal(await tables.count(), 12)
       for (let i = 0; i < 12; i++) {

@@ -187,6 +187,9 @@ function metrics(shape: Shape, seed: number, steps: number): MetricsRow[] {
       num_tokens: step * 64 * 8 * 9,
       greedy_accuracy:
         step % 20 === 0 || step === 1 ? 0.8 - 0.35 * done * (shape.spread / 5) + 0.02 * next() : null,
+      kept_rows: Math.round(
+        512 * (shape.name === 'psr' ? accuracy : shape.name === 'nsr' ? 1 - accuracy : 1),
+      ),
       updates: shape.name === 'nsr' ? Math.max(1, Math.round(2 - done)) : shape.name === 'psr' ? 3 : 4,
     }
   })

@@ -14,8 +14,10 @@ const SMALL = { prompts: 10, n: 8, steps: 6 }
 const HOSTILE = `<script>alert(1)</script><img src=x onerror="alert(2)">"'&amp;\u0000\ud800</style></pre>`
 
 let dir: string
+let plain: { html: string; report: WrittenReport }
 before(async () => {
   dir = await mkdtemp(join(tmpdir(), 'coppice-report-'))
+  plain = await pageOf(syntheticReport(SMALL), 'plain')
 })
 after(async () => {
   await rm(dir, { recursive: true, force: true })
@@ -28,7 +30,7 @@ async function pageOf(data: ReportData, name: string): Promise<{ html: string; r
 
 describe('writeReport', () => {
   it('writes one page and the charts, and says which PNG files it could not make', async () => {
-    const { report } = await pageOf(syntheticReport(SMALL), 'files')
+    const { report } = plain
     const names = report.files.map((file) => basename(file))
     for (const name of ['report.html', 'passk.svg', 'dynamics.svg']) assert.ok(names.includes(name), name)
     for (const name of ['passk.png', 'dynamics.png']) {
@@ -41,19 +43,18 @@ describe('writeReport', () => {
   })
 
   it('gives the same bytes for the same data', async () => {
-    const first = await pageOf(syntheticReport(SMALL), 'same-1')
-    const second = await pageOf(syntheticReport(SMALL), 'same-2')
-    assert.equal(first.html, second.html)
+    const again = await pageOf(syntheticReport(SMALL), 'again')
+    assert.equal(again.html, plain.html)
     for (const name of ['passk.svg', 'dynamics.svg']) {
       assert.equal(
-        await readFile(join(dir, 'same-1', name), 'utf8'),
-        await readFile(join(dir, 'same-2', name), 'utf8'),
+        await readFile(join(dir, 'plain', name), 'utf8'),
+        await readFile(join(dir, 'again', name), 'utf8'),
       )
     }
   })
 
   it('refers to nothing outside itself', async () => {
-    const { html } = await pageOf(syntheticReport(SMALL), 'alone')
+    const { html } = plain
     const links = [...html.matchAll(/(?:href|src|srcset|action)="([^"]*)"/g)].map(([, target]) => target)
     assert.ok(links.length > 5)
     for (const link of links) assert.match(link!, /^(#|data:,$)/)
@@ -67,13 +68,12 @@ describe('writeReport', () => {
 
   it('shows the table of the statistics', async () => {
     const data = syntheticReport(SMALL)
-    const { html } = await pageOf(data, 'table')
     for (const set of data.sets) {
       for (const method of data.methods) {
         const seeds = method.runs.map((run) => run.evaluations[set.name]!.right_counts)
         const { mean, low, high } = passAtKTableOverSeeds(seeds, undefined, data.bootstrap)['8']!
         const cell = `${percent(mean)}(</strong>)?<span class="ci">${percent(low)}–${percent(high)}</span>`
-        assert.match(html, new RegExp(cell), `${set.name} ${method.name}`)
+        assert.match(plain.html, new RegExp(cell), `${set.name} ${method.name}`)
       }
     }
   })
@@ -194,6 +194,46 @@ describe('writeReport refuses', () => {
       )
     })
   }
+
+  it('what is not the data of a report, by path', async () => {
+    const whole = () => JSON.parse(JSON.stringify(syntheticReport(SMALL)))
+    const spoilt: [spoil: (data: ReturnType<typeof whole>) => unknown, message: RegExp][] = [
+      [() => null, /report data: .*an object/],
+      [() => ({}), /title: .*a text/],
+      [(data) => ({ ...data, sets: {} }), /sets: .*a list/],
+      [(data) => ({ ...data, environment: undefined }), /environment: .*an object/],
+      [
+        (data) => {
+          delete data.methods[2].runs[0].seed
+          return data
+        },
+        /methods\[2\]\.runs\[0\]\.seed: .*number/,
+      ],
+      [
+        (data) => {
+          data.groups[0].columns[1].samples[0].logprobs[3] = null
+          return data
+        },
+        /groups\[0\]\.columns\[1\]\.samples\[0\]\.logprobs\[3\]: .*finite number; received null/,
+      ],
+      [
+        (data) => {
+          data.groups[0].columns[0].samples[0].verdict = 'maybe'
+          return data
+        },
+        /verdict: .*one of right, wrong, unparsed, timed-out; received "maybe"/,
+      ],
+    ]
+    for (const [spoil, message] of spoilt) {
+      const data = whole()
+      await assert.rejects(
+        writeReport(join(dir, 'refused'), spoil(data) as ReportData),
+        (error) =>
+          error instanceof CoppiceError && error.code === 'DATA_CORRUPT' && message.test(error.message),
+        String(message),
+      )
+    }
+  })
 
   it('unknown options', async () => {
     await assert.rejects(
