@@ -47,6 +47,24 @@
       "native/engine/tensor_file.cpp",
       "native/engine/transformer.cpp"
     ],
-    "native_binding_sources": []
+    "native_binding_sources": [
+      "native/binding/addon.cpp",
+      "native/binding/arguments.cpp",
+      "native/binding/engine_object.cpp",
+      "native/binding/engine_work.cpp",
+      "native/binding/engine_worker.cpp",
+      "native/binding/environment.cpp",
+      "native/binding/generation_object.cpp",
+      "native/binding/generation_run.cpp",
+      "native/binding/group_block.cpp",
+      "native/binding/job.cpp",
+      "native/binding/kernel_ops.cpp",
+      "native/binding/kernels_object.cpp",
+      "native/binding/native_memory.cpp",
+      "native/binding/options.cpp",
+      "native/binding/policy_loss_binding.cpp",
+      "native/binding/stop_flag_object.cpp",
+      "native/binding/worker.cpp"
+    ]
   }
 }

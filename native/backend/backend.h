@@ -244,4 +244,7 @@ struct BackendOptions {
 // Declared here, implemented in open_backend.cpp, the only place that chooses a device.
 std::unique_ptr<Backend> open_backend(const BackendOptions& options);
 
+// The CPU instruction sets that this build has and this machine can run, best first, separated by ", ".
+std::string available_instruction_sets();
+
 }  // namespace coppice

@@ -1,0 +1,195 @@
+// NativeEngine's work on rollouts: score, grad, update, generate, plan.
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "binding/arguments.h"
+#include "binding/engine_object.h"
+#include "binding/generation_object.h"
+#include "binding/native_memory.h"
+#include "binding/options.h"
+#include "binding/stop_flag_object.h"
+
+namespace coppice::binding {
+namespace {
+
+Napi::Object cancellable(Napi::Env env, bool cancelled) {
+  Napi::Object object = Napi::Object::New(env);
+  object.Set("cancelled", cancelled);
+  return object;
+}
+
+int64_t read_token_budget(const Napi::Value& value) { return read_integer(value, "tokenBudget", 1, kMaxSafeInteger); }
+
+// One value a completion token.
+ArrayArgument<float> read_per_token(const Napi::Value& value, const RowsArgument& rows, const char* name) {
+  const ArrayArgument<float> values = read_array<float>(value, name);
+  require_length(values.length, rows.completion_token_count(), name, "a completion token");
+  return values;
+}
+
+ArrayArgument<float> read_optional_per_token(const Napi::Value& value, const RowsArgument& rows, const char* name) {
+  if (value.IsUndefined() || value.IsNull()) return {};
+  return read_per_token(value, rows, name);
+}
+
+Napi::Object update_stats_to_js(Napi::Env env, const UpdateStats& stats) {
+  const auto number = [env](auto value) { return Napi::Number::New(env, static_cast<double>(value)); };
+  Napi::Object object = loss_stats_to_js(env, stats.loss);
+  object.Set("cancelled", stats.cancelled);
+  object.Set("loss", number(stats.loss.loss));
+  object.Set("gradNorm", number(stats.grad_norm));
+  object.Set("changedElements", number(stats.adamw.changed));
+  object.Set("lostInBf16", number(stats.adamw.lost_in_bf16));
+  object.Set("optimizerStep", number(stats.optimizer_step));
+  object.Set("microBatches", number(stats.micro_batches));
+  object.Set("packedTokens", number(stats.packed_tokens));
+  object.Set("secondsForward", number(stats.seconds_forward));
+  object.Set("secondsBackward", number(stats.seconds_backward));
+  object.Set("secondsOptimizer", number(stats.seconds_optimizer));
+  return object;
+}
+
+}  // namespace
+
+Napi::Value EngineObject::score(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    struct State {
+      RowsArgument rows;
+      Block logprobs, entropies;
+      bool cancelled = false;
+    };
+    const auto state = std::make_shared<State>();
+    state->rows = read_rows(info[0]);
+    const bool with_entropies = read_bool(info[1], "entropies");
+    const int64_t budget = read_token_budget(info[2]);
+    std::unique_ptr<Job> job = make_job(
+        info.Env(), StopFlagObject::read(info[3]),
+        [worker = worker_.get(), state, with_entropies, budget](StopFlag& stop) {
+          const size_t bytes = state->rows.completion_token_count() * sizeof(float);
+          state->logprobs = allocate_block(bytes);
+          state->entropies = allocate_block(with_entropies ? bytes : 0);
+          state->cancelled = worker->engine()
+                                 .score(state->rows.view(), state->logprobs.at<float>(0),
+                                        with_entropies ? state->entropies.at<float>(0) : nullptr, budget, &stop)
+                                 .cancelled;
+        },
+        [environment = environment_, state](Napi::Env env) -> Napi::Value {
+          Napi::Object result = cancellable(env, state->cancelled);
+          result.Set("logprobs", to_float32_array(env, *environment, std::move(state->logprobs)));
+          result.Set("entropies", to_float32_array(env, *environment, std::move(state->entropies)));
+          return result;
+        });
+    state->rows.keep_in(*job);
+    return submit(std::move(job));
+  });
+}
+
+Napi::Value EngineObject::grad(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    struct State {
+      RowsArgument rows;
+      double loss = 0;
+      bool cancelled = false;
+    };
+    const auto state = std::make_shared<State>();
+    state->rows = read_rows(info[0]);
+    const ArrayArgument<float> weights = read_per_token(info[1], state->rows, "tokenWeights");
+    const int64_t budget = read_token_budget(info[2]);
+    std::unique_ptr<Job> job = make_job(
+        info.Env(), StopFlagObject::read(info[3]),
+        [worker = worker_.get(), state, weights = weights.data, budget](StopFlag& stop) {
+          state->cancelled =
+              worker->engine().grad(state->rows.view(), weights, &state->loss, budget, &stop).cancelled;
+        },
+        [state](Napi::Env env) -> Napi::Value {
+          Napi::Object result = cancellable(env, state->cancelled);
+          result.Set("loss", state->loss);
+          return result;
+        });
+    state->rows.keep_in(*job);
+    weights.keep_in(*job);
+    return submit(std::move(job));
+  });
+}
+
+Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    struct State {
+      RowsArgument rows;
+      UpdateInput input;
+      UpdateStats stats;
+    };
+    worker_->require_no_generation("update");
+    const auto state = std::make_shared<State>();
+    state->rows = read_rows(info[0]);
+    const Napi::Object object = read_object(info[1], "update");
+    const ArrayArgument<float> advantages = read_per_token(object.Get("advantages"), state->rows, "advantages");
+    const ArrayArgument<float> norm = read_per_token(object.Get("norm"), state->rows, "norm");
+    const ArrayArgument<float> old_logprobs =
+        read_optional_per_token(object.Get("oldLogprobs"), state->rows, "oldLogprobs");
+    const ArrayArgument<float> ref_logprobs =
+        read_optional_per_token(object.Get("refLogprobs"), state->rows, "refLogprobs");
+    UpdateInput& input = state->input;
+    input.advantage = advantages.data;
+    input.norm = norm.data;
+    input.old_lp = old_logprobs.data;
+    input.ref_lp = ref_logprobs.data;
+    input.loss = read_loss_params(object.Get("loss"));
+    input.optimizer = read_optimizer(object.Get("optimizer"));
+    input.token_budget = read_token_budget(object.Get("tokenBudget"));
+    std::unique_ptr<Job> job = make_job(
+        info.Env(), StopFlagObject::read(info[2]),
+        [worker = worker_.get(), state](StopFlag& stop) {
+          state->input.rows = state->rows.view();
+          state->stats = worker->engine().update(state->input, &stop);
+        },
+        [state](Napi::Env env) -> Napi::Value { return update_stats_to_js(env, state->stats); });
+    state->rows.keep_in(*job);
+    for (const ArrayArgument<float>* array : {&advantages, &norm, &old_logprobs, &ref_logprobs}) array->keep_in(*job);
+    return submit(std::move(job));
+  });
+}
+
+Napi::Value EngineObject::generate(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    GenerationInput input;
+    const ArrayArgument<int32_t> tokens = read_array<int32_t>(info[0], "promptTokens");
+    input.prompt_offsets = read_offsets(info[1], "promptOffsets", tokens.length);
+    input.prompt_tokens.assign(tokens.data, tokens.data + tokens.length);
+    const ArrayArgument<int32_t> index = read_array<int32_t>(info[2], "promptIndex");
+    require_length(index.length, input.prompt_offsets.size() - 1, "promptIndex", "a prompt");
+    input.prompt_index.assign(index.data, index.data + index.length);
+    const Napi::Object params = read_object(info[3], "generation");
+    input.params = read_generation_params(params);
+    input.with_entropies = read_bool(params.Get("entropies"), "generation.entropies");
+    input.policy_step = static_cast<int32_t>(read_integer(info[4], "policyStep", 0, kMaxInt32));
+    return GenerationObject::open(info.Env(), worker_, Value(), std::move(input));
+  });
+}
+
+Napi::Value EngineObject::plan(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    const int64_t budget = read_token_budget(info[0]);
+    const GenerationParams params = read_generation_params(read_object(info[1], "generation"));
+    const auto longest = static_cast<int32_t>(read_integer(info[2], "longestPrompt", 1, kMaxInt32));
+    const auto plan = std::make_shared<MemoryPlan>();
+    return submit(make_job(
+        info.Env(), nullptr,
+        [worker = worker_.get(), budget, params, longest, plan](StopFlag&) {
+          *plan = worker->engine().plan(budget, params, longest);
+        },
+        [plan](Napi::Env env) -> Napi::Value {
+          Napi::Array rows = Napi::Array::New(env, plan->rows.size());
+          for (uint32_t i = 0; i < plan->rows.size(); ++i) {
+            Napi::Object row = Napi::Object::New(env);
+            row.Set("what", plan->rows[i].what);
+            row.Set("bytes", static_cast<double>(plan->rows[i].bytes));
+            rows.Set(i, row);
+          }
+          return rows;
+        }));
+  });
+}
+
+}  // namespace coppice::binding

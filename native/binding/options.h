@@ -1,0 +1,39 @@
+// Structured arguments from JavaScript, as src/native/types.ts describes them. JavaScript thread only.
+#pragma once
+
+#include <napi.h>
+
+#include <vector>
+
+#include "binding/arguments.h"
+#include "engine/engine.h"
+
+namespace coppice::binding {
+
+// { promptTokens, promptOffsets, completionTokens, completionOffsets, temperature? }: tokens are read in place, the rest is
+// copied.
+struct RowsArgument {
+  ArrayArgument<int32_t> prompt_tokens;
+  ArrayArgument<int32_t> completion_tokens;
+  std::vector<int32_t> prompt_offsets;
+  std::vector<int32_t> completion_offsets;
+  std::vector<float> temperature;  // empty: 1
+
+  size_t completion_token_count() const;
+  // Points into this object.
+  RolloutRows view() const;
+  void keep_in(Job& job) const;
+};
+
+RowsArgument read_rows(const Napi::Value& value);
+ModelConfig read_model_config(const Napi::Value& value);
+BackendOptions read_backend_options(const Napi::Value& value);
+std::vector<TensorInFile> read_tensors(const Napi::Value& value);
+PolicyLossParams read_loss_params(const Napi::Value& value);
+OptimizerParams read_optimizer(const Napi::Value& value);
+GenerationParams read_generation_params(const Napi::Object& object);
+
+// All of it but the loss.
+Napi::Object loss_stats_to_js(Napi::Env env, const PolicyLossStats& stats);
+
+}  // namespace coppice::binding
