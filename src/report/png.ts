@@ -1,4 +1,4 @@
-import { CHART_FONT } from './draw.ts'
+import { CHART_FONT } from './charts/draw.ts'
 
 /** Where the letters of a PNG file come from. */
 export interface PngFonts {

@@ -1,8 +1,8 @@
 import { excludesZero } from '../statistics/compare-methods.ts'
 import type { SetAnalysis } from './analysis.ts'
+import { readMetric } from './charts/series.ts'
 import { percent, points } from './numbers.ts'
 import type { ReportData } from './report-data.ts'
-import { readMetric } from './series.ts'
 
 /** A part of the reading: what it speaks of, and its statements. */
 export interface ReadingPart {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { analyseSets } from '../../src/report/analysis.ts'
-import { drawSvg } from '../../src/report/draw.ts'
-import { methodStyles } from '../../src/report/palette.ts'
-import { passAtKView, spreadApart } from '../../src/report/pass-at-k-chart.ts'
+import { drawSvg } from '../../src/report/charts/draw.ts'
+import { methodStyles } from '../../src/report/charts/palette.ts'
+import { passAtKView, spreadApart } from '../../src/report/charts/pass-at-k-chart.ts'
 import { rasterise } from '../../src/report/png.ts'
 import { syntheticReport } from './synthetic-data.ts'
 

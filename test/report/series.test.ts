@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
+import {
+  MAX_POINTS,
+  panelSeries,
+  readMetric,
+  smoothingSpan,
+  usedPanels,
+} from '../../src/report/charts/series.ts'
 import type { MetricsRow, ReportMethod } from '../../src/report/report-data.ts'
-import { MAX_POINTS, panelSeries, readMetric, smoothingSpan, usedPanels } from '../../src/report/series.ts'
 import { syntheticReport } from './synthetic-data.ts'
 
 function method(...runs: MetricsRow[][]): ReportMethod {

@@ -1,4 +1,4 @@
-import type { ReportMethod } from './report-data.ts'
+import type { ReportMethod } from '../report-data.ts'
 
 /** A colour on white and its counterpart on the dark page. */
 export interface ReportColour {

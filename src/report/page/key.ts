@@ -1,6 +1,6 @@
+import type { MethodStyle } from '../charts/palette.ts'
+import type { ReportMethod } from '../report-data.ts'
 import { type Html, html } from './html.ts'
-import type { MethodStyle } from './palette.ts'
-import type { ReportMethod } from './report-data.ts'
 
 /** The page's key: which line and marker stands for which method. */
 export function methodKey(methods: readonly ReportMethod[], styles: readonly MethodStyle[]): Html {

@@ -1,10 +1,10 @@
-import { excludesZero } from '../statistics/compare-methods.ts'
-import type { SetAnalysis } from './analysis.ts'
+import { excludesZero } from '../../statistics/compare-methods.ts'
+import type { SetAnalysis } from '../analysis.ts'
+import type { MethodStyle } from '../charts/palette.ts'
+import { percent, points, significant } from '../numbers.ts'
+import type { Evaluation, ReportData } from '../report-data.ts'
 import { type Html, html } from './html.ts'
 import { methodName } from './key.ts'
-import { percent, points, significant } from './numbers.ts'
-import type { MethodStyle } from './palette.ts'
-import type { Evaluation, ReportData } from './report-data.ts'
 
 const MAX_COLUMNS = 10
 

@@ -1,5 +1,5 @@
 import type { TopLevelSpec } from 'vega-lite'
-import { printable } from './html.ts'
+import { printable } from '../printable.ts'
 import { CHART_INK, type MethodStyle } from './palette.ts'
 
 /** A view in the vega-lite grammar: plain JSON, drawn by `drawSvg`. */

@@ -1,8 +1,8 @@
-import type { SetAnalysis } from './analysis.ts'
+import type { SetAnalysis } from '../analysis.ts'
+import { percent } from '../numbers.ts'
+import type { ReportMethod } from '../report-data.ts'
 import { type ChartView, methodChannel } from './draw.ts'
-import { percent } from './numbers.ts'
 import { CHART_INK, type MethodStyle } from './palette.ts'
-import type { ReportMethod } from './report-data.ts'
 
 export interface PassAtKChartSize {
   width: number

@@ -1,4 +1,4 @@
-import { chartColours } from './palette.ts'
+import { chartColours } from '../charts/palette.ts'
 
 /** The page's style sheet: light and dark by the reader's preference, always light on paper. */
 export function reportStyle(): string {

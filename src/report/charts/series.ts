@@ -1,4 +1,4 @@
-import type { MetricsRow, ReportData, ReportMethod } from './report-data.ts'
+import type { MetricsRow, ReportData, ReportMethod } from '../report-data.ts'
 
 /** A panel of the training dynamics: one metric of metrics.jsonl, or the sum of several. */
 export interface Panel {

@@ -1,8 +1,8 @@
+import type { MethodStyle } from '../charts/palette.ts'
+import { significant } from '../numbers.ts'
+import type { ReportData, ReportSample, SampleColumn, SampleGroup } from '../report-data.ts'
 import { type Html, html } from './html.ts'
 import { methodName } from './key.ts'
-import { significant } from './numbers.ts'
-import type { MethodStyle } from './palette.ts'
-import type { ReportData, ReportSample, SampleColumn, SampleGroup } from './report-data.ts'
 
 /** Most tokens shown over all samples; longer samples are cut evenly, and say so. */
 const TOKEN_BUDGET = 8000

@@ -1,3 +1,5 @@
+import { printable } from '../printable.ts'
+
 /** Text that is already HTML. Only `html` and `trusted` make it, so that everything else is escaped. */
 export class Html {
   readonly text: string
@@ -30,11 +32,6 @@ export function escapeHtml(text: string): string {
     .replace(/>/g, '&gt;')
     .replace(/"/g, '&quot;')
     .replace(/'/g, '&#39;')
-}
-
-/** The text with every character that HTML and XML cannot carry replaced by U+FFFD. */
-export function printable(text: string): string {
-  return text.replace(/[\p{Surrogate}\p{Noncharacter_Code_Point}]|[^\P{Cc}\t\n\r]/gu, '\ufffd')
 }
 
 function render(part: Part): string {
