@@ -48,32 +48,44 @@ export function bootstrapMeans(
   columns: readonly ArrayLike<number>[],
   options: BootstrapOptions = {},
 ): MeanInterval[] {
-  const { resamples, seed, level } = resolveBootstrap(options)
+  const { level } = resolveBootstrap(options)
+  const { means, resampled } = resampleMeans(columns, options)
+  return means.map((mean, j) => percentileInterval(mean, resampled[j]!, level))
+}
+
+/**
+ * The columns' means and the means of their resamples, [columns] and [columns][resamples] in the order drawn: for
+ * figures that combine columns (a difference, an average) before the interval is taken.
+ */
+export function resampleMeans(
+  columns: readonly ArrayLike<number>[],
+  options: BootstrapOptions = {},
+): { means: number[]; resampled: Float64Array[] } {
+  const { resamples, seed } = resolveBootstrap(options)
   const units = columns[0]?.length ?? 0
   if (columns.length > 0) requireInteger(units, 'bootstrap units', 1, 2 ** 31 - 1)
   const rows = toRows(columns, units)
   const width = columns.length
-  const sums = new Float64Array(width)
-  const means = Array.from(columns, () => new Float64Array(resamples))
+  const resampled = Array.from(columns, () => new Float64Array(resamples))
   const draw = unitDrawer(seed, units)
+  const sums = new Float64Array(width)
   for (let resample = 0; resample < resamples; resample++) {
     sums.fill(0)
     for (let i = 0; i < units; i++) {
       const row = draw(resample, i) * width
       for (let j = 0; j < width; j++) sums[j]! += rows[row + j]!
     }
-    for (let j = 0; j < width; j++) means[j]![resample] = sums[j]! / units
+    for (let j = 0; j < width; j++) resampled[j]![resample] = sums[j]! / units
   }
-  return means.map((resampled, j) => {
-    resampled.sort()
-    let sum = 0
-    for (let i = 0; i < units; i++) sum += rows[i * width + j]!
-    return {
-      mean: sum / units,
-      low: quantile(resampled, (1 - level) / 2),
-      high: quantile(resampled, (1 + level) / 2),
-    }
-  })
+  sums.fill(0)
+  for (let i = 0; i < rows.length; i++) sums[i % width]! += rows[i]!
+  return { means: Array.from(sums, (sum) => sum / units), resampled }
+}
+
+/** The mean with the percentile interval of its resampled means, which may be in any order. */
+export function percentileInterval(mean: number, resampled: Float64Array, level: number): MeanInterval {
+  const sorted = resampled.slice().sort()
+  return { mean, low: quantile(sorted, (1 - level) / 2), high: quantile(sorted, (1 + level) / 2) }
 }
 
 /** Columns side by side, [units x columns], so that a resampled unit is one contiguous read. */

@@ -69,7 +69,10 @@ function tableOf(ks: readonly number[], intervals: readonly PassAtKTable[string]
 }
 
 /** Checks that every seed has the same prompts and that each k can be had from every prompt; finds the default ks. */
-function resolveKs(ks: readonly number[] | undefined, seeds: readonly (readonly RightCount[])[]): number[] {
+export function resolveKs(
+  ks: readonly number[] | undefined,
+  seeds: readonly (readonly RightCount[])[],
+): number[] {
   const prompts = seeds[0]?.length ?? 0
   if (prompts === 0)
     throw invalidArgument('right counts', 'at least one seed with at least one prompt', seeds[0])
