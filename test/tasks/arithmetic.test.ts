@@ -46,6 +46,19 @@ describe('arithmetic', () => {
     assert.ok(Math.abs(share - 0.51) < 0.03, String(share))
   })
 
+  it('slips once and takes the wrong value over to the end', () => {
+    let slips = 0
+    for (const { prompt, completion } of arithmetic({ slips: 1 }).demonstrations(400, 2)) {
+      const links = [referenceOf(prompt), ...completion.split('=')]
+      const values = links.map((link) => evaluate(parseExpression(link)!)!.numerator)
+      const changes = values.filter((value, i) => i > 0 && value !== values[i - 1]).length
+      assert.ok(changes <= 1, `${prompt}${completion}`)
+      assert.ok(values.every((value) => value >= 0n && value <= 99n))
+      slips += changes
+    }
+    assert.ok(slips > 380)
+  })
+
   it('has as many operations as each split says', () => {
     const task = arithmetic({ trainOperations: 2, tuneOperations: 4, heldoutOperations: 6 })
     for (const [split, count] of [

@@ -55,6 +55,11 @@ describe('random numbers of tasks', () => {
     )
     assert.deepEqual(random.shuffle([1, 2, 3, 4], 3), [1, 2, 3, 4])
     assert.equal(random.below(1), 0)
+    // Without drawing again, the values below 2^32 mod 3e9 would be twice as likely as the others: 0.60 instead of 0.43.
+    const bound = 3_000_000_000
+    let low = 0
+    for (let i = 0; i < 10_000; i++) low += random.below(bound) < 2 ** 32 % bound ? 1 : 0
+    assert.ok(Math.abs(low / 10_000 - (2 ** 32 % bound) / bound) < 0.03, String(low))
     assert.ok(random.below(2 ** 32 - 1) < 2 ** 32 - 1)
   })
 
