@@ -53,6 +53,11 @@ describe('writeReport', () => {
     }
   })
 
+  it('writes the ticks of its charts without exponents', () => {
+    assert.match(plain.html, />500<\/text>/)
+    assert.doesNotMatch(plain.html, />[\d.]+e\+?\d+<\/text>/)
+  })
+
   it('refers to nothing outside itself', async () => {
     const { html } = plain
     const links = [...html.matchAll(/(?:href|src|srcset|action)="([^"]*)"/g)].map(([, target]) => target)

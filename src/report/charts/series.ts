@@ -26,16 +26,16 @@ export interface Series {
 
 /** What training is watched by, in the order of the report; panels without data are left out. */
 export const PANELS: readonly Panel[] = [
-  { keys: ['reward'], title: 'Reward, mean of the batch', format: '~g' },
+  { keys: ['reward'], title: 'Reward, mean of the batch', format: '~r' },
   { keys: ['accuracy'], title: 'Correct samples, share of the batch', format: '~%' },
   { keys: ['frac_all_right'], title: 'Prompts fully solved, share', format: '~%' },
   { keys: ['greedy_accuracy'], title: 'Greedy accuracy, held-out', format: '~%' },
-  { keys: ['entropy'], title: 'Entropy, nats a token', format: '~g' },
+  { keys: ['entropy'], title: 'Entropy, nats a token', format: '~r' },
   { keys: ['clip_ratio/low_mean', 'clip_ratio/high_mean'], title: 'Clipped tokens, share', format: '~%' },
-  { keys: ['grad_norm'], title: 'Gradient norm, before clipping', format: '~g' },
-  { keys: ['completions/mean_length'], title: 'Completion length, tokens', format: '~g' },
-  { keys: ['updates'], title: 'Optimiser updates a batch', format: '~g' },
-  { keys: ['kept_rows'], title: 'Rows kept for the update', format: '~g' },
+  { keys: ['grad_norm'], title: 'Gradient norm, before clipping', format: '~r' },
+  { keys: ['completions/mean_length'], title: 'Completion length, tokens', format: '~r' },
+  { keys: ['updates'], title: 'Optimiser updates a batch', format: '~r' },
+  { keys: ['kept_rows'], title: 'Rows kept for the update', format: '~r' },
   { keys: ['frac_reward_zero_std'], title: 'Groups without contrast, share', format: '~%' },
   {
     keys: ['lost_in_bf16'],
