@@ -50,6 +50,7 @@
     "native_binding_sources": [
       "native/binding/addon.cpp",
       "native/binding/arguments.cpp",
+      "native/binding/device_memory.cpp",
       "native/binding/engine_object.cpp",
       "native/binding/engine_work.cpp",
       "native/binding/engine_worker.cpp",
@@ -59,6 +60,7 @@
       "native/binding/group_block.cpp",
       "native/binding/job.cpp",
       "native/binding/kernel_ops.cpp",
+      "native/binding/kernel_timing.cpp",
       "native/binding/kernels_object.cpp",
       "native/binding/native_memory.cpp",
       "native/binding/options.cpp",

@@ -1,12 +1,15 @@
 #include "binding/kernels_object.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "binding/arguments.h"
 #include "binding/kernel_ops.h"
+#include "binding/kernel_timing.h"
 #include "binding/open_job.h"
 #include "binding/options.h"
 
@@ -41,7 +44,8 @@ Napi::Function KernelsObject::define(Napi::Env env) {
                       InstanceMethod<&KernelsObject::matmul>("matmul"), InstanceMethod<&KernelsObject::rmsnorm>("rmsnorm"),
                       InstanceMethod<&KernelsObject::swiglu>("swiglu"),
                       InstanceMethod<&KernelsObject::attention>("attention"),
-                      InstanceMethod<&KernelsObject::logprob_gather>("logprobGather")});
+                      InstanceMethod<&KernelsObject::logprob_gather>("logprobGather"),
+                      InstanceMethod<&KernelsObject::time>("time")});
 }
 
 Napi::Value KernelsObject::open(const Napi::CallbackInfo& info) {
@@ -216,6 +220,31 @@ Napi::Value KernelsObject::logprob_gather(const Napi::CallbackInfo& info) {
     head.keep_in(*job);
     targets.keep_in(*job);
     return submit(std::move(job));
+  });
+}
+
+Napi::Value KernelsObject::time(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    const std::string op = read_string(info[0], "op");
+    const Napi::Object given = read_object(info[1], "shape");
+    OpShape shape;
+    const Napi::Array names = given.GetPropertyNames();
+    for (uint32_t i = 0; i < names.Length(); ++i) {
+      const std::string name = read_string(names.Get(i), "shape");
+      shape[name] = read_size(given.Get(name), ("shape." + name).c_str());
+    }
+    const int64_t repeats = read_size(info[2], "repeats"), warmup = read_integer(info[3], "warmup", 0, kMaxSize);
+    const auto seconds = std::make_shared<std::vector<double>>();
+    return submit(make_job(
+        info.Env(), nullptr,
+        [worker = worker_.get(), op, shape, repeats, warmup, seconds](StopFlag& stop) {
+          *seconds = time_op(worker->backend(), op, shape, repeats, warmup, stop);
+        },
+        [seconds](Napi::Env env) -> Napi::Value {
+          Napi::Float64Array array = Napi::Float64Array::New(env, seconds->size());
+          std::copy(seconds->begin(), seconds->end(), array.Data());
+          return array;
+        }));
   });
 }
 

@@ -50,6 +50,7 @@ class KernelsObject final : public Napi::ObjectWrap<KernelsObject> {
   Napi::Value swiglu(const Napi::CallbackInfo& info);
   Napi::Value attention(const Napi::CallbackInfo& info);
   Napi::Value logprob_gather(const Napi::CallbackInfo& info);
+  Napi::Value time(const Napi::CallbackInfo& info);
 
   // Runs `work(backend, out)` on the thread; resolves with the `elements` floats that it wrote.
   template <typename Work>
