@@ -14,6 +14,7 @@ export {
   requireWritableFolder,
   tensorShapesOf,
 } from './checkpoint.ts'
+export { type Environment, environment } from './environment.ts'
 export { CoppiceError, type CoppiceErrorDetails, type ErrorCode } from './errors.ts'
 export {
   type DistinctKey,
@@ -22,6 +23,7 @@ export {
   evaluate,
   evaluationRecord,
 } from './evaluate.ts'
+export * from './experiment.ts'
 export { judge } from './judge.ts'
 export { type AddonStatus, addonStatus } from './machine.ts'
 export type {

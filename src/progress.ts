@@ -6,6 +6,8 @@ export interface Progress {
   label: string
   done: number
   total: number
+  /** Shows the share in percent instead of the counts, whose unit means nothing to people. */
+  percent?: boolean
   figures?: Readonly<Record<string, string | number>>
 }
 
@@ -141,7 +143,9 @@ function progressLine(
         ? formatDuration(elapsedMs)
         : `${formatDuration(leftMs)} left`
   const numbers = Object.entries(figures).map(([name, value]) => `${name} ${formatFigure(value)}`)
-  return [`${label}${bar} ${formatCount(done)}/${formatCount(total)}`, time, ...numbers].join('  ')
+  const count =
+    progress.percent === true ? `${Math.floor(100 * share)} %` : `${formatCount(done)}/${formatCount(total)}`
+  return [`${label}${bar} ${count}`, time, ...numbers].join('  ')
 }
 
 function formatFigure(value: string | number): string {

@@ -47,7 +47,7 @@ export const evalVerb = defineVerb({
     await using policy = await Policy.load(loadOptions(args))
     const prompts = await readPrompts(args.in, policy.tokenizer)
     const progress = createProgressWriter()
-    return interruptible(async (signal) => {
+    return await interruptible(async (signal) => {
       const evaluation = await evaluate({
         policy,
         prompts,

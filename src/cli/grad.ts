@@ -35,7 +35,7 @@ export const gradVerb = defineVerb({
     const rows = await readTable(args.in)
     const weights = tokenWeightsOf(rows)
     await using policy = await Policy.load(loadOptions(args))
-    return interruptible(async (signal) => {
+    return await interruptible(async (signal) => {
       const { loss } = await policy.grad(rows, weights, {
         ...(args.temperature !== undefined && { temperature: args.temperature }),
         tokenBudget: args.tokenBudget,

@@ -22,7 +22,7 @@ export async function runCommandLine(argv: readonly string[], verbs: readonly Ve
     .exitProcess(false)
     .showHelpOnFail(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(explain(message, verb, argv))
+      throw isFromYargs(error) ? new UsageError(explain(message, verb, argv)) : error
     })
   for (const each of verbs) parser = each.install(parser, (result) => (code = result))
   try {
@@ -35,6 +35,11 @@ export async function runCommandLine(argv: readonly string[], verbs: readonly Ve
 }
 
 class UsageError extends Error {}
+
+/** What a verb throws comes through the same door as what yargs refuses. */
+function isFromYargs(error: Error | undefined): boolean {
+  return error === undefined || error === null || error.name === 'YError'
+}
 
 /** yargs names what is missing before what is unknown; a misspelt flag is both, and should be named as such. */
 function explain(message: string, verb: Verb | undefined, argv: readonly string[]): string {

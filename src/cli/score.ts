@@ -31,7 +31,7 @@ export const scoreVerb = defineVerb({
     requireTablePath(args.out)
     const rows = await readTable(args.in)
     await using policy = await Policy.load(loadOptions(args))
-    return interruptible(async (signal) => {
+    return await interruptible(async (signal) => {
       const { logprobs, entropies } = await policy.score(rows, {
         ...(args.temperature !== undefined && { temperature: args.temperature }),
         entropies: !args.reference,

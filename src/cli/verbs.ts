@@ -1,6 +1,7 @@
 import { buildVerb } from './build.ts'
 import { doctorVerb } from './doctor.ts'
 import { evalVerb } from './eval.ts'
+import { experimentVerb } from './experiment.ts'
 import { generateVerb } from './generate.ts'
 import { gradVerb } from './grad.ts'
 import { initVerb } from './init.ts'
@@ -15,6 +16,7 @@ import { verifyVerb } from './verify.ts'
 
 /** Every verb, in the order of the help text. */
 export const VERBS: readonly Verb[] = [
+  experimentVerb,
   taskVerb,
   initVerb,
   sftVerb,

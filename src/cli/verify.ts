@@ -29,7 +29,7 @@ export const verifyVerb = defineVerb({
     const rollouts = await readTable(args.in)
     await using pool = await createVerifierPool(args.verifier, verifyOptions(args))
     const progress = createProgressWriter()
-    return interruptible(async (signal) => {
+    return await interruptible(async (signal) => {
       const judged = await judge(rollouts, pool, {
         signal,
         onProgress: (done, total) => progress.update({ label: 'verify', done, total }),

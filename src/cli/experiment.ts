@@ -1,0 +1,118 @@
+import { existsSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import {
+  createProgressWriter,
+  type ExperimentResult,
+  experiment,
+  formatDuration,
+  readExperimentSettings,
+} from '../index.ts'
+import { BACKEND_FLAGS, backendOptions, JSON_FLAG } from './flags.ts'
+import { interruptible } from './interrupt.ts'
+import { formatPercent, textTable } from './table.ts'
+import { defineVerb } from './verb.ts'
+
+const FORMS = ['quick', 'smoke', 'full'] as const
+
+export const experimentVerb = defineVerb({
+  command: 'experiment',
+  describe: "the paper's comparison from end to end on an embedded task: PSR, NSR, W-REINFORCE and GRPO",
+  flags: {
+    quick: {
+      type: 'boolean',
+      default: false,
+      describe: 'one seed and a control, a few minutes on two cores [the default]',
+    },
+    smoke: {
+      type: 'boolean',
+      default: false,
+      describe: 'everything once, in about a minute; its figures mean nothing',
+    },
+    full: {
+      type: 'boolean',
+      default: false,
+      describe: 'three seeds, and a harder task beside the quick one',
+    },
+    settings: { type: 'string', describe: 'settings of your own, as JSON, instead of one of these forms' },
+    out: { type: 'string', describe: 'folder of the experiment [default: runs/<form>]' },
+    cache: { type: 'string', default: '.cache/coppice', describe: 'folder where base policies are kept' },
+    ...BACKEND_FLAGS,
+    ...JSON_FLAG,
+  },
+  async run(args) {
+    const form = FORMS.find((name) => args[name]) ?? 'quick'
+    const settings = await readExperimentSettings(args.settings ?? settingsPath(form))
+    const out = args.out ?? join('runs', settings.name)
+    const progress = createProgressWriter()
+    const begin = performance.now()
+    let stage = ''
+    return await interruptibleWithAdvice(out, progress.note, async (signal) => {
+      const result = await experiment({
+        settings,
+        out,
+        cache: args.cache,
+        backend: backendOptions(args),
+        signal,
+        onProgress: (state) => {
+          if (state.stage !== stage && !process.stderr.isTTY) progress.note(`${state.stage} ...`)
+          stage = state.stage
+          const figures = { [state.stage]: '', ...state.figures }
+          progress.update({
+            label: 'experiment',
+            done: state.done,
+            total: state.total,
+            percent: true,
+            figures,
+          })
+        },
+      })
+      progress.end()
+      for (const warning of result.warnings) console.error(warning)
+      if (args.json) console.log(JSON.stringify(result))
+      else console.log(resultText(result, performance.now() - begin))
+    })
+  },
+})
+
+/** The committed settings of a form; they stand beside src/ and dist/. */
+function settingsPath(form: string): string {
+  const here = dirname(fileURLToPath(import.meta.url))
+  const path = [join(here, '../../experiments'), join(here, '../experiments')].find((folder) =>
+    existsSync(folder),
+  )
+  return join(path ?? 'experiments', `${form}.json`)
+}
+
+async function interruptibleWithAdvice(
+  out: string,
+  note: (line: string) => void,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<number> {
+  const code = await interruptible(work, () => note('stopping: the stage under way saves its state'))
+  if (code !== 0) note(`stopped; the same command goes on in ${out}`)
+  return code
+}
+
+/** pass@k of every method on every held-out set, and where the reports are. */
+function resultText({ arms }: ExperimentResult, durationMs: number): string {
+  const parts = arms.flatMap(({ title, sets }) => [
+    `\n${title}`,
+    ...sets.map(({ label, methods, comparison }) => {
+      const header = [`${label}: pass@k`, ...comparison.ks.map(String)]
+      const rows = methods.flatMap((method, i) => {
+        const table = comparison.ks.map((k) => comparison.tables[i]![String(k)]!)
+        return [
+          [method.label, ...table.map(({ mean }) => formatPercent(mean))],
+          [
+            '  95 % interval',
+            ...table.map(({ low, high }) => `${formatPercent(low)}-${formatPercent(high)}`),
+          ],
+        ]
+      })
+      return textTable([header, ...rows])
+    }),
+  ])
+  const paths = arms.map(({ name, report }) => `${name.padEnd(8)} ${relative('', report)}`)
+  return [...parts, '', `done in ${formatDuration(durationMs)}; reports:`, ...paths].join('\n').trimStart()
+}
