@@ -1,0 +1,187 @@
+"""The command line against transformers, both directions, on random models of random shapes.
+
+    python live.py [--seed S] [--models N] [--cli "node ... main.ts"]
+
+1. reference.py agrees with transformers (check_reference.py).
+2. transformers writes a checkpoint; `score` and `grad` must give its log-probs, entropies and gradients in float64.
+3. `init` and `sft` write checkpoints; transformers must load them without a complaint and give the log-probs of `score`.
+"""
+
+import argparse
+import json
+import os
+import random
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
+
+import check_reference
+import reference
+import torch
+import transformers
+import transformers_model
+from cases import COMMON, CONFIGS, random_rows
+from safetensors.torch import load_file
+
+transformers.utils.logging.disable_progress_bar()
+
+ROOT = Path(__file__).resolve().parents[2]
+LOGPROB_BOUND = 3e-5
+GRADIENT_BOUND = 1e-4
+# Below this norm a gradient is compared absolutely: it is the rounding of others.
+GRADIENT_FLOOR = 1e-6
+
+
+class Failure(Exception):
+    pass
+
+
+def require(condition, message):
+    if not condition:
+        raise Failure(message)
+
+
+def random_config(draw):
+    """A config of one of the three architectures, sizes odd on purpose."""
+    kind = draw.choice(["qwen2", "qwen3", "llama"])
+    kv_heads = draw.choice([1, 2, 3])
+    heads = kv_heads * draw.choice([1, 2, 3, 5])
+    head_dim = draw.choice([8, 16, 24, 40])
+    fields = dict(
+        model_type=kind, vocab_size=draw.randint(30, 300), hidden_size=heads * draw.randint(5, 14),
+        intermediate_size=draw.randint(20, 150), num_hidden_layers=draw.randint(1, 3),
+        num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=head_dim, max_position_embeddings=512,
+        tie_word_embeddings=draw.random() < 0.5, rms_norm_eps=draw.choice([1e-5, 1e-6]),
+        rope_parameters={"rope_type": "default", "rope_theta": draw.choice([1e4, 1e6])}, **COMMON,
+    )
+    if kind == "llama" and draw.random() < 0.7:
+        fields["rope_parameters"] = {
+            "rope_type": "llama3", "rope_theta": 5e5, "factor": draw.choice([4.0, 8.0, 32.0]), "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": draw.choice([16, 64, 128]),
+        }
+    return fields
+
+
+class Coppice:
+    def __init__(self, command):
+        self.command = shlex.split(command)
+
+    def run(self, *arguments):
+        """Runs a verb from the repository's root and returns its standard output."""
+        line = [*self.command, *map(str, arguments)]
+        result = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        require(result.returncode == 0, f"{shlex.join(line)}: exit {result.returncode}\n{result.stdout}{result.stderr}")
+        return result.stdout
+
+    def score(self, model, rows_path, folder):
+        out = folder / "scored.jsonl"
+        self.run("score", "--model", model, "--in", rows_path, "--out", out)
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        return tuple(
+            torch.tensor([value for row in rows for value in row[column]], dtype=torch.float64)
+            for column in ("scored_logprobs", "entropies")
+        )
+
+    def grad(self, model, rows_path, folder):
+        out = folder / "gradients.safetensors"
+        printed = self.run("grad", "--model", model, "--in", rows_path, "--out", out, "--json")
+        return json.loads(printed)["loss"], load_file(out)
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def compare_scores(what, scored, expected):
+    differences = [(ours - theirs).abs().max().item() for ours, theirs in zip(scored, expected)]
+    require(scored[0].shape == expected[0].shape, f"{what}: {scored[0].shape} log-probs, not {expected[0].shape}")
+    require(max(differences) <= LOGPROB_BOUND, f"{what}: log-probs and entropies differ by {differences}")
+    return max(differences)
+
+
+def compare_gradients(what, ours, theirs):
+    # A tied head is one tensor; the file bears the embedding's name.
+    require(ours.keys() == theirs.keys(), f"{what}: tensors {sorted(ours.keys() ^ theirs.keys())} are not in both")
+    worst = 0.0
+    for name, expected in theirs.items():
+        require(ours[name].dtype == torch.float32, f"{what}: {name} is {ours[name].dtype}")
+        require(ours[name].shape == expected.shape, f"{what}: {name} is {ours[name].shape}, not {expected.shape}")
+        norm = max(expected.norm().item(), GRADIENT_FLOOR)
+        difference = (ours[name].double() - expected).norm().item() / norm
+        require(difference <= GRADIENT_BOUND, f"{what}: gradient of {name} differs by {difference:.1e}")
+        worst = max(worst, difference)
+    return worst
+
+
+def check_foreign_model(coppice, seed, folder):
+    """A checkpoint that transformers wrote, in any dtype and any number of files."""
+    draw = random.Random(seed)
+    fields = random_config(draw)
+    dtype, shard = draw.choice([torch.float32, torch.bfloat16, torch.float16]), draw.choice(["10GB", "30KB"])
+    what = f"model {seed} ({fields['model_type']}, {str(dtype)[6:]}, shards of {shard})"
+    transformers_model.random_model(fields, seed).to(dtype).save_pretrained(folder, max_shard_size=shard)
+    rows = random_rows(fields["vocab_size"], seed, [draw.randint(1, 200) for _ in range(4)], longest_completion=40)
+    rows_path = write_rows(folder / "rollouts.jsonl", rows)
+    model = transformers_model.load(folder)
+    logits_of = transformers_model.logits_of(model)
+    lp = compare_scores(what, coppice.score(folder, rows_path, folder), reference.score(rows, logits_of))
+    loss, ours = coppice.grad(folder, rows_path, folder)
+    their_loss, theirs = reference.gradients(rows, logits_of, transformers_model.parameters_of(model))
+    require(abs(loss - their_loss) <= 1e-5 * max(1, abs(their_loss)), f"{what}: loss {loss}, not {their_loss}")
+    gradient = compare_gradients(what, ours, theirs)
+    print(f"{what}: log-prob and entropy {lp:.1e}, gradient {gradient:.1e}", flush=True)
+
+
+def check_own_model(coppice, kind, seed, folder):
+    """Checkpoints that `init` and `sft` wrote, read by transformers."""
+    fields = {name: value for name, value in CONFIGS[kind].items() if value is not None}
+    config_path = folder / "config.json"
+    config_path.write_text(json.dumps(fields))
+    rows = random_rows(fields["vocab_size"], seed, [3, 64, 90], longest_completion=30)
+    rows_path = write_rows(folder / "rollouts.jsonl", rows)
+    coppice.run("init", "--config", config_path, "--seed", seed, "--out", folder / "init")
+    coppice.run("sft", "--model", folder / "init", "--in", rows_path, "--steps", 3, "--out", folder / "sft")
+    previous = None
+    for stage in ("init", "sft"):
+        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            folder / stage, dtype=torch.float32, output_loading_info=True
+        )
+        complaints = {problem: list(names) for problem, names in info.items() if names}
+        require(not complaints, f"{kind} after {stage}: transformers says {complaints}")
+        expected = reference.score(rows, transformers_model.logits_of(transformers_model.in_float64(model)))
+        lp = compare_scores(f"{kind} after {stage}", coppice.score(folder / stage, rows_path, folder), expected)
+        print(f"{kind} after {stage}, read by transformers: log-prob and entropy {lp:.1e}", flush=True)
+        require(previous is None or (expected[0] - previous).abs().max() > 1e-3, f"{kind}: sft changed nothing")
+        previous = expected[0]
+
+
+def in_new_folder(check, *arguments):
+    with tempfile.TemporaryDirectory() as folder:
+        check(*arguments, Path(folder))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=1, help="of the random models")
+    parser.add_argument("--models", type=int, default=6, help="number of random models")
+    parser.add_argument("--cli", default="node --import tsx src/cli/main.ts", help="how coppice is run from the root")
+    options = parser.parse_args()
+    coppice = Coppice(options.cli)
+    for seed, (name, fields) in enumerate(CONFIGS.items(), start=1):
+        require(check_reference.check(name, fields, seed), f"{name}: reference.py and transformers disagree")
+    for i in range(options.models):
+        in_new_folder(check_foreign_model, coppice, 100 * options.seed + i)
+    for kind in CONFIGS:
+        in_new_folder(check_own_model, coppice, kind, options.seed)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as failure:
+        sys.exit(f"live oracle: {failure}")
