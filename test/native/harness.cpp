@@ -222,6 +222,15 @@ double dot(const std::vector<double>& a, const std::vector<float>& b) {
   return total;
 }
 
+std::string sizes(std::initializer_list<int64_t> values) {
+  std::string text;
+  for (const int64_t value : values) {
+    if (!text.empty()) text += 'x';
+    text += std::to_string(value);
+  }
+  return text;
+}
+
 std::vector<float> rows_of(const std::vector<float>& values, int64_t cols, int64_t begin, int64_t count) {
   return {values.begin() + begin * cols, values.begin() + (begin + count) * cols};
 }

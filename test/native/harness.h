@@ -12,7 +12,9 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -142,6 +144,8 @@ std::vector<double> numeric_gradient(const std::function<double(const std::vecto
                                      std::vector<double> x, double step = 1e-5);
 std::vector<double> to_double(const std::vector<float>& values);
 double dot(const std::vector<double>& a, const std::vector<float>& b);
+// "10x20x30", for the names of a case's outputs.
+std::string sizes(std::initializer_list<int64_t> values);
 // Rows [begin, begin + count) of a matrix with `cols` columns.
 std::vector<float> rows_of(const std::vector<float>& values, int64_t cols, int64_t begin, int64_t count);
 
