@@ -65,55 +65,55 @@ class ForwardTile {
     const int32_t page = batch_.page_table[tile.segment->page_begin + block];
     const float* keys = static_cast<const float*>(pages_.k) + page_offset(page, tile.kv_head, shape_);
     const float* values = static_cast<const float*>(pages_.v) + page_offset(page, tile.kv_head, shape_);
-    // Under the causal diagonal a band of rows needs only the keys up to its last row.
-    const int64_t band = last ? kDiagonalBand : rows;
-    for (int64_t r = 0; r < rows; r += band) {
-      const int64_t band_rows = smaller(band, rows - r), keys_seen = visible(tile, r + band_rows - 1, last);
-      float* scores = scratch_.scores + r * kKeyBlock;
-      chain_product(scores, kKeyBlock, {scratch_.q + r * head_dim, head_dim, 1}, keys, kKeyBlock, band_rows,
-                    keys_seen, head_dim, false);
-    }
-    find_maxima(tile, last);
-    for (int64_t r = 0; r < rows; r += band) {
-      const int64_t band_rows = smaller(band, rows - r), keys_seen = visible(tile, r + band_rows - 1, last);
-      exponentiate(tile, r, band_rows, keys_seen, last);
-    }
+    const bool diagonal = last && rows > kSmallestBanded;
+    for_bands(tile, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
+      chain_product(scratch_.scores + r * kKeyBlock, kKeyBlock, {scratch_.q + r * head_dim, head_dim, 1},
+                    keys, kKeyBlock, band, score_cols(keys_seen), head_dim, false);
+      for_vector_count(keys_seen,
+                       [&](auto vectors) { soften<decltype(vectors)::kCount>(tile, r, band, last); });
+    });
     rescale(rows, block > 0);
-    for (int64_t r = 0; r < rows; r += band) {
-      const int64_t band_rows = smaller(band, rows - r), keys_seen = visible(tile, r + band_rows - 1, last);
+    for_bands(tile, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
       chain_product(scratch_.out + r * head_dim, head_dim, {scratch_.scores + r * kKeyBlock, kKeyBlock, 1},
-                    values, head_dim, band_rows, head_dim, keys_seen, block > 0);
+                    values, head_dim, band, head_dim, keys_seen, block > 0);
+    });
+  }
+
+  // body(first row, rows, keys that the last of them sees). Under the diagonal a band of rows needs no more
+  // keys.
+  template <typename Body>
+  COPPICE_INLINE void for_bands(const QueryTile& tile, bool last, bool diagonal, const Body& body) const {
+    const int64_t rows = tile.rows(), height = diagonal ? kDiagonalBand : rows;
+    for (int64_t r = 0; r < rows; r += height) {
+      const int64_t band = smaller(height, rows - r);
+      body(r, band, visible(tile, r + band - 1, last));
     }
   }
 
-  // Scales the scores that a row sees; new_maximum = max(maximum, theirs).
-  void find_maxima(const QueryTile& tile, bool last) const {
+  // Scores become p = exp(score - new_maximum) with new_maximum = max(maximum, the row's scores) and
+  // block_sum = sum p. What a row does not see is -inf and becomes 0.
+  template <int kVectors>
+  void soften(const QueryTile& tile, int64_t first, int64_t rows, bool last) const {
     const Vec scale = splat(shape_.scale), lowest = splat(-__builtin_inff());
-    for (int64_t r = 0; r < tile.rows(); ++r) {
-      float* row = scratch_.scores + r * kKeyBlock;
-      Vec largest = lowest;
-      for_lanes(visible(tile, r, last), [&](int64_t j, int n) {
-        const Vec scaled = load_lanes(row + j, n) * scale;
-        store_lanes(row + j, scaled, n);
-        largest = max(select(first_lanes(n), scaled, lowest), largest);
-      });
-      scratch_.new_maximum[r] = max(scratch_.maximum[r], maximum(largest));
-    }
-  }
-
-  // Scores become p = exp(score - new_maximum), 0 from a row's last key to the band's; block_sum = their sum.
-  void exponentiate(const QueryTile& tile, int64_t first, int64_t rows, int64_t keys_seen, bool last) const {
     for (int64_t r = first; r < first + rows; ++r) {
       float* row = scratch_.scores + r * kKeyBlock;
-      const Vec largest = splat(scratch_.new_maximum[r]);
       const int64_t own = visible(tile, r, last);
+      Vec scores[kVectors];
+      Vec largest = lowest;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        scores[v] = select(lanes_below(own - v * kLanes), load(row + v * kLanes) * scale, lowest);
+        largest = max(scores[v], largest);
+      }
+      const float new_maximum = max(scratch_.maximum[r], maximum(largest));
       Vec total = zero();
-      for_lanes(keys_seen, [&](int64_t j, int n) {
-        const int mine = static_cast<int>(smaller(larger(own - j, 0), n));
-        const Vec p = select(first_lanes(mine), exp(load_lanes(row + j, n) - largest), zero());
-        store_lanes(row + j, p, n);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const Vec p = exp(scores[v] - splat(new_maximum));
+        store(row + v * kLanes, p);
         total = total + p;
-      });
+      }
+      scratch_.new_maximum[r] = new_maximum;
       scratch_.block_sum[r] = sum(total);
     }
   }
@@ -143,13 +143,15 @@ class ForwardTile {
     for_lanes(rows, [&](int64_t r, int n) {
       const Vec total = load_lanes(scratch_.sum + r, n);
       store_lanes(scratch_.maximum + r, load_lanes(scratch_.maximum + r, n) + log(total), n);
+      store_lanes(scratch_.sum + r, splat(1.0f) / total, n);
     });
     for (int64_t r = 0; r < rows; ++r) {
       const float* row = scratch_.out + r * shape_.head_dim;
       float* out = out_.f32() + tile.token_row(r) * out_.stride + column(tile, r);
-      const Vec total = splat(scratch_.sum[r]);
-      for_lanes(shape_.head_dim,
-                [&](int64_t d, int n) { store_lanes(out + d, load_lanes(row + d, n) / total + zero(), n); });
+      const Vec inverse = splat(scratch_.sum[r]);
+      for_lanes(shape_.head_dim, [&](int64_t d, int n) {
+        store_lanes(out + d, load_lanes(row + d, n) * inverse + zero(), n);
+      });
       if (lse_ != nullptr) {
         lse_[tile.token_row(r) * shape_.num_heads + column(tile, r) / shape_.head_dim] = scratch_.maximum[r];
       }

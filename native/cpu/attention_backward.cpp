@@ -67,7 +67,8 @@ class KeyTile {
   // in bands of queries, and of keys, so that what the mask removes is mostly not computed.
   void meet_head(int64_t row, int64_t rows, int64_t head, bool diagonal) {
     const int64_t head_dim = shape_.head_dim, column = head * head_dim, key_column = kv_head_ * head_dim;
-    const int64_t band = diagonal ? kDiagonalBand : rows;
+    const bool banded = diagonal && rows > kSmallestBanded;
+    const int64_t band = banded ? kDiagonalBand : rows;
     const float* q = element(g_.q, row, column);
     const float* dout = element(g_.dout, row, column);
     for (int64_t i = 0; i < rows; i += band) {
@@ -75,14 +76,16 @@ class KeyTile {
       float* p = scratch_.p + i * kKeyBlock;
       float* dscores = scratch_.dscores + i * kKeyBlock;
       chain_product(p, kKeyBlock, {q + i * g_.q.stride, g_.q.stride, 1}, scratch_.keys, kKeyBlock, n,
-                    keys_seen, head_dim, false);
+                    score_cols(keys_seen), head_dim, false);
       chain_product(dscores, kKeyBlock, {dout + i * g_.dout.stride, g_.dout.stride, 1}, scratch_.values,
-                    kKeyBlock, n, keys_seen, head_dim, false);
-      differentiate(row, i, n, head, keys_seen, diagonal);
+                    kKeyBlock, n, score_cols(keys_seen), head_dim, false);
+      for_vector_count(keys_seen, [&](auto vectors) {
+        differentiate<decltype(vectors)::kCount>(row, i, n, head, diagonal);
+      });
       chain_product(element(g_.dq, row + i, column), g_.dq.stride, {dscores, kKeyBlock, 1},
                     element(g_.k, first_, key_column), g_.k.stride, n, head_dim, keys_seen, !opens_path_);
     }
-    const int64_t key_band = diagonal ? kDiagonalBand : count_;
+    const int64_t key_band = banded ? kDiagonalBand : count_;
     for (int64_t j = 0; j < count_; j += key_band) {
       const int64_t n = smaller(key_band, count_ - j), skip = diagonal ? j : 0;
       const int64_t at = skip * kKeyBlock + j, depth = rows - skip;
@@ -96,22 +99,22 @@ class KeyTile {
 
   // Scores q k become p = exp(scale q k - lse), and dout v^T becomes scale p (dout v^T - delta); 0 where
   // masked.
-  void differentiate(int64_t row, int64_t i, int64_t rows, int64_t head, int64_t keys_seen,
-                     bool diagonal) const {
+  template <int kVectors>
+  void differentiate(int64_t row, int64_t i, int64_t rows, int64_t head, bool diagonal) const {
     const Vec scale = splat(shape_.scale);
     for (int64_t r = i; r < i + rows; ++r) {
-      const int64_t at = (row + r) * shape_.num_heads + head,
-                    own = diagonal ? smaller(r + 1, keys_seen) : keys_seen;
-      const Vec lse = splat(g_.lse[at]), delta = splat(g_.delta[at]);
+      const int64_t at = (row + r) * shape_.num_heads + head, own = diagonal ? r + 1 : count_;
+      const Vec minus_lse = splat(-g_.lse[at]), delta = splat(g_.delta[at]);
       float* p_row = scratch_.p + r * kKeyBlock;
       float* dscores_row = scratch_.dscores + r * kKeyBlock;
-      for_lanes(keys_seen, [&](int64_t j, int n) {
-        const Mask seen = first_lanes(static_cast<int>(smaller(larger(own - j, 0), n)));
-        const Vec p = select(seen, exp(fma(load_lanes(p_row + j, n), scale, -lse)), zero());
-        const Vec dscores = select(seen, p * (load_lanes(dscores_row + j, n) - delta) * scale, zero());
-        store_lanes(p_row + j, p, n);
-        store_lanes(dscores_row + j, dscores, n);
-      });
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) {
+        const Mask seen = lanes_below(own - v * kLanes);
+        const Vec p = select(seen, exp(fma(load(p_row + v * kLanes), scale, minus_lse)), zero());
+        const Vec slope = (load(dscores_row + v * kLanes) - delta) * scale;
+        store(p_row + v * kLanes, p);
+        store(dscores_row + v * kLanes, select(seen, p * slope, zero()));
+      }
     }
   }
 

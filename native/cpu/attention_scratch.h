@@ -13,6 +13,39 @@ inline constexpr int64_t kTileQueries = 64;
 // micro-tiles.
 inline constexpr int64_t kDiagonalBand = kTileRows >= 8 ? kTileRows : 2 * kTileRows;
 
+// Scores are computed for whole vectors of keys: what lies past the last key is masked afterwards.
+COPPICE_INLINE int64_t score_cols(int64_t keys_seen) {
+  return round_up(keys_seen, kLanes);
+}
+
+// Below this many rows a diagonal is not worth cutting into bands.
+inline constexpr int64_t kSmallestBanded = 24;
+
+// The first n lanes, for any n.
+COPPICE_INLINE Mask lanes_below(int64_t n) {
+  return first_lanes(static_cast<int>(smaller(larger(n, 0), kLanes)));
+}
+
+template <int kVectors>
+struct VectorCount {
+  static constexpr int kCount = kVectors;
+};
+// Calls body(VectorCount<n>) with the number of vectors that hold `keys` scores, so that a row stays in
+// registers.
+template <typename Body>
+COPPICE_INLINE void for_vector_count(int64_t keys, const Body& body) {
+  static_assert(kKeyBlock == 4 * kLanes);
+  if (keys <= kLanes) {
+    body(VectorCount<1>{});
+  } else if (keys <= 2 * kLanes) {
+    body(VectorCount<2>{});
+  } else if (keys <= 3 * kLanes) {
+    body(VectorCount<3>{});
+  } else {
+    body(VectorCount<4>{});
+  }
+}
+
 struct AttentionScratch {
   float* delta;    // backward: [rows][num_heads], D of ops.h
   float* threads;  // thread_floats for each thread
