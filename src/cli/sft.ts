@@ -33,7 +33,7 @@ export const sftVerb = defineVerb({
     },
     out: { type: 'string', demandOption: true, describe: 'folder of the new model' },
     steps: { type: 'number', demandOption: true, describe: 'optimiser steps' },
-    'batch-rows': { type: 'number', default: 32, describe: 'rows of a step' },
+    'batch-rows': { type: 'number', describe: 'rows of a step [default: 32, or all when there are fewer]' },
     'learning-rate': { type: 'number', default: 1e-3, describe: 'peak learning rate' },
     'learning-rate-schedule': {
       choices: LEARNING_RATE_SCHEDULES,
@@ -56,12 +56,13 @@ export const sftVerb = defineVerb({
     const run = join(dirname(args.out), `${basename(args.out)}.run`)
     await using policy = await Policy.load(loadOptions(args))
     const rows = await readSupervisedRows(args.in, policy.tokenizer)
+    const batchRows = args.batchRows ?? Math.min(32, rows.length)
     const progress = createProgressWriter()
     const work = async (signal: AbortSignal) => {
       let metrics: Readonly<Record<string, number>> = {}
       const steps = sft({
         policy,
-        batches: shuffledBatches(rows, args.batchRows, args.seed),
+        batches: shuffledBatches(rows, batchRows, args.seed),
         steps: args.steps,
         ...optimizerOptions(args),
         out: run,
