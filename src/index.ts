@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+export { type BuildOptions, buildAddon } from './build.ts'
 export {
   type DefaultConfigOptions,
   defaultConfig,
@@ -25,6 +26,7 @@ export {
 } from './evaluate.ts'
 export * from './experiment.ts'
 export { judge } from './judge.ts'
+export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
 export { type AddonStatus, addonStatus } from './machine.ts'
 export type {
   Objective,

@@ -1,6 +1,6 @@
 import { CoppiceError, invalidArgument } from './errors.ts'
 import type { NativeEngineInfo, NativeKernels } from './native/types.ts'
-import { addon, call } from './native.ts'
+import { addon, call, lend } from './native.ts'
 import { refuseUnknownKeys, requireInteger } from './options.ts'
 
 export interface KernelsOptions {
@@ -75,6 +75,7 @@ export class Kernels implements AsyncDisposable {
       const { q, k, v, numHeads, headDim } = input
       const numKvHeads = input.numKvHeads ?? numHeads
       const rows = rowsOf(q, numHeads * headDim, 'attention.q')
+      lend(k, v)
       const offsets = input.offsets ?? Int32Array.of(0, rows)
       return this.#native.attention(q, k, v, offsets, { numHeads, numKvHeads, headDim })
     })
@@ -95,6 +96,7 @@ export class Kernels implements AsyncDisposable {
       const cols = lengthOf(hidden, 'logprobGather.hidden') / rows
       if (!Number.isInteger(cols))
         throw misfit('logprobGather.hidden', `a multiple of ${rows} values`, hidden.length)
+      lend(head)
       return this.#native.logprobGather(hidden, head, targets, temperature, cols)
     })
   }
@@ -147,8 +149,10 @@ export const kernels: Pick<
   time: (...args) => withShared((k) => k.time(...args)),
 }
 
+/** The length of an array, which is lent to a job. */
 function lengthOf(array: Float32Array | Int32Array, where: string): number {
   if (!ArrayBuffer.isView(array)) throw invalidArgument(where, 'a typed array', array)
+  lend(array)
   if (array.length === 0) throw misfit(where, 'at least one value', 0)
   return array.length
 }

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { markAsUntransferable } from 'node:worker_threads'
 import { CoppiceError, type ErrorCode } from './errors.ts'
 import type { NativeAddon, NativeStopFlag } from './native/types.ts'
 
@@ -143,6 +144,14 @@ export async function callCancellable<T extends { cancelled: boolean }>(
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
+}
+
+/**
+ * Keeps memory that a job reads where it is: a buffer that was transferred to another thread could be freed there under
+ * the job. What is lent once can be cloned to other threads, but no longer transferred.
+ */
+export function lend(...arrays: readonly (ArrayBufferView | null | undefined)[]): void {
+  for (const array of arrays) if (array != null) markAsUntransferable(array.buffer)
 }
 
 function messageOf(cause: unknown): string {

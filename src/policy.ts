@@ -14,7 +14,7 @@ import {
 } from './checkpoint.ts'
 import { CoppiceError } from './errors.ts'
 import type { NativeEngine, NativeEngineInfo } from './native/types.ts'
-import { addon, call, callCancellable } from './native.ts'
+import { addon, call, callCancellable, lend } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 import { type FinishedGroup, generateGroups, generationParams, requireSeed } from './policy/generate.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
@@ -206,6 +206,12 @@ export class Policy implements AsyncDisposable {
   /** A parameter by its Hugging Face name, row-major; from the fp32 masters where there are any. */
   parameter(name: string): Promise<Float32Array> {
     return call(() => this.#engine.readTensor(name))
+  }
+
+  /** Replaces a parameter, named and laid out as `parameter` gives it. BUSY while a generation is open. */
+  setParameter(name: string, values: Float32Array): Promise<void> {
+    lend(values)
+    return call(() => this.#engine.writeTensor(name, values))
   }
 
   /** The last gradient of a parameter, by its Hugging Face name. */

@@ -14,7 +14,7 @@ const SOURCE = join(ROOT, 'src')
 const FLOORS: readonly (readonly string[])[] = [
   ['errors'],
   ['options', 'objective-options', 'verdicts', 'progress', 'version', 'replace-file', 'load-module'],
-  ['native', 'machine', 'statistics', 'tokenizer', 'tokenizer-definition', 'rollouts', 'checkpoint'],
+  ['native', 'machine', 'build', 'statistics', 'tokenizer', 'tokenizer-definition', 'rollouts', 'checkpoint'],
   ['prompts', 'objectives', 'policy-loss', 'kernels'],
   ['policy', 'report', 'tasks', 'verifiers'],
   ['verify'],

@@ -70,7 +70,7 @@ Napi::Value EngineObject::score(const Napi::CallbackInfo& info) {
           state->logprobs = allocate_block(bytes);
           state->entropies = allocate_block(with_entropies ? bytes : 0);
           state->cancelled = worker->engine()
-                                 .score(state->rows.view(), state->logprobs.at<float>(0),
+                                 .score(state->rows.take(), state->logprobs.at<float>(0),
                                         with_entropies ? state->entropies.at<float>(0) : nullptr, budget, &stop)
                                  .cancelled;
         },
@@ -100,7 +100,7 @@ Napi::Value EngineObject::grad(const Napi::CallbackInfo& info) {
         info.Env(), StopFlagObject::read(info[3]),
         [worker = worker_.get(), state, weights = weights.data, budget](StopFlag& stop) {
           state->cancelled =
-              worker->engine().grad(state->rows.view(), weights, &state->loss, budget, &stop).cancelled;
+              worker->engine().grad(state->rows.take(), weights, &state->loss, budget, &stop).cancelled;
         },
         [state](Napi::Env env) -> Napi::Value {
           Napi::Object result = cancellable(env, state->cancelled);
@@ -141,7 +141,7 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     std::unique_ptr<Job> job = make_job(
         info.Env(), StopFlagObject::read(info[2]),
         [worker = worker_.get(), state](StopFlag& stop) {
-          state->input.rows = state->rows.view();
+          state->input.rows = state->rows.take();
           state->stats = worker->engine().update(state->input, &stop);
         },
         [state](Napi::Env env) -> Napi::Value { return update_stats_to_js(env, state->stats); });

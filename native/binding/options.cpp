@@ -40,18 +40,28 @@ class Fields {
   Napi::Object object_;
 };
 
+// The values that the offsets span; the offsets then count from 0.
+std::vector<int32_t> take_values(const ArrayArgument<int32_t>& values, std::vector<int32_t>& offsets) {
+  const int32_t first = offsets.front();
+  std::vector<int32_t> taken(values.data + first, values.data + offsets.back());
+  for (int32_t& offset : offsets) offset -= first;
+  return taken;
+}
+
 }  // namespace
 
 size_t RowsArgument::completion_token_count() const {
   return static_cast<size_t>(completion_offsets.back() - completion_offsets.front());
 }
 
-RolloutRows RowsArgument::view() const {
+RolloutRows RowsArgument::take() {
+  taken_prompts_ = take_values(prompt_tokens, prompt_offsets);
+  taken_completions_ = take_values(completion_tokens, completion_offsets);
   RolloutRows rows;
   rows.count = static_cast<int64_t>(prompt_offsets.size()) - 1;
-  rows.prompt_tokens = prompt_tokens.data;
+  rows.prompt_tokens = taken_prompts_.data();
   rows.prompt_offsets = prompt_offsets.data();
-  rows.completion_tokens = completion_tokens.data;
+  rows.completion_tokens = taken_completions_.data();
   rows.completion_offsets = completion_offsets.data();
   rows.temperature = temperature.empty() ? nullptr : temperature.data();
   return rows;

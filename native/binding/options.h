@@ -10,8 +10,9 @@
 
 namespace coppice::binding {
 
-// { promptTokens, promptOffsets, completionTokens, completionOffsets, temperature? }: tokens are read in place, the rest is
-// copied.
+// { promptTokens, promptOffsets, completionTokens, completionOffsets, temperature? }. Offsets and temperatures are copied when
+// they are read; tokens are read in place, once, when the job begins: JavaScript may change them at any time, and the id
+// that was checked must be the id that indexes.
 struct RowsArgument {
   ArrayArgument<int32_t> prompt_tokens;
   ArrayArgument<int32_t> completion_tokens;
@@ -20,9 +21,14 @@ struct RowsArgument {
   std::vector<float> temperature;  // empty: 1
 
   size_t completion_token_count() const;
-  // Points into this object.
-  RolloutRows view() const;
   void keep_in(Job& job) const;
+
+  // On the worker's thread: takes the tokens, and points into this object.
+  RolloutRows take();
+
+ private:
+  std::vector<int32_t> taken_prompts_;
+  std::vector<int32_t> taken_completions_;
 };
 
 RowsArgument read_rows(const Napi::Value& value);

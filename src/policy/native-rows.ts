@@ -1,5 +1,6 @@
 import { CoppiceError } from '../errors.ts'
 import type { NativeRows } from '../native/types.ts'
+import { lend } from '../native.ts'
 import { requireNumber } from '../options.ts'
 import {
   type ListValues,
@@ -23,6 +24,7 @@ export function nativeRows(
   where: string,
 ): NativeRows {
   const { promptTokens, completionTokens } = columns
+  lend(promptTokens.values, completionTokens.values)
   return {
     promptTokens: promptTokens.values,
     promptOffsets: promptTokens.offsets,
@@ -53,10 +55,13 @@ export function perToken<A extends ListValues>(view: ListView<A>, name: string):
   return values.subarray(offsets[0], offsets[offsets.length - 1]) as A
 }
 
-/** Refuses an array that does not have one entry a completion token. */
+/** Refuses an array that does not have one entry a completion token, and lends it to a job. */
 export function requirePerToken(values: Float32Array, columns: TokenColumns, where: string): Float32Array {
   const expected = completionTokenCount(columns)
-  if (values instanceof Float32Array && values.length === expected) return values
+  if (values instanceof Float32Array && values.length === expected) {
+    lend(values)
+    return values
+  }
   throw new CoppiceError('SHAPE_MISMATCH', 'one entry a completion token', {
     where,
     expected: `a Float32Array of length ${expected}`,

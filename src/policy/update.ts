@@ -202,7 +202,9 @@ function oldLogprobsOf(columns: TokenColumns, options: ApplyUpdateOptions): Floa
   if (options.oldLogprobs !== undefined) {
     return requirePerToken(options.oldLogprobs, columns, 'applyUpdate.oldLogprobs')
   }
-  if (columns.logprobs !== undefined) return perToken(columns.logprobs, 'logprobs')
+  if (columns.logprobs !== undefined) {
+    return requirePerToken(perToken(columns.logprobs, 'logprobs'), columns, 'applyUpdate.oldLogprobs')
+  }
   throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
     where: "applyUpdate, column 'logprobs'",
     expected: 'log-probs as recorded, or oldLogprobs (null: none)',
