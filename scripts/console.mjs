@@ -15,8 +15,17 @@ export function giveUp(text, code = 1) {
 }
 
 /** Runs a command in the project's root and gives up when it fails. `quiet` shows its output only then. */
-export function run(command, args, { quiet = false, env = process.env, what = [command, ...args].join(' ') } = {}) {
-  const result = spawnSync(command, args, { cwd: root, env, stdio: quiet ? 'pipe' : 'inherit', encoding: 'utf8' })
+export function run(
+  command,
+  args,
+  { quiet = false, env = process.env, what = [command, ...args].join(' ') } = {},
+) {
+  const result = spawnSync(command, args, {
+    cwd: root,
+    env,
+    stdio: quiet ? 'pipe' : 'inherit',
+    encoding: 'utf8',
+  })
   if (result.error !== undefined) giveUp(`${what}: ${result.error.message}`)
   if (result.status === 0) return
   if (quiet) process.stderr.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)

@@ -55,25 +55,46 @@ function installCompilers() {
   const debian = existsSync('/etc/debian_version') && has('apt-get')
   const root = process.getuid?.() === 0
   if (!debian || !root) {
-    giveUp(`coppice builds its engine from source and needs: ${packages.join(', ')}. ` +
-      (debian ? `Install with: sudo apt-get install ${packages.join(' ')}` : 'Install them with your package manager.'))
+    giveUp(
+      `coppice builds its engine from source and needs: ${packages.join(', ')}. ` +
+        (debian
+          ? `Install with: sudo apt-get install ${packages.join(' ')}`
+          : 'Install them with your package manager.'),
+    )
   }
   say(`installing missing build tools with apt-get: ${packages.join(', ')}`)
   run('apt-get', ['update', '-qq'], { quiet: true })
-  run('apt-get', ['install', '-y', '-qq', ...packages], { quiet: true, env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } })
+  run('apt-get', ['install', '-y', '-qq', ...packages], {
+    quiet: true,
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+  })
 }
 
 /** Builds the addon and, with `tests`, the native test and bench executables into build/. */
 function buildNative(tests) {
-  const digest = digestOf(['CMakeLists.txt', 'package.json', 'native', 'kernels', ...(tests ? ['test/native', 'bench/native'] : [])])
+  const digest = digestOf([
+    'CMakeLists.txt',
+    'package.json',
+    'native',
+    'kernels',
+    ...(tests ? ['test/native', 'bench/native'] : []),
+  ])
   const stamp = join(root, 'build', tests ? '.coppice-tests' : '.coppice-addon')
   if (fresh(stamp, digest)) return
   const start = performance.now()
-  say(tests ? 'building the native tests' : 'building the native engine (about two minutes on two cores, once)')
+  say(
+    tests ? 'building the native tests' : 'building the native engine (about two minutes on two cores, once)',
+  )
   const options = [`--CDCOPPICE_TESTS=${tests ? 'ON' : 'OFF'}`, '--CDCMAKE_BUILD_TYPE=Release']
   const cmake = join(root, 'node_modules/cmake-js/bin/cmake-js')
-  run(process.execPath, [cmake, 'configure', '--log-level', 'error', ...options], { quiet: true, what: 'configuring the native build' })
-  run('cmake', ['--build', 'build', '--config', 'Release', '--parallel'], { quiet: true, what: 'building the native engine' })
+  run(process.execPath, [cmake, 'configure', '--log-level', 'error', ...options], {
+    quiet: true,
+    what: 'configuring the native build',
+  })
+  run('cmake', ['--build', 'build', '--config', 'Release', '--parallel'], {
+    quiet: true,
+    what: 'building the native engine',
+  })
   mkdirSync(join(root, 'build'), { recursive: true })
   writeFileSync(stamp, digest)
   say(`built in ${elapsed(start)}`)

@@ -4,10 +4,14 @@ import { root } from './console.mjs'
 import { setUp } from './setup.mjs'
 
 setUp()
-const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', 'experiment', ...process.argv.slice(2)], {
-  cwd: root,
-  stdio: 'inherit',
-})
+const child = spawn(
+  process.execPath,
+  ['--import', 'tsx', 'src/cli/main.ts', 'experiment', ...process.argv.slice(2)],
+  {
+    cwd: root,
+    stdio: 'inherit',
+  },
+)
 // The child saves its state on a signal and says how to go on; this process only waits for it.
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal))
 child.on('exit', (code, signal) => process.exit(code ?? (signal === 'SIGINT' ? 130 : 143)))

@@ -23,7 +23,8 @@ function testFiles(folder) {
 
 const steps = []
 const step = (kind, name, command, commandArgs) => {
-  if (only === undefined ? files.length === 0 || kind === 'ts' : only === kind) steps.push({ name, command, commandArgs })
+  if (only === undefined ? files.length === 0 || kind === 'ts' : only === kind)
+    steps.push({ name, command, commandArgs })
 }
 
 step('types', 'types', process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'])

@@ -16,17 +16,35 @@ export function refuseUnknownKeys(options: object, known: readonly string[], whe
 }
 
 /** A whole number in [min, max], or an INVALID_ARGUMENT that names the option. */
-export function requireInteger(value: unknown, where: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
+export function requireInteger(
+  value: unknown,
+  where: string,
+  min: number,
+  max = Number.MAX_SAFE_INTEGER,
+): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < min || value > max) {
-    throw invalidArgument(where, `a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}`, value)
+    throw invalidArgument(
+      where,
+      `a whole number from ${min}${max === Number.MAX_SAFE_INTEGER ? '' : ` to ${max}`}`,
+      value,
+    )
   }
   return value
 }
 
 /** A finite number in [min, max], or an INVALID_ARGUMENT that names the option. */
-export function requireNumber(value: unknown, where: string, min: number, max = Number.POSITIVE_INFINITY): number {
+export function requireNumber(
+  value: unknown,
+  where: string,
+  min: number,
+  max = Number.POSITIVE_INFINITY,
+): number {
   if (typeof value !== 'number' || !Number.isFinite(value) || value < min || value > max) {
-    throw invalidArgument(where, `a number from ${min}${max === Number.POSITIVE_INFINITY ? '' : ` to ${max}`}`, value)
+    throw invalidArgument(
+      where,
+      `a number from ${min}${max === Number.POSITIVE_INFINITY ? '' : ` to ${max}`}`,
+      value,
+    )
   }
   return value
 }
