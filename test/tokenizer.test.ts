@@ -56,7 +56,10 @@ describe('tokenizer', () => {
 
   it('is the same from a definition as from the files', async () => {
     for (const [definition, text] of golden) {
-      assert.deepEqual(Tokenizer.fromDefinition(definition).encode(text), (await written(definition)).encode(text))
+      assert.deepEqual(
+        Tokenizer.fromDefinition(definition).encode(text),
+        (await written(definition)).encode(text),
+      )
     }
   })
 
@@ -81,15 +84,24 @@ describe('tokenizer', () => {
     }
     await writeFile(json, good)
     await writeFile(config, JSON.stringify({ eos_token: '<stop>' }))
-    await assert.rejects(Tokenizer.load(folder), { code: 'DATA_CORRUPT', message: /"<stop>" is not in the vocabulary/ })
+    await assert.rejects(Tokenizer.load(folder), {
+      code: 'DATA_CORRUPT',
+      message: /"<stop>" is not in the vocabulary/,
+    })
     await rm(config)
-    await assert.rejects(Tokenizer.load(folder), { code: 'INVALID_ARGUMENT', message: /tokenizer_config\.json/ })
+    await assert.rejects(Tokenizer.load(folder), {
+      code: 'INVALID_ARGUMENT',
+      message: /tokenizer_config\.json/,
+    })
   })
 
   it('reads an end token that is written as an object', async () => {
     const folder = join(dir, 'object')
     await writeTokenizer(folder, words)
-    await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify({ eos_token: { content: '<end>' } }))
+    await writeFile(
+      join(folder, 'tokenizer_config.json'),
+      JSON.stringify({ eos_token: { content: '<end>' } }),
+    )
     assert.equal((await Tokenizer.load(folder)).eosTokenId, 8)
   })
 
