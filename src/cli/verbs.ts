@@ -1,3 +1,4 @@
+import { benchVerb } from './bench.ts'
 import { buildVerb } from './build.ts'
 import { doctorVerb } from './doctor.ts'
 import { evalVerb } from './eval.ts'
@@ -29,5 +30,6 @@ export const VERBS: readonly Verb[] = [
   reportVerb,
   inspectVerb,
   doctorVerb,
+  benchVerb,
   buildVerb,
 ]
