@@ -306,6 +306,8 @@ export interface NativeAddon {
     params: NativeLossParams,
   ): NativeLossResult<A>
   machine(): NativeMachine
+  /** False gives finished groups the copy that runtimes without external buffers get; for tests. */
+  useExternalBuffers(enabled: boolean): void
   /** Address of a view's first byte, for the tests that prove that nothing is copied. */
   addressOf(view: ArrayBufferView): bigint
   version: string
