@@ -142,6 +142,13 @@ void TransformerEngine::init_random(uint64_t seed) {
   ++version_;
 }
 
+// A single NaN would turn every log-prob into NaN, far from where it came from.
+void require_finite(const TensorInFile& source, const float* values, int64_t count) {
+  if (std::all_of(values, values + count, [](float value) { return std::isfinite(value); })) return;
+  fail(ErrorCode::kCheckpointCorrupt, "%s: tensor '%s' holds a value that is not finite", source.path.c_str(),
+       source.name.c_str());
+}
+
 void TransformerEngine::load(const std::vector<TensorInFile>& tensors) {
   std::unordered_set<std::string> seen;
   for (const TensorInFile& tensor : tensors) {
@@ -163,6 +170,7 @@ void TransformerEngine::load(const std::vector<TensorInFile>& tensors) {
     for (int64_t begin = 0; begin < tensor.elements(); begin += piece) {
       const int64_t count = std::min(piece, tensor.elements() - begin);
       file.read(source.offset + static_cast<uint64_t>(begin) * dtype_bytes(source.dtype), source.dtype, count, values.data());
+      require_finite(source, values.data(), count);
       parameters_.write(tensor, begin, count, values.data());
     }
   }
