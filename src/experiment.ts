@@ -1,5 +1,6 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { mkdir, readFile } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { basePolicy } from './experiment/base-policy.ts'
 import { type JudgedRun, judgeBase, runMethod } from './experiment/method-run.ts'
 import { type ArmResult, compareArm, reportData } from './experiment/report-assembly.ts'
@@ -18,7 +19,8 @@ import { refuseUnknownKeys } from './options.ts'
 import { type BackendOptions, Policy } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
 import { replaceFile } from './replace-file.ts'
-import { writeReport } from './report/write-report.ts'
+import type { ReportData } from './report/report-data.ts'
+import { type WrittenReport, writeReport } from './report/write-report.ts'
 import { excludesZero, type MethodComparison } from './statistics/compare-methods.ts'
 import { readMetrics } from './trainer.ts'
 
@@ -117,16 +119,31 @@ async function finish(
       comparison: compareArm(result, name),
     }))
     await writeMethodFiles(workspace, result, sets)
-    const notes = main ? [...settings.notes, ...outcome.arms.map((other) => armNote(other))] : []
+    const notes = main
+      ? [...settings.notes, ...outcome.arms.map((other) => armNote(other, workspace.out))]
+      : []
     const data = reportData(workspace, result, main ? shown : [], engine, notes)
-    const folder = armFolder(workspace, arm)
-    await writeFile(join(folder, 'report.json'), `${JSON.stringify(data)}\n`)
-    const report = await writeReport(folder, data)
-    outcome.warnings.push(...report.warnings)
-    outcome.arms.unshift({ name: arm.name, title: arm.title, report: report.html, sets })
+    const { html, warnings } = await drawReport(armFolder(workspace, arm), data)
+    outcome.warnings.push(...warnings)
+    outcome.arms.unshift({ name: arm.name, title: arm.title, report: html, sets })
   }
   plan.finish(reportStage)
   return outcome
+}
+
+/** Draws the report unless the same data were drawn before; report.json is written last and says so. */
+async function drawReport(
+  folder: string,
+  data: ReportData,
+): Promise<Pick<WrittenReport, 'html' | 'warnings'>> {
+  const record = join(folder, 'report.json')
+  const text = `${JSON.stringify(data)}\n`
+  const before = await readFile(record, 'utf8').catch(() => undefined)
+  const html = join(folder, 'report.html')
+  if (before === text && existsSync(html)) return { html, warnings: [] }
+  const report = await writeReport(folder, data)
+  await replaceFile(record, text)
+  return report
 }
 
 async function engineInfo(model: string, backend: BackendOptions) {
@@ -159,7 +176,7 @@ async function writeMethodFiles(
 }
 
 /** What another arm showed, in a paragraph: every pair of methods whose pass@k differs beyond the interval. */
-function armNote({ title, report, sets }: ExperimentResult['arms'][number]): string {
+function armNote({ title, report, sets }: ExperimentResult['arms'][number], out: string): string {
   const findings = sets.map(({ label, methods, comparison }) => {
     const trained = comparison.differences.filter(({ a }) => a > 0)
     const apart = trained.flatMap(({ a, b, table }) =>
@@ -173,5 +190,5 @@ function armNote({ title, report, sets }: ExperimentResult['arms'][number]): str
     const count = trained.length * comparison.ks.length
     return `${label}: ${apart.length} of ${count} paired differences between trained methods exclude 0${apart.length === 0 ? '' : ` (points: ${apart.join('; ')})`}`
   })
-  return `${title} (${report}). ${findings.join('. ')}.`
+  return `${title} (${relative(out, report)}). ${findings.join('. ')}.`
 }

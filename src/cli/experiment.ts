@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import {
   createProgressWriter,
@@ -55,8 +55,10 @@ export const experimentVerb = defineVerb({
         backend: backendOptions(args),
         signal,
         onProgress: (state) => {
-          if (state.stage !== stage && !process.stderr.isTTY) progress.note(`${state.stage} ...`)
-          stage = state.stage
+          if (state.stage !== stage && !state.finished) {
+            stage = state.stage
+            if (!process.stderr.isTTY) progress.note(`${stage} ...`)
+          }
           const figures = { [state.stage]: '', ...state.figures }
           progress.update({
             label: 'experiment',
@@ -94,6 +96,12 @@ async function interruptibleWithAdvice(
   return code
 }
 
+/** Relative to the working directory where that is shorter to read. */
+function shortPath(path: string): string {
+  const short = relative('', path)
+  return short.startsWith('..') ? resolve(path) : short
+}
+
 /** pass@k of every method on every held-out set, and where the reports are. */
 function resultText({ arms }: ExperimentResult, durationMs: number): string {
   const parts = arms.flatMap(({ title, sets }) => [
@@ -113,6 +121,6 @@ function resultText({ arms }: ExperimentResult, durationMs: number): string {
       return textTable([header, ...rows])
     }),
   ])
-  const paths = arms.map(({ name, report }) => `${name.padEnd(8)} ${relative('', report)}`)
+  const paths = arms.map(({ name, report }) => `${name.padEnd(8)} ${shortPath(report)}`)
   return [...parts, '', `done in ${formatDuration(durationMs)}; reports:`, ...paths].join('\n').trimStart()
 }

@@ -29,6 +29,7 @@ export async function exampleGroups(
     seed: number
   },
 ): Promise<ExampleGroup[]> {
+  if (prompts.length === 0) return []
   const { objective, ...sampling } = options
   const rollouts = await judge(await policy.generateAll(prompts, { ...sampling, step: EXAMPLE_STEP }), pool)
   const { groupIds } = columnsOf(rollouts)

@@ -1,5 +1,4 @@
 import { availableParallelism } from 'node:os'
-import { environment } from '../environment.ts'
 import type { PromptRow } from '../prompts.ts'
 import type { ReportData, ReportMethod, SampleGroup, SettingsSection } from '../report/report-data.ts'
 import { compareMethods, type MethodComparison } from '../statistics/compare-methods.ts'
@@ -31,7 +30,7 @@ export function reportData(
 ): ReportData {
   const { settings, log } = workspace
   const { arm, base, methods } = result
-  const { machine, commit, versions } = environment()
+  const { machine, commit, versions } = log.environment
   const baseMethod: ReportMethod = {
     name: 'base',
     label: 'Base',

@@ -1,5 +1,6 @@
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { type Environment, environment } from '../environment.ts'
 import { CoppiceError } from '../errors.ts'
 import { replaceFile } from '../replace-file.ts'
 import type { ExperimentSettings } from './settings.ts'
@@ -8,6 +9,8 @@ interface Log {
   format: 1
   settings: ExperimentSettings
   started_at: string
+  /** Where it was begun. */
+  environment: Environment
   /** Stages in the order in which they were first finished, with the seconds they took in all. */
   phases: { name: string; seconds: number }[]
 }
@@ -31,7 +34,13 @@ export class StageLog {
       throw error
     })
     if (text === undefined) {
-      const log: Log = { format: 1, settings, started_at: new Date().toISOString(), phases: [] }
+      const log: Log = {
+        format: 1,
+        settings,
+        started_at: new Date().toISOString(),
+        environment: environment(),
+        phases: [],
+      }
       const opened = new StageLog(path, log)
       await opened.#write()
       return opened
@@ -49,6 +58,10 @@ export class StageLog {
 
   get startedAt(): string {
     return this.#log.started_at
+  }
+
+  get environment(): Environment {
+    return this.#log.environment
   }
 
   get phases(): readonly { name: string; seconds: number }[] {

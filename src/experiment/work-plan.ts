@@ -5,8 +5,10 @@ import type { ArmSettings, ExperimentSettings } from './settings.ts'
 export interface ExperimentProgress {
   done: number
   total: number
-  /** What is being done now, in a few words. */
+  /** What is being done, in a few words. */
   stage: string
+  /** Whether the stage is over; one that was done before is told of in this way only. */
+  finished: boolean
   /** Live figures of the stage. */
   figures: Readonly<Record<string, number>>
 }
@@ -36,13 +38,13 @@ export class WorkPlan {
   /** Tells that `share` of a stage is done. */
   tell(stage: string, share: number, figures: Readonly<Record<string, number>> = {}): void {
     const done = this.#finished + share * (this.#costs.get(stage) ?? 0)
-    this.#listen({ done, total: this.#total, stage, figures })
+    this.#listen({ done, total: this.#total, stage, finished: false, figures })
   }
 
   finish(stage: string): void {
     this.#finished += this.#costs.get(stage) ?? 0
     this.#costs.delete(stage)
-    this.#listen({ done: this.#finished, total: this.#total, stage, figures: {} })
+    this.#listen({ done: this.#finished, total: this.#total, stage, finished: true, figures: {} })
   }
 }
 
