@@ -4,6 +4,7 @@
 
 1. reference.py agrees with transformers (check_reference.py).
 2. transformers writes a checkpoint; `score` and `grad` must give its log-probs, entropies and gradients in float64.
+   What coppice then saves must hold the same parameters for transformers.
 3. `init` and `sft` write checkpoints; transformers must load them without a complaint and give the log-probs of `score`.
 """
 
@@ -134,7 +135,17 @@ def check_foreign_model(coppice, kind, seed, folder):
     their_loss, theirs = reference.gradients(rows, logits_of, transformers_model.parameters_of(model))
     require(abs(loss - their_loss) <= 1e-5 * max(1, abs(their_loss)), f"{what}: loss {loss}, not {their_loss}")
     gradient = compare_gradients(what, ours, theirs)
+    check_saved_again(coppice, what, model, rows_path, folder)
     print(f"{what}: log-prob and entropy {lp:.1e}, gradient {gradient:.1e}", flush=True)
+
+
+def check_saved_again(coppice, what, model, rows_path, folder):
+    """A step of length zero writes the model that was read, as float32: transformers must find the same parameters."""
+    saved = folder / "saved"
+    coppice.run("sft", "--model", folder, "--in", rows_path, "--steps", 1, "--learning-rate", 0, "--out", saved)
+    again = transformers_model.parameters_of(transformers_model.load(saved))
+    for name, parameter in transformers_model.parameters_of(model).items():
+        require(torch.equal(parameter, again[name]), f"{what}: saved again, {name} is not what it was")
 
 
 def check_own_model(coppice, kind, seed, folder):
