@@ -79,7 +79,9 @@ export class BatchBody {
     if (DataType.isBool(type)) {
       return makeData({ ...common, data: this.#take(Uint8Array, Math.ceil(length / 8), where) } as never)
     }
-    const arrayType = type.ArrayType as unknown as ArrayConstructor
+    // A dictionary's own ArrayType is that of its words.
+    const numbers = DataType.isDictionary(type) ? type.indices : type
+    const arrayType = numbers.ArrayType as unknown as ArrayConstructor
     const stride = DataType.isFixedSizeBinary(type) ? type.byteWidth : 1
     const data = this.#take(arrayType, length * stride, where)
     if (!DataType.isDictionary(type)) return makeData({ ...common, data } as never)

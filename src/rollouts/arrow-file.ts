@@ -79,7 +79,7 @@ export class ArrowFile {
     const { length, nodes, buffers } = batchHeader(header, where)
     const reader = new BatchBody(body, nodes, buffers, where)
     const { fields } = this.schema
-    const children = fields.map((field) => this.#column(reader, field, `${where}, column '${field.name}'`))
+    const children = fields.map((field) => this.#column(reader, field, `column '${field.name}'`))
     reader.requireEnd()
     for (const [i, child] of children.entries()) {
       if (child.length !== length)
@@ -103,7 +103,7 @@ export class ArrowFile {
     const { nodes, buffers } = batchHeader(table, where)
     const reader = new BatchBody(body, nodes, buffers, where)
     const type = (field.type as unknown as { dictionary: DataType }).dictionary
-    const words = reader.column(type, `${where}, column '${field.name}'`)
+    const words = reader.column(type, `column '${field.name}'`)
     reader.requireEnd()
     const before = header.bool(2) ? this.#dictionaries.get(id)?.data[0] : undefined
     const runs = [before, words].flatMap((data) =>

@@ -1,4 +1,4 @@
-import { type Data, DataType, makeData, Vector, vectorFromArray } from 'apache-arrow'
+import { type Data, DataType, type Dictionary, makeData, Vector, vectorFromArray } from 'apache-arrow'
 import { validity } from './column-data.ts'
 
 /** Rows begin .. end - 1 of a chunk. */
@@ -106,11 +106,11 @@ function gatherValidity(
 }
 
 /** Indices are copied where all runs share a dictionary; else the words are indexed anew. */
-function gatherDictionary(type: DataType, runs: readonly Run[], common: object): Data {
+function gatherDictionary(type: Dictionary, runs: readonly Run[], common: object): Data {
   const dictionaries = new Set(runs.map(({ data }) => data.dictionary))
   if (dictionaries.size > 1) return gatherOneByOne(type, runs)
   const [dictionary] = dictionaries
-  const indices = gatherValues(type.ArrayType as unknown as ArrayConstructor, runs, 1)
+  const indices = gatherValues(type.indices.ArrayType as unknown as ArrayConstructor, runs, 1)
   return makeData({ ...common, data: indices, dictionary } as never)
 }
 

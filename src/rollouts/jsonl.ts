@@ -173,10 +173,22 @@ export function* jsonlLines(batch: RolloutBatch): Generator<string> {
   }))
   for (let row = 0; row < batch.numRows; row++) {
     const parts = columns.map(({ name, vector, isJson }) => {
-      const value = vector.get(row)
+      const value = valueAt(vector, row, name)
       return `${JSON.stringify(name)}:${isJson ? (value ?? 'null') : print(vector.type, value)}`
     })
     yield `{${parts.join(',')}}\n`
+  }
+}
+
+function valueAt(vector: Vector, row: number, name: string): unknown {
+  try {
+    return vector.get(row)
+  } catch (cause) {
+    // A timestamp that no Date can hold, for one.
+    throw new CoppiceError('DATA_CORRUPT', `a value without a form in JSON: ${(cause as Error).message}`, {
+      where: `column '${name}', row ${row}`,
+      cause,
+    })
   }
 }
 
@@ -187,6 +199,12 @@ function print(type: DataType, value: unknown): string {
   if (typeof value === 'number') return printNumber(type, value)
   if (value instanceof Vector) {
     return `[${Array.from({ length: value.length }, (_, i) => print(value.type, value.get(i))).join(',')}]`
+  }
+  if (DataType.isStruct(type)) {
+    const fields = type.children.map(({ name, type: of }) => {
+      return `${JSON.stringify(name)}:${print(of, (value as Record<string, unknown>)[name])}`
+    })
+    return `{${fields.join(',')}}`
   }
   return JSON.stringify(value)
 }
