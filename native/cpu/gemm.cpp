@@ -18,29 +18,24 @@ struct RowTiles {
   int64_t tallest() const { return height + (taller > 0 ? 1 : 0); }
 };
 
-// A rows x depth corner of A as [depth][rows].
+// A tile of A, row after row or, where A is transposed, k after k.
 void pack_left(float* out, const Left& a, int64_t rows, int64_t depth) {
-  const int height = static_cast<int>(rows);
   if (a.row_stride == 1) {
-    for (int64_t k = 0; k < depth; ++k)
+    const int height = static_cast<int>(rows);
+    // Each store is 16 wide and the next one overwrites what was too much; the last one may not.
+    for (int64_t k = 0; k + 1 < depth; ++k)
       store(out + k * rows, load_first(a.data + k * a.depth_stride, height));
+    store_first(out + (depth - 1) * rows, load_first(a.data + (depth - 1) * a.depth_stride, height), height);
     return;
   }
-  if (a.depth_stride != 1) {
-    for (int64_t k = 0; k < depth; ++k) {
-      for (int64_t i = 0; i < rows; ++i) out[k * rows + i] = a.data[i * a.row_stride + k * a.depth_stride];
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* row = a.data + i * a.row_stride;
+    float* to = out + i * kPackedStride;
+    if (a.depth_stride == 1) {
+      for_lanes(depth, [&](int64_t k, int n) { store_lanes(to + k, load_lanes(row + k, n), n); });
+    } else {
+      for (int64_t k = 0; k < depth; ++k) to[k] = row[k * a.depth_stride];
     }
-    return;
-  }
-  for (int64_t k = 0; k < depth; k += kLanes) {
-    const int n = static_cast<int>(smaller(kLanes, depth - k));
-    Vec block[16];
-    for (int i = 0; i < 16; ++i) {
-      block[i] = i < height ? load_lanes(a.data + i * a.row_stride + k, n) : zero();
-    }
-    transpose16(block);
-    // Each store is 16 wide and the next one overwrites what was too much.
-    for (int i = 0; i < n; ++i) store(out + (k + i) * rows, block[i]);
   }
 }
 
@@ -60,37 +55,44 @@ ColumnSpan span_at(const Product& p, int64_t j, int widest) {
   return {vectors, static_cast<int>(smaller(left, vectors * kLanes)), false};
 }
 
-// All columns for the rows of `tiles`, over one block of k. `a` is where the block of A begins: packed, tile
-// after tile, or in place.
-void block_product(const Product& p, const RowTiles& tiles, int64_t row_begin, const Left& a, bool packed,
+// A block of A as its tiles read it.
+struct LeftBlock {
+  const float* data;
+  int64_t row_stride;
+  int64_t depth_stride;
+  int64_t tile_stride;  // floats from one row to the next where a tile begins
+  Rows rows;
+};
+
+Rows rows_in_place(const Left& a) {
+  return a.row_stride == 1 ? Rows::kUnit : Rows::kStrided;
+}
+
+// All columns for the rows of `tiles`, which begin at `row_begin`, over one block of k.
+void block_product(const Product& p, const RowTiles& tiles, int64_t row_begin, const LeftBlock& a,
                    int64_t k_begin, int64_t depth) {
   const bool first = k_begin == 0, last = k_begin + depth >= p.depth;
-  const bool scattered = p.partial != nullptr;
-  float* partial = scattered ? p.partial : p.out;
-  const int64_t partial_stride = scattered ? p.partial_stride : p.out_stride;
+  const bool apart = p.partial != nullptr;
+  float* partial = apart ? p.partial : p.out;
+  const int64_t partial_stride = apart ? p.partial_stride : p.out_stride;
   const int widest = tile_vectors(static_cast<int>(tiles.tallest()));
 
   for (int64_t j = 0; j < p.cols;) {
     const ColumnSpan span = span_at(p, j, widest);
-    Tile tile;
-    tile.a_depth_stride = a.depth_stride;
+    Tile tile = {};
     tile.a_row_stride = a.row_stride;
+    tile.a_depth_stride = a.depth_stride;
     tile.b = p.b.data + (j / kPanel) * p.b.panel_stride + j % kPanel + k_begin * p.b.row_stride;
     tile.b_panel_stride = p.b.panel_stride;
     tile.b_row_stride = p.b.row_stride;
     tile.depth = depth;
     tile.cols = span.cols;
-    tile.start = nullptr;
-    tile.start_stride = 0;
     int64_t row = 0;
     for (int64_t t = 0; t < tiles.count; ++t) {
       const int64_t rows = tiles.rows_of(t), i = row_begin + row;
-      if (packed) {
-        tile.a = a.data + row * depth;
-        tile.a_depth_stride = rows;
-      } else {
-        tile.a = a.data + row * a.row_stride;
-      }
+      tile.a = a.data + row * a.tile_stride;
+      // A packed transposed tile is as wide as it has rows.
+      if (a.depth_stride == 0) tile.a_depth_stride = rows;
       float* sums = partial + i * partial_stride + j;
       float* out = p.out + i * p.out_stride + j;
       tile.previous = first ? (p.into_out ? out : nullptr) : sums;
@@ -99,38 +101,51 @@ void block_product(const Product& p, const RowTiles& tiles, int64_t row_begin, c
       tile.addend_stride = p.addend_stride;
       tile.out = last ? out : sums;
       tile.out_stride = last ? p.out_stride : partial_stride;
-      const bool unit_rows = packed || a.row_stride == 1;
-      tile_function(static_cast<int>(rows), span.vectors, unit_rows, span.masked_b)(tile);
+      tile_function(static_cast<int>(rows), span.vectors, a.rows, span.masked_b)(tile);
       row += rows;
     }
     j += span.cols;
   }
 }
 
+// Packs the tiles of one block of A, each at its row's place in p.pack.
+LeftBlock pack_block(const Product& p, const RowTiles& tiles, const Left& a, int64_t depth) {
+  const bool transposed = a.row_stride == 1;
+  const int64_t tile_stride = transposed ? depth : kPackedStride;
+  int64_t row = 0;
+  for (int64_t t = 0; t < tiles.count; ++t) {
+    const int64_t rows = tiles.rows_of(t);
+    pack_left(p.pack + row * tile_stride, {a.data + row * a.row_stride, a.row_stride, a.depth_stride}, rows,
+              depth);
+    row += rows;
+  }
+  if (transposed) return {p.pack, 1, 0, tile_stride, Rows::kUnit};
+  return {p.pack, kPackedStride, 1, tile_stride, Rows::kPacked};
+}
+
+// Where a tile's lines lie far apart they fall into few sets of the cache: the rows of a wide matrix, and
+// every row of a transposed one. The copy pays when several spans of columns use it and its tiles are not too
+// flat.
+bool worth_packing(const Product& p) {
+  constexpr int64_t kFarApart = 512;
+  const bool scattered = p.a.row_stride == 1 ? p.a.depth_stride > kLanes : p.a.row_stride >= kFarApart;
+  return scattered && p.cols > kPanel && 2 * p.rows > kTileRows;
+}
+
 }  // namespace
 
 void product(const Product& p) {
   if (p.rows <= 0 || p.cols <= 0) return;
-  // Packing pays where a packed tile is used for several spans of columns and is not too flat.
-  const bool pack = p.pack != nullptr && p.cols > 2 * kPanel && 2 * p.rows > kTileRows;
-  const int64_t rows_at_once = pack ? kPackRows : p.rows;
-  for (int64_t row = 0; row < p.rows; row += rows_at_once) {
-    const int64_t rows = smaller(rows_at_once, p.rows - row);
-    const RowTiles tiles(rows);
+  const bool pack = p.pack != nullptr && worth_packing(p);
+  for (int64_t row = 0; row < p.rows; row += kPackRows) {
+    const RowTiles tiles(smaller(kPackRows, p.rows - row));
     int64_t k = 0;
     do {
       const int64_t depth = smaller(kProductDepth, p.depth - k);
-      Left a = {p.a.data + row * p.a.row_stride + k * p.a.depth_stride, p.a.row_stride, p.a.depth_stride};
-      if (pack) {
-        int64_t packed_row = 0;
-        for (int64_t t = 0; t < tiles.count; ++t) {
-          const Left corner = {a.data + packed_row * a.row_stride, a.row_stride, a.depth_stride};
-          pack_left(p.pack + packed_row * depth, corner, tiles.rows_of(t), depth);
-          packed_row += tiles.rows_of(t);
-        }
-        a = {p.pack, 1, 0};
-      }
-      block_product(p, tiles, row, a, pack, k, depth);
+      const Left a = {p.a.data + row * p.a.row_stride + k * p.a.depth_stride, p.a.row_stride,
+                      p.a.depth_stride};
+      const LeftBlock in_place = {a.data, a.row_stride, a.depth_stride, a.row_stride, rows_in_place(a)};
+      block_product(p, tiles, row, pack && depth > 0 ? pack_block(p, tiles, a, depth) : in_place, k, depth);
       k += depth;
     } while (k < p.depth);
   }
@@ -166,7 +181,7 @@ void chain_product(float* c, int64_t c_stride, Left a, const float* b, int64_t b
                          .addend_stride = 0,
                          .out = corner,
                          .out_stride = c_stride};
-      tile_function(static_cast<int>(height), span.vectors, a.row_stride == 1, span.masked_b)(tile);
+      tile_function(static_cast<int>(height), span.vectors, rows_in_place(a), span.masked_b)(tile);
       row += height;
     }
     j += span.cols;

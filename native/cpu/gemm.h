@@ -16,6 +16,9 @@ namespace coppice {
 namespace COPPICE_ISA {
 
 inline constexpr int64_t kPanel = 32;
+// A row-major block of A is packed as rows of this many floats: the odd one more staggers the cache lines of
+// a tile's rows.
+inline constexpr int64_t kPackedStride = kProductDepth + kLanes + 1;
 // Rows of A that are packed at a time: kPackRows x kProductDepth floats stay in the second-level cache.
 inline constexpr int64_t kPackRows = kTileRows * ((252 + kTileRows - 1) / kTileRows);
 
@@ -72,7 +75,7 @@ struct Product {
   // bit; it pays where A's rows are far apart and many columns use them.
   float* pack = nullptr;
 };
-inline constexpr int64_t kPackFloats = kPackRows * kProductDepth + kLanes;
+inline constexpr int64_t kPackFloats = kPackRows * kPackedStride;
 void product(const Product& product);
 
 // One chain without blocks, for short depths (attention): c[i][j] = fma over k in order, from zero or, where

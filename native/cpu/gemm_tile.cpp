@@ -6,6 +6,7 @@ namespace {
 
 struct RowKernels {
   TileFunction strided[4] = {};  // by log2 of the vectors
+  TileFunction packed[4] = {};
   TileFunction unit[4] = {};
   TileFunction masked = nullptr;
 };
@@ -14,17 +15,26 @@ struct RowKernels {
 template <int kRows>
 constexpr RowKernels row_kernels() {
   constexpr int kWidest = tile_vectors(kRows);
-  constexpr bool kUnit = 2 * kRows >= kTileRows;
+  constexpr bool kPackable = 2 * kRows >= kTileRows;
   RowKernels kernels;
-  kernels.strided[0] = run_tile<kRows, 1, false, false>;
-  kernels.masked = run_tile<kRows, 1, false, true>;
-  if constexpr (kWidest >= 2) kernels.strided[1] = run_tile<kRows, 2, false, false>;
-  if constexpr (kWidest >= 4) kernels.strided[2] = run_tile<kRows, 4, false, false>;
-  if constexpr (kWidest >= 8) kernels.strided[3] = run_tile<kRows, 8, false, false>;
-  for (int i = 0; i < 4; ++i) kernels.unit[i] = kernels.strided[i];
-  if constexpr (kUnit) kernels.unit[0] = run_tile<kRows, 1, true, false>;
-  if constexpr (kUnit && kWidest >= 2) kernels.unit[1] = run_tile<kRows, 2, true, false>;
-  if constexpr (kUnit && kWidest >= 4) kernels.unit[2] = run_tile<kRows, 4, true, false>;
+  kernels.strided[0] = run_tile<kRows, 1, Rows::kStrided, false>;
+  kernels.masked = run_tile<kRows, 1, Rows::kStrided, true>;
+  if constexpr (kWidest >= 2) kernels.strided[1] = run_tile<kRows, 2, Rows::kStrided, false>;
+  if constexpr (kWidest >= 4) kernels.strided[2] = run_tile<kRows, 4, Rows::kStrided, false>;
+  if constexpr (kWidest >= 8) kernels.strided[3] = run_tile<kRows, 8, Rows::kStrided, false>;
+  for (int i = 0; i < 4; ++i) kernels.unit[i] = kernels.packed[i] = kernels.strided[i];
+  if constexpr (kPackable) {
+    kernels.packed[0] = run_tile<kRows, 1, Rows::kPacked, false>;
+    kernels.unit[0] = run_tile<kRows, 1, Rows::kUnit, false>;
+  }
+  if constexpr (kPackable && kWidest >= 2) {
+    kernels.packed[1] = run_tile<kRows, 2, Rows::kPacked, false>;
+    kernels.unit[1] = run_tile<kRows, 2, Rows::kUnit, false>;
+  }
+  if constexpr (kPackable && kWidest >= 4) {
+    kernels.packed[2] = run_tile<kRows, 4, Rows::kPacked, false>;
+    kernels.unit[2] = run_tile<kRows, 4, Rows::kUnit, false>;
+  }
   return kernels;
 }
 
@@ -48,11 +58,19 @@ constexpr Table kTable = make_table();
 
 }  // namespace
 
-TileFunction tile_function(int rows, int vectors, bool unit_rows, bool masked_b) {
+TileFunction tile_function(int rows, int vectors, Rows rows_of_a, bool masked_b) {
   const RowKernels& kernels = kTable.rows[rows - 1];
   if (masked_b) return kernels.masked;
   const int log_vectors = vectors == 8 ? 3 : vectors == 4 ? 2 : vectors - 1;
-  return unit_rows ? kernels.unit[log_vectors] : kernels.strided[log_vectors];
+  switch (rows_of_a) {
+    case Rows::kPacked:
+      return kernels.packed[log_vectors];
+    case Rows::kUnit:
+      return kernels.unit[log_vectors];
+    case Rows::kStrided:
+      break;
+  }
+  return kernels.strided[log_vectors];
 }
 
 }  // namespace COPPICE_ISA

@@ -66,9 +66,23 @@ COPPICE_INLINE void finish_tile(const Tile& tile, Vec (&acc)[kRows][kVectors], i
                                    });
 }
 
-// kUnitRows: A's rows stand beside each other (a packed tile, or a transposed matrix), which needs one
-// address for all. kMaskedB: B may not be read past the tile's columns.
-template <int kRows, int kVectors, bool kUnitRows, bool kMaskedB>
+// How the rows of A lie.
+enum class Rows {
+  kStrided,  // anyhow
+  kPacked,   // kPackedStride apart, with depth stride 1: one address for all
+  kUnit,     // beside each other (a transposed matrix): one address for all
+};
+
+// Touches the lines that the tile will write, so that they have come when the sums are done.
+template <int kRows, int kVectors>
+COPPICE_INLINE void prefetch_out(const Tile& tile) {
+  for_each_vector<kRows, kVectors>(kLanes, [&](int i, int, int j, int) __attribute__((always_inline)) {
+    __builtin_prefetch(tile.out + i * tile.out_stride + j);
+  });
+}
+
+// kMaskedB: B may not be read past the tile's columns.
+template <int kRows, int kVectors, Rows kRowsOfA, bool kMaskedB>
 void run_tile(const Tile& tile) {
   const int last_lanes = tile.cols - (kVectors - 1) * kLanes;
   Vec acc[kRows][kVectors];
@@ -80,11 +94,18 @@ void run_tile(const Tile& tile) {
                                        acc[i][v] = load_lanes(tile.start + i * tile.start_stride + j, n);
                                      });
   }
-  const float* a = tile.a;
+  prefetch_out<kRows, kVectors>(tile);
+  // Three rows from one pointer: x86 addresses p, p + stride and p + 2 stride without arithmetic.
+  constexpr int kGroup = kRowsOfA == Rows::kStrided ? 3 : kRows;
+  constexpr int kGroups = (kRows + kGroup - 1) / kGroup;
+  const int64_t a_row_stride = kRowsOfA == Rows::kUnit     ? 1
+                               : kRowsOfA == Rows::kPacked ? kPackedStride
+                                                           : tile.a_row_stride;
+  const int64_t a_depth_stride = kRowsOfA == Rows::kPacked ? 1 : tile.a_depth_stride;
+  const float* a[kGroups];
+  for (int g = 0; g < kGroups; ++g) a[g] = tile.a + g * kGroup * a_row_stride;
   const float* b = tile.b;
-  const int64_t a_row_stride = kUnitRows ? 1 : tile.a_row_stride;
-  const int64_t a_depth_stride = tile.a_depth_stride, b_panel_stride = tile.b_panel_stride;
-  const int64_t b_row_stride = tile.b_row_stride;
+  const int64_t b_panel_stride = tile.b_panel_stride, b_row_stride = tile.b_row_stride;
   const int cols = tile.cols;
   for (int64_t k = tile.depth; k > 0; --k) {
     Vec columns[kVectors];
@@ -95,11 +116,12 @@ void run_tile(const Tile& tile) {
     }
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const Vec row = splat(a[i * a_row_stride]);
+      const Vec row = splat(a[i / kGroup][(i % kGroup) * a_row_stride]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(row, columns[v], acc[i][v]);
     }
-    a += a_depth_stride;
+#pragma GCC unroll 8
+    for (int g = 0; g < kGroups; ++g) a[g] += a_depth_stride;
     b += b_row_stride;
   }
   if (last_lanes == kLanes) {
@@ -112,7 +134,7 @@ void run_tile(const Tile& tile) {
 using TileFunction = void (*)(const Tile&);
 
 // The kernel for `rows` x `vectors`, where vectors is a power of two and at most tile_vectors(rows).
-TileFunction tile_function(int rows, int vectors, bool unit_rows, bool masked_b);
+TileFunction tile_function(int rows, int vectors, Rows rows_of_a, bool masked_b);
 
 }  // namespace COPPICE_ISA
 }  // namespace coppice
