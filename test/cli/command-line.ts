@@ -10,10 +10,12 @@ export interface Outcome {
   stderr: string
 }
 
-/** Runs `coppice ARGS` in a process of its own. `onLine` sees stderr as it comes and may signal the process. */
+type Kill = (signal: NodeJS.Signals) => void
+
+/** Runs `coppice ARGS` in a process of its own. `meanwhile` may send it signals. */
 export function coppice(
   args: readonly string[],
-  onStderr: (text: string, kill: (signal: NodeJS.Signals) => void) => void = () => {},
+  meanwhile?: (kill: Kill) => Promise<void>,
 ): Promise<Outcome> {
   const child = spawn(process.execPath, ['--import', 'tsx', 'src/cli/main.ts', ...args], { cwd: ROOT })
   const outcome: Outcome = { code: null, stdout: '', stderr: '' }
@@ -22,10 +24,10 @@ export function coppice(
   })
   child.stderr.on('data', (data) => {
     outcome.stderr += data
-    onStderr(outcome.stderr, (signal) => child.kill(signal))
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code) => resolve({ ...outcome, code }))
+    meanwhile?.((signal) => child.kill(signal)).catch(reject)
   })
 }
