@@ -178,9 +178,7 @@ function rolloutBatch(group: NativeGroup, prompt: PromptRow, tokenizer: Tokenize
     offsets: completionOffsets,
   })
   const completion = (_: unknown, row: number) =>
-    tokenizer?.decode(completionTokens.subarray(completionOffsets[row], completionOffsets[row + 1]), {
-      skipSpecialTokens: true,
-    }) ?? ''
+    textOf(completionTokens.subarray(completionOffsets[row], completionOffsets[row + 1]), tokenizer)
   const columns: Record<string, ColumnValues> = {
     prompt_id: repeated(prompt.promptId),
     prompt: repeated(prompt.prompt),
@@ -200,4 +198,38 @@ function rolloutBatch(group: NativeGroup, prompt: PromptRow, tokenizer: Tokenize
     policy_step: group.policyStep,
   }
   return makeBatch(rows, columns)
+}
+
+/** The text of tokens without the special ones; an embedding may have rows that the tokenizer has no token for. */
+function textOf(tokens: Int32Array, tokenizer: Tokenizer | undefined): string {
+  if (tokenizer === undefined) return ''
+  const decode = (ids: Iterable<number>) => tokenizer.decode(ids, { skipSpecialTokens: true })
+  try {
+    return decode(tokens)
+  } catch {
+    const isKnown = (id: number) => {
+      try {
+        return decode([id]) !== undefined
+      } catch {
+        return false
+      }
+    }
+    return decodeAround(tokens, isKnown, decode)
+  }
+}
+
+/** Runs of known tokens decoded each as a whole, and a replacement character for every other token. */
+function decodeAround(
+  tokens: Int32Array,
+  isKnown: (id: number) => boolean,
+  decode: (ids: Iterable<number>) => string,
+): string {
+  let text = ''
+  let begin = 0
+  for (let i = 0; i <= tokens.length; i++) {
+    if (i < tokens.length && isKnown(tokens[i]!)) continue
+    text += decode(tokens.subarray(begin, i)) + (i < tokens.length ? '\uFFFD' : '')
+    begin = i + 1
+  }
+  return text
 }
