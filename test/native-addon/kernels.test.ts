@@ -175,7 +175,7 @@ describe('kernels on typed arrays', () => {
             numKvHeads: 2,
             headDim: 4,
           }),
-        'INVALID_ARGUMENT',
+        'SHAPE_MISMATCH',
       ],
       [() => engine.time('gemm', {}), 'INVALID_ARGUMENT'],
       [() => engine.time('linear', { rows: 1 }), 'INVALID_ARGUMENT'],
