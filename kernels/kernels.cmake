@@ -17,6 +17,8 @@ if(NOT COPPICE_CUDA STREQUAL "OFF")
     # CMake 3.25 does not know this compiler's C++20 flag.
     set_target_properties(coppice_cuda PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
     target_compile_options(coppice_cuda PRIVATE -std=c++20 --Werror=all-warnings -Xcompiler=-Wall,-Wextra)
+    # coppice_native only links these objects, but CMake asks it for the language's properties, and it was made before they had values.
+    set_target_properties(coppice_native PROPERTIES CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}" CUDA_STANDARD 17)
     target_sources(coppice_native PRIVATE $<TARGET_OBJECTS:coppice_cuda>)
     target_compile_definitions(coppice_native PUBLIC COPPICE_CUDA)
     get_filename_component(coppice_cuda_bin ${COPPICE_NVCC} REALPATH)
