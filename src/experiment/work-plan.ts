@@ -17,7 +17,7 @@ export interface ExperimentProgress {
  * Estimated cost of a token by what is done with it, relative to one of a supervised step. Only the estimate of the
  * remaining time rests on these; measured on small models on two cores.
  */
-const COST = { learn: 1, sample: 1.2, verify: 0.2 }
+const COST = { learn: 1, sample: 0.45, verify: 0.08 }
 
 /** Adds up what an experiment has to do, so that one bar can show it all. */
 export class WorkPlan {

@@ -1,0 +1,147 @@
+import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import {
+  type ExperimentProgress,
+  type ExperimentSettings,
+  experiment,
+  readExperimentSettings,
+} from '../src/index.ts'
+import { timelessMetrics } from './trainer/tiny-run.ts'
+
+const FORMS = join(dirname(fileURLToPath(import.meta.url)), '../experiments')
+
+/** The smoke form, made so small that it takes a few seconds. */
+async function tinySettings(): Promise<ExperimentSettings> {
+  const settings = await readExperimentSettings(join(FORMS, 'smoke.json'))
+  settings.model = { ...settings.model, hiddenSize: 16, numHeads: 2, numLayers: 1, intermediateSize: 32 }
+  settings.base = { ...settings.base, steps: 24, batchRows: 16 }
+  settings.training = { ...settings.training, promptsPerStep: 4, miniBatchRows: 16 }
+  settings.methods = settings.methods.filter(({ name }) => name === 'psr' || name === 'nsr')
+  settings.seeds = [1, 2]
+  for (const arm of settings.arms) {
+    arm.steps = 4
+    arm.pool.prompts = 8
+  }
+  settings.evaluation.n = 8
+  for (const set of [...settings.evaluation.sets, settings.evaluation.watch]) set.prompts = 4
+  return settings
+}
+
+describe('experiment', () => {
+  let folder = ''
+  let settings: ExperimentSettings
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'coppice-experiment-'))
+    settings = await tinySettings()
+  })
+  after(() => rm(folder, { recursive: true }))
+  const backend = { threads: 1 }
+  const cache = () => join(folder, 'cache')
+
+  it('writes what scripts rely on, and does nothing twice', async () => {
+    const out = join(folder, 'out')
+    const progress: ExperimentProgress[] = []
+    const result = await experiment({
+      ...{ settings, out, backend, cache: cache() },
+      onProgress: (state) => progress.push(state),
+    })
+    const [main, control] = result.arms
+    assert.equal(main?.report, join(out, 'report.html'))
+    assert.equal(control?.report, join(out, 'control', 'report.html'))
+    for (const method of ['base', 'psr', 'nsr']) {
+      const passAtK = JSON.parse(await readFile(join(out, method, 'passk.json'), 'utf8'))
+      assert.deepEqual(Object.keys(passAtK), ['1', '2', '4', '8'])
+      assert.deepEqual(Object.keys(passAtK['1']), ['mean', 'low', 'high'])
+    }
+    const metrics = await timelessMetrics(join(out, 'psr'))
+    assert.deepEqual(
+      metrics.map(({ step, seed }) => [step, seed]),
+      [1, 2].flatMap((seed) => [1, 2, 3, 4].map((step) => [step, seed])),
+    )
+    const shares = progress.map(({ done, total }) => done / total)
+    for (let i = 1; i < shares.length; i++)
+      assert.ok(shares[i]! >= shares[i - 1]! - 1e-9, `progress ${i} goes back`)
+    assert.ok(Math.abs(shares.at(-1)! - 1) < 1e-9)
+
+    const begin = performance.now()
+    const stages = new Set<string>()
+    const again = await experiment({
+      ...{ settings, out, backend, cache: cache() },
+      onProgress: ({ finished, stage }) => !finished && stages.add(stage),
+    })
+    assert.deepEqual(again, result)
+    assert.deepEqual([...stages], ['report'])
+    assert.ok(performance.now() - begin < 5000)
+  })
+
+  it('goes on where it was stopped, and ends in the same figures', async () => {
+    const out = join(folder, 'stopped')
+    // Once in each kind of stage; the base policy is built anew in a cache of its own.
+    for (const stage of [
+      'base policy',
+      'evaluate base on hard',
+      'train nsr seed 2',
+      'evaluate psr (control) seed 1 on hard',
+    ]) {
+      const controller = new AbortController()
+      const stopped = experiment({
+        ...{ settings, out, backend, cache: join(folder, 'cache2'), signal: controller.signal },
+        onProgress: (state) => {
+          if (state.stage === stage && !state.finished) controller.abort()
+        },
+      })
+      await assert.rejects(stopped, { name: 'AbortError' }, stage)
+    }
+    await experiment({ settings, out, backend, cache: join(folder, 'cache2') })
+    const whole = join(folder, 'out')
+    for (const method of ['base', 'psr', 'nsr', 'control/psr', 'control/nsr']) {
+      for (const name of (await readdir(join(whole, method))).filter((file) => file.startsWith('passk'))) {
+        assert.equal(
+          await readFile(join(out, method, name), 'utf8'),
+          await readFile(join(whole, method, name), 'utf8'),
+        )
+      }
+      if (method !== 'base') {
+        assert.deepEqual(await timelessMetrics(join(out, method)), await timelessMetrics(join(whole, method)))
+      }
+    }
+    assert.ok(existsSync(join(out, 'report.html')))
+  })
+
+  it('refuses a folder of other settings, and settings with unknown or missing keys', async () => {
+    const out = join(folder, 'out')
+    const changed = { ...settings, seeds: [1] }
+    await assert.rejects(
+      experiment({ settings: changed, out, backend }),
+      /holds an experiment with other settings/,
+    )
+    const refused = (given: object, message: RegExp) =>
+      assert.rejects(
+        experiment({ settings: { ...settings, ...given } as never, out: join(folder, 'never'), backend }),
+        message,
+      )
+    await refused({ sedes: [1] }, /unknown option 'sedes'.*did you mean 'seeds'/)
+    await refused({ evaluation: { ...settings.evaluation, watch: undefined } }, /watch/)
+    await refused({ methods: [{ ...settings.methods[0], name: 'base' }] }, /names/)
+    await refused({ arms: [{ ...settings.arms[0], sets: ['soft'] }] }, /sets.*soft/)
+    await refused({ training: { ...settings.training, learningRates: 1 } }, /learningRates/)
+  })
+
+  it('has valid committed settings, in which no objective has a setting of its own', async () => {
+    for (const form of ['quick', 'smoke']) {
+      const { methods, name, evaluation, arms } = await readExperimentSettings(join(FORMS, `${form}.json`))
+      assert.equal(name, form)
+      assert.deepEqual(
+        methods.map(({ objective }) => objective),
+        [{ kind: 'psr' }, { kind: 'nsr' }, { kind: 'w-reinforce', lambda: 0.1 }, { kind: 'grpo' }],
+      )
+      assert.ok(evaluation.n === 256 || form === 'smoke')
+      assert.ok(arms.length >= 2)
+    }
+  })
+})
