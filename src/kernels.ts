@@ -53,20 +53,25 @@ export class Kernels implements AsyncDisposable {
   matmul(inp: Float32Array, weight: Float32Array, inner: number): Promise<Float32Array> {
     return call(async () => {
       const rows = rowsOf(inp, inner, 'matmul.inp')
-      return this.#native.matmul(inp, weight, rows, rowsOf(weight, inner, 'matmul.weight'), inner)
+      return this.#native.matmul(lend(inp), lend(weight), rows, rowsOf(weight, inner, 'matmul.weight'), inner)
     })
   }
 
   /** Each row divided by the root of its mean square + eps, times weight: [rows, cols] and [cols] give [rows, cols]. */
   rmsnorm(inp: Float32Array, weight: Float32Array, eps = 1e-6): Promise<Float32Array> {
     return call(async () =>
-      this.#native.rmsnorm(inp, weight, rowsOf(inp, lengthOf(weight, 'rmsnorm.weight'), 'rmsnorm.inp'), eps),
+      this.#native.rmsnorm(
+        lend(inp),
+        lend(weight),
+        rowsOf(inp, lengthOf(weight, 'rmsnorm.weight'), 'rmsnorm.inp'),
+        eps,
+      ),
     )
   }
 
   /** gate * sigmoid(gate) * up, with gate the first and up the second half of each row: [rows, 2 cols] give [rows, cols]. */
   swiglu(gateUp: Float32Array, cols: number): Promise<Float32Array> {
-    return call(async () => this.#native.swiglu(gateUp, rowsOf(gateUp, 2 * cols, 'swiglu.gateUp')))
+    return call(async () => this.#native.swiglu(lend(gateUp), rowsOf(gateUp, 2 * cols, 'swiglu.gateUp')))
   }
 
   /** Causal softmax attention within each sequence, scaled by 1 / sqrt(headDim): [rows, numHeads * headDim]. */
@@ -75,9 +80,8 @@ export class Kernels implements AsyncDisposable {
       const { q, k, v, numHeads, headDim } = input
       const numKvHeads = input.numKvHeads ?? numHeads
       const rows = rowsOf(q, numHeads * headDim, 'attention.q')
-      lend(k, v)
       const offsets = input.offsets ?? Int32Array.of(0, rows)
-      return this.#native.attention(q, k, v, offsets, { numHeads, numKvHeads, headDim })
+      return this.#native.attention(lend(q), lend(k), lend(v), offsets, { numHeads, numKvHeads, headDim })
     })
   }
 
@@ -96,8 +100,7 @@ export class Kernels implements AsyncDisposable {
       const cols = lengthOf(hidden, 'logprobGather.hidden') / rows
       if (!Number.isInteger(cols))
         throw misfit('logprobGather.hidden', `a multiple of ${rows} values`, hidden.length)
-      lend(head)
-      return this.#native.logprobGather(hidden, head, targets, temperature, cols)
+      return this.#native.logprobGather(lend(hidden), lend(head), lend(targets), temperature, cols)
     })
   }
 
@@ -149,10 +152,8 @@ export const kernels: Pick<
   time: (...args) => withShared((k) => k.time(...args)),
 }
 
-/** The length of an array, which is lent to a job. */
 function lengthOf(array: Float32Array | Int32Array, where: string): number {
   if (!ArrayBuffer.isView(array)) throw invalidArgument(where, 'a typed array', array)
-  lend(array)
   if (array.length === 0) throw misfit(where, 'at least one value', 0)
   return array.length
 }

@@ -210,8 +210,7 @@ export class Policy implements AsyncDisposable {
 
   /** Replaces a parameter, named and laid out as `parameter` gives it. BUSY while a generation is open. */
   setParameter(name: string, values: Float32Array): Promise<void> {
-    lend(values)
-    return call(() => this.#engine.writeTensor(name, values))
+    return call(() => this.#engine.writeTensor(name, lend(values)))
   }
 
   /** The last gradient of a parameter, by its Hugging Face name. */

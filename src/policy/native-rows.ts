@@ -24,11 +24,10 @@ export function nativeRows(
   where: string,
 ): NativeRows {
   const { promptTokens, completionTokens } = columns
-  lend(promptTokens.values, completionTokens.values)
   return {
-    promptTokens: promptTokens.values,
+    promptTokens: lend(promptTokens.values),
     promptOffsets: promptTokens.offsets,
-    completionTokens: completionTokens.values,
+    completionTokens: lend(completionTokens.values),
     completionOffsets: completionTokens.offsets,
     temperature:
       temperature === undefined
@@ -58,10 +57,7 @@ export function perToken<A extends ListValues>(view: ListView<A>, name: string):
 /** Refuses an array that does not have one entry a completion token, and lends it to a job. */
 export function requirePerToken(values: Float32Array, columns: TokenColumns, where: string): Float32Array {
   const expected = completionTokenCount(columns)
-  if (values instanceof Float32Array && values.length === expected) {
-    lend(values)
-    return values
-  }
+  if (values instanceof Float32Array && values.length === expected) return lend(values)
   throw new CoppiceError('SHAPE_MISMATCH', 'one entry a completion token', {
     where,
     expected: `a Float32Array of length ${expected}`,

@@ -113,7 +113,8 @@ describe('memory over time', () => {
       forgotten: { growth: number; engine: number }
     }
     assert.ok(disposed[1] - disposed[0] < 12, `disposed: ${disposed}`)
-    assert.ok(collected[1] - collected[0] < 12, `collected: ${collected}`)
+    // Fifty engines that were not freed would be hundreds of megabytes; allocators take some cycles to settle.
+    assert.ok(collected[1] - collected[0] < 4 * forgotten.engine, `collected: ${collected}`)
     // 60 engines would hold this many times as much, were they not reported to the garbage collector.
     assert.ok(forgotten.growth < 30 * forgotten.engine, `forgotten: ${JSON.stringify(forgotten)}`)
   })
