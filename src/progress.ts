@@ -55,7 +55,7 @@ export function createProgressWriter(options: ProgressOptions = {}): ProgressWri
 
   const draw = (progress: Progress) => {
     const line = progressLine(progress, estimate!.elapsedMs(now()), estimate!.leftMs(now()), terminal)
-    if (terminal) output.write(`\r\u001b[2K${cut(line, (output.columns ?? 80) - 1)}`)
+    if (terminal) output.write(`\r\u001b[2K${cut(line, (output.columns || 80) - 1)}`)
     else output.write(`${line}\n`)
     drawnAt = now()
     last = undefined
@@ -142,7 +142,7 @@ function progressLine(
       : leftMs === undefined
         ? formatDuration(elapsedMs)
         : `${formatDuration(leftMs)} left`
-  const numbers = Object.entries(figures).map(([name, value]) => `${name} ${formatFigure(value)}`)
+  const numbers = Object.entries(figures).map(([name, value]) => `${name} ${formatFigure(value)}`.trimEnd())
   const count =
     progress.percent === true ? `${Math.floor(100 * share)} %` : `${formatCount(done)}/${formatCount(total)}`
   return [`${label}${bar} ${count}`, time, ...numbers].join('  ')

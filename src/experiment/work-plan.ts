@@ -18,6 +18,8 @@ export interface ExperimentProgress {
  * remaining time rests on these; measured on small models on two cores.
  */
 const COST = { learn: 1, sample: 0.45, verify: 0.08 }
+/** What beginning and ending a stage costs on top: loading a policy, writing files. */
+const STAGE_COST = 1e4
 
 /** Adds up what an experiment has to do, so that one bar can show it all. */
 export class WorkPlan {
@@ -31,8 +33,8 @@ export class WorkPlan {
   }
 
   add(stage: string, cost: number): void {
-    this.#costs.set(stage, cost)
-    this.#total += cost
+    this.#costs.set(stage, STAGE_COST + cost)
+    this.#total += STAGE_COST + cost
   }
 
   /** Tells that `share` of a stage is done. */
