@@ -14,7 +14,9 @@ struct Shape {
 const Shape kShapes[] = {{1, 1, 1},     {3, 5, 7},     {14, 32, 16},   {15, 33, 17},   {1, 300, 70},
                          {29, 70, 300}, {300, 65, 40}, {257, 31, 513}, {64, 128, 256}, {130, 96, 640}};
 
-std::string word(const Shape& s) { return sizes({s.rows, s.out_cols, s.in_cols}); }
+std::string word(const Shape& s) {
+  return sizes({s.rows, s.out_cols, s.in_cols});
+}
 
 // a [rows, depth] times b [depth, cols], each read through its own strides.
 template <typename A, typename B>

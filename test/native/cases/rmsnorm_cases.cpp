@@ -65,7 +65,9 @@ Forward forward(Run& run, const Shape& s, const std::vector<float>& inp, const s
   return {in_place ? x.values() : out.values(), rstd.values()};
 }
 
-std::string word(const Shape& s) { return sizes({s.rows, s.groups, s.width}); }
+std::string word(const Shape& s) {
+  return sizes({s.rows, s.groups, s.width});
+}
 
 const Case forward_odd_shapes("rmsnorm_forward", "odd shapes, groups, in place", [](Run& run) {
   for (const Shape& s : kShapes) {
@@ -139,8 +141,8 @@ const Case backward_odd_shapes(
                              backward(run, s, inp, weight, dout, before, Into::kDout).dinp, fresh.dinp);
         std::vector<double> sum = want.dinp;
         for (size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<double>(before[i]);
-        run.expect_close("dinp added " + word(s), backward(run, s, inp, weight, dout, before, Into::kSum).dinp,
-                         sum, 3e-6);
+        run.expect_close("dinp added " + word(s),
+                         backward(run, s, inp, weight, dout, before, Into::kSum).dinp, sum, 3e-6);
         run.record("dinp " + word(s), fresh.dinp);
         run.record("dweight " + word(s), fresh.dweight);
       }
