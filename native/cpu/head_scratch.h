@@ -10,11 +10,11 @@
 namespace coppice {
 namespace COPPICE_ISA {
 
-inline constexpr int64_t kMostLogitRows = 64;         // of a forward tile
-inline constexpr int64_t kSpanBlocks = 8;             // vocabulary blocks of a span
-inline constexpr int64_t kSpanFloats = 1 << 21;       // aimed at for a chunk's logits over a span
-inline constexpr int64_t kMostChunkDepths = 16;       // a chunk is 1 to 16 times kProductDepth items
-inline constexpr int64_t kInputColumns = 2 * kPanel;  // columns of weight turned at a time for dhidden
+inline constexpr int64_t kMostLogitRows = kPackRows / 2;  // of a forward tile
+inline constexpr int64_t kSpanBlocks = 8;                 // vocabulary blocks of a span
+inline constexpr int64_t kSpanFloats = 1 << 21;           // aimed at for a chunk's logits over a span
+inline constexpr int64_t kMostChunkDepths = 16;           // a chunk is 1 to 16 times kProductDepth items
+inline constexpr int64_t kInputColumns = 2 * kPanel;      // columns of weight turned at a time for dhidden
 
 struct HeadShape {
   int64_t chunk;  // items; a multiple of kProductDepth unless there are fewer: sums over items are cut alike

@@ -10,7 +10,7 @@ namespace COPPICE_ISA {
 namespace {
 
 constexpr int64_t kLogitFloats = 1 << 22;  // 16 MiB of logits, or one row
-constexpr int64_t kMostTileRows = 64;
+constexpr int64_t kMostTileRows = kPackRows / 2;
 
 struct SampleScratch {
   int64_t chunk;   // rows
