@@ -1,6 +1,6 @@
 import { CoppiceError, invalidArgument } from './errors.ts'
 import type { NativeEngineInfo, NativeKernels } from './native/types.ts'
-import { addon, call, lend } from './native.ts'
+import { addon, call } from './native.ts'
 import { refuseUnknownKeys, requireInteger } from './options.ts'
 
 export interface KernelsOptions {
@@ -53,25 +53,20 @@ export class Kernels implements AsyncDisposable {
   matmul(inp: Float32Array, weight: Float32Array, inner: number): Promise<Float32Array> {
     return call(async () => {
       const rows = rowsOf(inp, inner, 'matmul.inp')
-      return this.#native.matmul(lend(inp), lend(weight), rows, rowsOf(weight, inner, 'matmul.weight'), inner)
+      return this.#native.matmul(inp, weight, rows, rowsOf(weight, inner, 'matmul.weight'), inner)
     })
   }
 
   /** Each row divided by the root of its mean square + eps, times weight: [rows, cols] and [cols] give [rows, cols]. */
   rmsnorm(inp: Float32Array, weight: Float32Array, eps = 1e-6): Promise<Float32Array> {
     return call(async () =>
-      this.#native.rmsnorm(
-        lend(inp),
-        lend(weight),
-        rowsOf(inp, lengthOf(weight, 'rmsnorm.weight'), 'rmsnorm.inp'),
-        eps,
-      ),
+      this.#native.rmsnorm(inp, weight, rowsOf(inp, lengthOf(weight, 'rmsnorm.weight'), 'rmsnorm.inp'), eps),
     )
   }
 
   /** gate * sigmoid(gate) * up, with gate the first and up the second half of each row: [rows, 2 cols] give [rows, cols]. */
   swiglu(gateUp: Float32Array, cols: number): Promise<Float32Array> {
-    return call(async () => this.#native.swiglu(lend(gateUp), rowsOf(gateUp, 2 * cols, 'swiglu.gateUp')))
+    return call(async () => this.#native.swiglu(gateUp, rowsOf(gateUp, 2 * cols, 'swiglu.gateUp')))
   }
 
   /** Causal softmax attention within each sequence, scaled by 1 / sqrt(headDim): [rows, numHeads * headDim]. */
@@ -81,7 +76,7 @@ export class Kernels implements AsyncDisposable {
       const numKvHeads = input.numKvHeads ?? numHeads
       const rows = rowsOf(q, numHeads * headDim, 'attention.q')
       const offsets = input.offsets ?? Int32Array.of(0, rows)
-      return this.#native.attention(lend(q), lend(k), lend(v), offsets, { numHeads, numKvHeads, headDim })
+      return this.#native.attention(q, k, v, offsets, { numHeads, numKvHeads, headDim })
     })
   }
 
@@ -100,7 +95,7 @@ export class Kernels implements AsyncDisposable {
       const cols = lengthOf(hidden, 'logprobGather.hidden') / rows
       if (!Number.isInteger(cols))
         throw misfit('logprobGather.hidden', `a multiple of ${rows} values`, hidden.length)
-      return this.#native.logprobGather(lend(hidden), lend(head), lend(targets), temperature, cols)
+      return this.#native.logprobGather(hidden, head, targets, temperature, cols)
     })
   }
 

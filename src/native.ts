@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { markAsUntransferable } from 'node:worker_threads'
 import { CoppiceError, type ErrorCode } from './errors.ts'
 import type { NativeAddon, NativeStopFlag } from './native/types.ts'
 
@@ -144,36 +143,6 @@ export async function callCancellable<T extends { cancelled: boolean }>(
   } finally {
     signal.removeEventListener('abort', onAbort)
   }
-}
-
-type Lendable = Float32Array | Int32Array
-
-/**
- * The array as a job may read it on its own thread: a buffer that was transferred meanwhile could be freed under the job.
- * So its buffer is pinned, after which it can be cloned to other threads but no longer transferred; where this version of
- * Node cannot pin memory (22 and 23), it is copied.
- */
-export function lend<A extends Lendable>(array: A): A {
-  // Anything else is refused by the addon in its own words.
-  if (!ArrayBuffer.isView(array)) return array
-  canPin ??= detectPinning()
-  if (!canPin) return array.slice() as A
-  markAsUntransferable(array.buffer)
-  return array
-}
-
-let canPin: boolean | undefined
-
-/** Whether marking a buffer keeps `ArrayBuffer.prototype.transfer`, where there is one, from detaching it. */
-function detectPinning(): boolean {
-  const probe = new ArrayBuffer(1) as ArrayBuffer & { transfer?: () => ArrayBuffer }
-  markAsUntransferable(probe)
-  try {
-    probe.transfer?.()
-  } catch {
-    return true
-  }
-  return probe.byteLength === 1
 }
 
 function messageOf(cause: unknown): string {

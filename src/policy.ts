@@ -14,7 +14,7 @@ import {
 } from './checkpoint.ts'
 import { CoppiceError } from './errors.ts'
 import type { NativeEngine, NativeEngineInfo } from './native/types.ts'
-import { addon, call, callCancellable, lend } from './native.ts'
+import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 import { type FinishedGroup, generateGroups, generationParams, requireSeed } from './policy/generate.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
@@ -210,7 +210,7 @@ export class Policy implements AsyncDisposable {
 
   /** Replaces a parameter, named and laid out as `parameter` gives it. BUSY while a generation is open. */
   setParameter(name: string, values: Float32Array): Promise<void> {
-    return call(() => this.#engine.writeTensor(name, lend(values)))
+    return call(() => this.#engine.writeTensor(name, values))
   }
 
   /** The last gradient of a parameter, by its Hugging Face name. */

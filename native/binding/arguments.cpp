@@ -86,7 +86,7 @@ ArrayArgument<T> read_array(const Napi::Value& value, const char* name) {
   if (Environment::of(env)->is_resizable(array_buffer)) {
     fail(ErrorCode::kInvalidArgument, "%s: expected an ArrayBuffer of fixed length; received a resizable one", name);
   }
-  return {static_cast<T*>(data), length, value.As<Napi::Object>()};
+  return {static_cast<T*>(data), length, true};
 }
 
 template <typename T>
@@ -146,7 +146,7 @@ void require_length(size_t received, size_t expected, const char* name, const ch
 std::vector<int32_t> read_offsets(const Napi::Value& value, const char* name, size_t values) {
   const ArrayArgument<int32_t> given = read_array<int32_t>(value, name);
   if (given.length == 0) fail(ErrorCode::kShapeMismatch, "%s: expected rows + 1 offsets; received none", name);
-  std::vector<int32_t> offsets(given.data, given.data + given.length);
+  std::vector<int32_t> offsets = given.values();
   int32_t previous = 0;
   for (size_t i = 0; i < offsets.size(); ++i) {
     if (offsets[i] < previous || static_cast<size_t>(offsets[i]) > values) {

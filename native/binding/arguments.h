@@ -31,24 +31,22 @@ Napi::Value guarded(const Napi::CallbackInfo& info, const Body& body) {
   return result;
 }
 
-// The memory of a typed array. Whoever reads it on another thread keeps `array` alive with Job::keep.
+// The memory of a typed array, for as long as the call from JavaScript lasts and no longer: its owner can transfer, resize or
+// free it at any time afterwards. What another thread needs is copied out of it with values().
 template <typename T>
 struct ArrayArgument {
   T* data = nullptr;
   size_t length = 0;
-  Napi::Object array;
+  bool given = false;
 
-  bool given() const { return !array.IsEmpty(); }
-  void keep_in(Job& job) const {
-    if (given()) job.keep(array);
-  }
+  std::vector<T> values() const { return std::vector<T>(data, data + length); }
 };
 
-// T: float, double, int32_t. Refuses anything but a typed array of exactly this element type over an ArrayBuffer that can
-// neither be shared with another thread nor resized.
+// T: float, double, int32_t. Refuses anything but a typed array of exactly this element type over an ArrayBuffer that is
+// neither shared with another thread nor resizable.
 template <typename T>
 ArrayArgument<T> read_array(const Napi::Value& value, const char* name);
-// undefined and null give one that is not given().
+// undefined and null give one that is not given.
 template <typename T>
 ArrayArgument<T> read_optional_array(const Napi::Value& value, const char* name);
 

@@ -177,12 +177,9 @@ Napi::Value EngineObject::write_tensor(const Napi::CallbackInfo& info) {
     const std::string name = read_string(info[0], "name");
     const ArrayArgument<float> values = read_array<float>(info[1], "values");
     require_length(values.length, static_cast<size_t>(worker_->tensor(name).elements()), name.c_str(), "an element");
-    std::unique_ptr<Job> job =
-        make_job(info.Env(), [worker = worker_.get(), name, data = values.data](StopFlag&) {
-          worker->engine().write_tensor(name, data);
-        });
-    values.keep_in(*job);
-    return submit(std::move(job));
+    return submit(make_job(info.Env(), [worker = worker_.get(), name, values = values.values()](StopFlag&) {
+      worker->engine().write_tensor(name, values.data());
+    }));
   });
 }
 

@@ -1,5 +1,6 @@
 // NativeEngine's work on rollouts: score, grad, update, generate, plan.
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -22,14 +23,15 @@ Napi::Object cancellable(Napi::Env env, bool cancelled) {
 int64_t read_token_budget(const Napi::Value& value) { return read_integer(value, "tokenBudget", 1, kMaxSafeInteger); }
 
 // One value a completion token.
-ArrayArgument<float> read_per_token(const Napi::Value& value, const RowsArgument& rows, const char* name) {
+std::vector<float> read_per_token(const Napi::Value& value, const RowsArgument& rows, const char* name) {
   const ArrayArgument<float> values = read_array<float>(value, name);
   require_length(values.length, rows.completion_token_count(), name, "a completion token");
-  return values;
+  return values.values();
 }
 
-ArrayArgument<float> read_optional_per_token(const Napi::Value& value, const RowsArgument& rows, const char* name) {
-  if (value.IsUndefined() || value.IsNull()) return {};
+std::optional<std::vector<float>> read_optional_per_token(const Napi::Value& value, const RowsArgument& rows,
+                                                          const char* name) {
+  if (value.IsUndefined() || value.IsNull()) return std::nullopt;
   return read_per_token(value, rows, name);
 }
 
@@ -63,14 +65,14 @@ Napi::Value EngineObject::score(const Napi::CallbackInfo& info) {
     state->rows = read_rows(info[0]);
     const bool with_entropies = read_bool(info[1], "entropies");
     const int64_t budget = read_token_budget(info[2]);
-    std::unique_ptr<Job> job = make_job(
+    return submit(make_job(
         info.Env(), StopFlagObject::read(info[3]),
         [worker = worker_.get(), state, with_entropies, budget](StopFlag& stop) {
           const size_t bytes = state->rows.completion_token_count() * sizeof(float);
           state->logprobs = allocate_block(bytes);
           state->entropies = allocate_block(with_entropies ? bytes : 0);
           state->cancelled = worker->engine()
-                                 .score(state->rows.take(), state->logprobs.at<float>(0),
+                                 .score(state->rows.view(), state->logprobs.at<float>(0),
                                         with_entropies ? state->entropies.at<float>(0) : nullptr, budget, &stop)
                                  .cancelled;
         },
@@ -79,9 +81,7 @@ Napi::Value EngineObject::score(const Napi::CallbackInfo& info) {
           result.Set("logprobs", to_float32_array(env, *environment, std::move(state->logprobs)));
           result.Set("entropies", to_float32_array(env, *environment, std::move(state->entropies)));
           return result;
-        });
-    state->rows.keep_in(*job);
-    return submit(std::move(job));
+        }));
   });
 }
 
@@ -89,27 +89,25 @@ Napi::Value EngineObject::grad(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     struct State {
       RowsArgument rows;
+      std::vector<float> weights;
       double loss = 0;
       bool cancelled = false;
     };
     const auto state = std::make_shared<State>();
     state->rows = read_rows(info[0]);
-    const ArrayArgument<float> weights = read_per_token(info[1], state->rows, "tokenWeights");
+    state->weights = read_per_token(info[1], state->rows, "tokenWeights");
     const int64_t budget = read_token_budget(info[2]);
-    std::unique_ptr<Job> job = make_job(
+    return submit(make_job(
         info.Env(), StopFlagObject::read(info[3]),
-        [worker = worker_.get(), state, weights = weights.data, budget](StopFlag& stop) {
+        [worker = worker_.get(), state, budget](StopFlag& stop) {
           state->cancelled =
-              worker->engine().grad(state->rows.take(), weights, &state->loss, budget, &stop).cancelled;
+              worker->engine().grad(state->rows.view(), state->weights.data(), &state->loss, budget, &stop).cancelled;
         },
         [state](Napi::Env env) -> Napi::Value {
           Napi::Object result = cancellable(env, state->cancelled);
           result.Set("loss", state->loss);
           return result;
-        });
-    state->rows.keep_in(*job);
-    weights.keep_in(*job);
-    return submit(std::move(job));
+        }));
   });
 }
 
@@ -117,6 +115,8 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     struct State {
       RowsArgument rows;
+      std::vector<float> advantages, norm;
+      std::optional<std::vector<float>> old_logprobs, ref_logprobs;
       UpdateInput input;
       UpdateStats stats;
     };
@@ -124,30 +124,25 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     const auto state = std::make_shared<State>();
     state->rows = read_rows(info[0]);
     const Napi::Object object = read_object(info[1], "update");
-    const ArrayArgument<float> advantages = read_per_token(object.Get("advantages"), state->rows, "advantages");
-    const ArrayArgument<float> norm = read_per_token(object.Get("norm"), state->rows, "norm");
-    const ArrayArgument<float> old_logprobs =
-        read_optional_per_token(object.Get("oldLogprobs"), state->rows, "oldLogprobs");
-    const ArrayArgument<float> ref_logprobs =
-        read_optional_per_token(object.Get("refLogprobs"), state->rows, "refLogprobs");
+    state->advantages = read_per_token(object.Get("advantages"), state->rows, "advantages");
+    state->norm = read_per_token(object.Get("norm"), state->rows, "norm");
+    state->old_logprobs = read_optional_per_token(object.Get("oldLogprobs"), state->rows, "oldLogprobs");
+    state->ref_logprobs = read_optional_per_token(object.Get("refLogprobs"), state->rows, "refLogprobs");
     UpdateInput& input = state->input;
-    input.advantage = advantages.data;
-    input.norm = norm.data;
-    input.old_lp = old_logprobs.data;
-    input.ref_lp = ref_logprobs.data;
+    input.rows = state->rows.view();
+    input.advantage = state->advantages.data();
+    input.norm = state->norm.data();
+    input.old_lp = state->old_logprobs.has_value() ? state->old_logprobs->data() : nullptr;
+    input.ref_lp = state->ref_logprobs.has_value() ? state->ref_logprobs->data() : nullptr;
     input.loss = read_loss_params(object.Get("loss"));
     input.optimizer = read_optimizer(object.Get("optimizer"));
     input.token_budget = read_token_budget(object.Get("tokenBudget"));
-    std::unique_ptr<Job> job = make_job(
+    return submit(make_job(
         info.Env(), StopFlagObject::read(info[2]),
         [worker = worker_.get(), state](StopFlag& stop) {
-          state->input.rows = state->rows.take();
           state->stats = worker->engine().update(state->input, &stop);
         },
-        [state](Napi::Env env) -> Napi::Value { return update_stats_to_js(env, state->stats); });
-    state->rows.keep_in(*job);
-    for (const ArrayArgument<float>* array : {&advantages, &norm, &old_logprobs, &ref_logprobs}) array->keep_in(*job);
-    return submit(std::move(job));
+        [state](Napi::Env env) -> Napi::Value { return update_stats_to_js(env, state->stats); }));
   });
 }
 
@@ -156,7 +151,7 @@ Napi::Value EngineObject::generate(const Napi::CallbackInfo& info) {
     GenerationInput input;
     const ArrayArgument<int32_t> tokens = read_array<int32_t>(info[0], "promptTokens");
     input.prompt_offsets = read_offsets(info[1], "promptOffsets", tokens.length);
-    input.prompt_tokens.assign(tokens.data, tokens.data + tokens.length);
+    input.prompt_tokens = tokens.values();
     const ArrayArgument<int32_t> index = read_array<int32_t>(info[2], "promptIndex");
     require_length(index.length, input.prompt_offsets.size() - 1, "promptIndex", "a prompt");
     input.prompt_index.assign(index.data, index.data + index.length);

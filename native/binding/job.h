@@ -59,7 +59,7 @@ class Job {
   Napi::Promise promise() const { return deferred_.Promise(); }
   StopFlag& stop() const { return *stop_; }
   const SharedStop& shared_stop() const { return stop_; }
-  // Keeps a JavaScript object alive until the job is settled.
+  // Keeps a JavaScript object, the one that the work belongs to, alive until the job is settled.
   void keep(const Napi::Object& object) { kept_.push_back(Napi::Persistent(object)); }
 
   void fail(Failure failure) { failure_ = std::move(failure); }

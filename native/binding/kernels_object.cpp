@@ -112,11 +112,9 @@ Napi::Value KernelsObject::matmul(const Napi::CallbackInfo& info) {
     require_elements(weight, cols, inner, "weight");
     std::unique_ptr<Job> job = make_op(
         info.Env(), static_cast<size_t>(rows * cols),
-        [inp = inp.data, weight = weight.data, rows, cols, inner](Backend& backend, float* out) {
-          run_matmul(backend, out, inp, weight, rows, cols, inner);
+        [inp = inp.values(), weight = weight.values(), rows, cols, inner](Backend& backend, float* out) {
+          run_matmul(backend, out, inp.data(), weight.data(), rows, cols, inner);
         });
-    inp.keep_in(*job);
-    weight.keep_in(*job);
     return submit(std::move(job));
   });
 }
@@ -129,11 +127,10 @@ Napi::Value KernelsObject::rmsnorm(const Napi::CallbackInfo& info) {
     const auto cols = static_cast<int64_t>(weight.length);
     require_elements(inp, rows, cols, "inp");
     std::unique_ptr<Job> job = make_op(
-        info.Env(), inp.length, [inp = inp.data, weight = weight.data, rows, cols, eps](Backend& backend, float* out) {
-          run_rmsnorm(backend, out, inp, weight, rows, cols, static_cast<float>(eps));
+        info.Env(), inp.length,
+        [inp = inp.values(), weight = weight.values(), rows, cols, eps](Backend& backend, float* out) {
+          run_rmsnorm(backend, out, inp.data(), weight.data(), rows, cols, static_cast<float>(eps));
         });
-    inp.keep_in(*job);
-    weight.keep_in(*job);
     return submit(std::move(job));
   });
 }
@@ -145,10 +142,9 @@ Napi::Value KernelsObject::swiglu(const Napi::CallbackInfo& info) {
     const int64_t cols = static_cast<int64_t>(gate_up.length) / rows / 2;
     require_elements(gate_up, rows, 2 * cols, "gateUp");
     std::unique_ptr<Job> job = make_op(info.Env(), static_cast<size_t>(rows * cols),
-                                       [gate_up = gate_up.data, rows, cols](Backend& backend, float* out) {
-                                         run_swiglu(backend, out, gate_up, rows, cols);
+                                       [gate_up = gate_up.values(), rows, cols](Backend& backend, float* out) {
+                                         run_swiglu(backend, out, gate_up.data(), rows, cols);
                                        });
-    gate_up.keep_in(*job);
     return submit(std::move(job));
   });
 }
@@ -172,10 +168,10 @@ Napi::Value KernelsObject::attention(const Napi::CallbackInfo& info) {
     }
     std::unique_ptr<Job> job =
         make_op(info.Env(), q.length,
-                [q = q.data, k = k.data, v = v.data, offsets = std::move(offsets), shape](Backend& backend, float* out) {
-                  run_attention(backend, out, q, k, v, offsets, shape);
+                [q = q.values(), k = k.values(), v = v.values(), offsets = std::move(offsets),
+                 shape](Backend& backend, float* out) {
+                  run_attention(backend, out, q.data(), k.data(), v.data(), offsets, shape);
                 });
-    for (const ArrayArgument<float>* array : {&q, &k, &v}) array->keep_in(*job);
     return submit(std::move(job));
   });
 }
@@ -190,9 +186,9 @@ Napi::Value KernelsObject::logprob_gather(const Napi::CallbackInfo& info) {
     require_elements(hidden, count, cols, "hidden");
     const int64_t vocab = rows_of(head, cols, "head");
     std::vector<float> temperatures(targets.length, 1.0f);
-    if (temperature.given()) {
+    if (temperature.given) {
       require_length(temperature.length, targets.length, "temperature", "a target");
-      temperatures.assign(temperature.data, temperature.data + temperature.length);
+      temperatures = temperature.values();
     }
     for (size_t i = 0; i < temperatures.size(); ++i) {
       if (temperatures[i] > 0.0f && std::isfinite(temperatures[i])) continue;
@@ -202,12 +198,12 @@ Napi::Value KernelsObject::logprob_gather(const Napi::CallbackInfo& info) {
     const auto logprobs = std::make_shared<Block>(), entropies = std::make_shared<Block>();
     std::unique_ptr<Job> job = make_job(
         info.Env(), nullptr,
-        [worker = worker_.get(), logprobs, entropies, hidden = hidden.data, head = head.data, targets = targets.data,
+        [worker = worker_.get(), logprobs, entropies, hidden = hidden.values(), head = head.values(), targets = targets.values(),
          temperatures = std::move(temperatures), count, vocab, cols](StopFlag&) {
           *logprobs = allocate_block(temperatures.size() * sizeof(float));
           *entropies = allocate_block(temperatures.size() * sizeof(float));
           if (count == 0) return;
-          run_logprob_gather(worker->backend(), logprobs->at<float>(0), entropies->at<float>(0), hidden, head, targets,
+          run_logprob_gather(worker->backend(), logprobs->at<float>(0), entropies->at<float>(0), hidden.data(), head.data(), targets.data(),
                              temperatures.data(), count, vocab, cols);
         },
         [environment = environment_, logprobs, entropies](Napi::Env env) -> Napi::Value {
@@ -216,9 +212,6 @@ Napi::Value KernelsObject::logprob_gather(const Napi::CallbackInfo& info) {
           result.Set("entropies", to_float32_array(env, *environment, std::move(*entropies)));
           return result;
         });
-    hidden.keep_in(*job);
-    head.keep_in(*job);
-    targets.keep_in(*job);
     return submit(std::move(job));
   });
 }

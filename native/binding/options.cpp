@@ -40,51 +40,39 @@ class Fields {
   Napi::Object object_;
 };
 
-// The values that the offsets span; the offsets then count from 0.
-std::vector<int32_t> take_values(const ArrayArgument<int32_t>& values, std::vector<int32_t>& offsets) {
-  const int32_t first = offsets.front();
-  std::vector<int32_t> taken(values.data + first, values.data + offsets.back());
-  for (int32_t& offset : offsets) offset -= first;
-  return taken;
+// A list column's values; its offsets then count from 0.
+std::vector<int32_t> read_lists(const Fields& fields, const char* values_key, const char* offsets_key,
+                                std::vector<int32_t>* offsets) {
+  const ArrayArgument<int32_t> values = read_array<int32_t>(fields.get(values_key), values_key);
+  *offsets = read_offsets(fields.get(offsets_key), offsets_key, values.length);
+  const int32_t first = offsets->front(), last = offsets->back();
+  for (int32_t& offset : *offsets) offset -= first;
+  return std::vector<int32_t>(values.data + first, values.data + last);
 }
 
 }  // namespace
 
-size_t RowsArgument::completion_token_count() const {
-  return static_cast<size_t>(completion_offsets.back() - completion_offsets.front());
-}
-
-RolloutRows RowsArgument::take() {
-  taken_prompts_ = take_values(prompt_tokens, prompt_offsets);
-  taken_completions_ = take_values(completion_tokens, completion_offsets);
+RolloutRows RowsArgument::view() const {
   RolloutRows rows;
   rows.count = static_cast<int64_t>(prompt_offsets.size()) - 1;
-  rows.prompt_tokens = taken_prompts_.data();
+  rows.prompt_tokens = prompt_tokens.data();
   rows.prompt_offsets = prompt_offsets.data();
-  rows.completion_tokens = taken_completions_.data();
+  rows.completion_tokens = completion_tokens.data();
   rows.completion_offsets = completion_offsets.data();
   rows.temperature = temperature.empty() ? nullptr : temperature.data();
   return rows;
 }
 
-void RowsArgument::keep_in(Job& job) const {
-  prompt_tokens.keep_in(job);
-  completion_tokens.keep_in(job);
-}
-
 RowsArgument read_rows(const Napi::Value& value) {
   const Fields fields(value, "rows");
   RowsArgument rows;
-  rows.prompt_tokens = read_array<int32_t>(fields.get("promptTokens"), "promptTokens");
-  rows.completion_tokens = read_array<int32_t>(fields.get("completionTokens"), "completionTokens");
-  rows.prompt_offsets = read_offsets(fields.get("promptOffsets"), "promptOffsets", rows.prompt_tokens.length);
-  rows.completion_offsets =
-      read_offsets(fields.get("completionOffsets"), "completionOffsets", rows.completion_tokens.length);
+  rows.prompt_tokens = read_lists(fields, "promptTokens", "promptOffsets", &rows.prompt_offsets);
+  rows.completion_tokens = read_lists(fields, "completionTokens", "completionOffsets", &rows.completion_offsets);
   require_length(rows.completion_offsets.size(), rows.prompt_offsets.size(), "completionOffsets", "a row and one more");
   const ArrayArgument<float> temperature = read_optional_array<float>(fields.get("temperature"), "temperature");
-  if (temperature.given()) {
+  if (temperature.given) {
     require_length(temperature.length, rows.prompt_offsets.size() - 1, "temperature", "a row");
-    rows.temperature.assign(temperature.data, temperature.data + temperature.length);
+    rows.temperature = temperature.values();
   }
   return rows;
 }
@@ -173,8 +161,7 @@ GenerationParams read_generation_params(const Napi::Object& object) {
   params.sampling.top_p = static_cast<float>(fields.number("topP"));
   params.sampling.min_p = static_cast<float>(fields.number("minP"));
   params.max_completion_length = fields.int32("maxCompletionLength", 1);
-  const ArrayArgument<int32_t> stop_tokens = read_array<int32_t>(fields.get("stopTokens"), "generation.stopTokens");
-  params.stop_tokens.assign(stop_tokens.data, stop_tokens.data + stop_tokens.length);
+  params.stop_tokens = read_array<int32_t>(fields.get("stopTokens"), "generation.stopTokens").values();
   params.seed = read_uint64(fields.get("seed"), "generation.seed");
   params.step = static_cast<uint32_t>(fields.integer("step", 0, std::numeric_limits<uint32_t>::max()));
   params.max_live_sequences = fields.int32("maxLiveSequences", 1);

@@ -10,25 +10,18 @@
 
 namespace coppice::binding {
 
-// { promptTokens, promptOffsets, completionTokens, completionOffsets, temperature? }. Offsets and temperatures are copied when
-// they are read; tokens are read in place, once, when the job begins: JavaScript may change them at any time, and the id
-// that was checked must be the id that indexes.
+// { promptTokens, promptOffsets, completionTokens, completionOffsets, temperature? }, copied out of JavaScript's memory: the ids
+// that are checked are then the ids that index, whatever JavaScript does while the job runs.
 struct RowsArgument {
-  ArrayArgument<int32_t> prompt_tokens;
-  ArrayArgument<int32_t> completion_tokens;
-  std::vector<int32_t> prompt_offsets;
-  std::vector<int32_t> completion_offsets;
-  std::vector<float> temperature;  // empty: 1
+  std::vector<int32_t> prompt_tokens;
+  std::vector<int32_t> completion_tokens;
+  std::vector<int32_t> prompt_offsets;      // from 0
+  std::vector<int32_t> completion_offsets;  // from 0
+  std::vector<float> temperature;           // empty: 1
 
-  size_t completion_token_count() const;
-  void keep_in(Job& job) const;
-
-  // On the worker's thread: takes the tokens, and points into this object.
-  RolloutRows take();
-
- private:
-  std::vector<int32_t> taken_prompts_;
-  std::vector<int32_t> taken_completions_;
+  size_t completion_token_count() const { return completion_tokens.size(); }
+  // Points into this object.
+  RolloutRows view() const;
 };
 
 RowsArgument read_rows(const Napi::Value& value);

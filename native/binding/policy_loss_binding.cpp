@@ -31,7 +31,7 @@ Napi::Value policy_loss_of(Napi::Env env, const Napi::Object& inputs, const Napi
   const auto per_token = [&](const char* name, bool required) {
     const auto array =
         required ? read_array<T>(inputs.Get(name), name) : read_optional_array<T>(inputs.Get(name), name);
-    if (array.given()) require_length(array.length, lp.length, name, "a token");
+    if (array.given) require_length(array.length, lp.length, name, "a token");
     return array;
   };
   const auto old_lp = per_token("oldLogprobs", true);
@@ -45,14 +45,14 @@ Napi::Value policy_loss_of(Napi::Env env, const Napi::Object& inputs, const Napi
          lp.length, offsets.front(), offsets.back());
   }
   const PolicyLossParams params = read_loss_params(given_params);
-  if (params.kl_coef != 0 && !ref_lp.given()) {
+  if (params.kl_coef != 0 && !ref_lp.given) {
     fail(ErrorCode::kInvalidArgument, "refLogprobs: needed when klCoef is not 0");
   }
-  if (params.entropy_coef != 0 && !entropy.given()) {
+  if (params.entropy_coef != 0 && !entropy.given) {
     fail(ErrorCode::kInvalidArgument, "entropies: needed when entropyCoef is not 0");
   }
   Array g_lp = Array::New(env, lp.length);
-  Array g_entropy = Array::New(env, entropy.given() ? lp.length : 0);
+  Array g_entropy = Array::New(env, entropy.given ? lp.length : 0);
   PolicyLossStats stats;
   const std::unique_ptr<Backend> backend = open_backend({"cpu", "", 1});
   Context context{backend.get(), {}, true};
@@ -60,13 +60,13 @@ Napi::Value policy_loss_of(Napi::Env env, const Napi::Object& inputs, const Napi
   // An empty typed array has no address, and the op wants one of everything that is there.
   T nothing = 0;
   const auto address = [&](T* data) { return data == nullptr ? &nothing : data; };
-  run(context, &stats, address(g_lp.Data()), entropy.given() ? address(g_entropy.Data()) : nullptr, address(lp.data),
-      entropy.given() ? address(entropy.data) : nullptr, address(old_lp.data),
-      ref_lp.given() ? address(ref_lp.data) : nullptr, address(advantage.data), address(norm.data), offsets, params);
+  run(context, &stats, address(g_lp.Data()), entropy.given ? address(g_entropy.Data()) : nullptr, address(lp.data),
+      entropy.given ? address(entropy.data) : nullptr, address(old_lp.data),
+      ref_lp.given ? address(ref_lp.data) : nullptr, address(advantage.data), address(norm.data), offsets, params);
   Napi::Object result = Napi::Object::New(env);
   result.Set("loss", stats.loss);
   result.Set("dLogprobs", g_lp);
-  result.Set("dEntropies", entropy.given() ? g_entropy : env.Null());
+  result.Set("dEntropies", entropy.given ? g_entropy : env.Null());
   result.Set("stats", loss_stats_to_js(env, stats));
   return result;
 }

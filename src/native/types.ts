@@ -1,6 +1,6 @@
-// The whole surface of the addon, as native/binding exports it. Arrays are read in place while a job runs; offsets and
-// temperatures are copied when the call is made. Rejections are plain errors with a `code`; `call` in native.ts turns
-// them into CoppiceError.
+// The whole surface of the addon, as native/binding exports it. Arrays are checked and copied while a call is made: what becomes
+// of their memory afterwards is no concern of the job's. Results are views of native memory. Rejections are plain errors with
+// a `code`; `call` in native.ts turns them into CoppiceError.
 
 /** Fields of native/engine/model_config.h. */
 export interface NativeModelConfig {

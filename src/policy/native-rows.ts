@@ -1,6 +1,5 @@
 import { CoppiceError } from '../errors.ts'
 import type { NativeRows } from '../native/types.ts'
-import { lend } from '../native.ts'
 import { requireNumber } from '../options.ts'
 import {
   type ListValues,
@@ -25,9 +24,9 @@ export function nativeRows(
 ): NativeRows {
   const { promptTokens, completionTokens } = columns
   return {
-    promptTokens: lend(promptTokens.values),
+    promptTokens: promptTokens.values,
     promptOffsets: promptTokens.offsets,
-    completionTokens: lend(completionTokens.values),
+    completionTokens: completionTokens.values,
     completionOffsets: completionTokens.offsets,
     temperature:
       temperature === undefined
@@ -54,10 +53,10 @@ export function perToken<A extends ListValues>(view: ListView<A>, name: string):
   return values.subarray(offsets[0], offsets[offsets.length - 1]) as A
 }
 
-/** Refuses an array that does not have one entry a completion token, and lends it to a job. */
+/** Refuses an array that does not have one entry a completion token. */
 export function requirePerToken(values: Float32Array, columns: TokenColumns, where: string): Float32Array {
   const expected = completionTokenCount(columns)
-  if (values instanceof Float32Array && values.length === expected) return lend(values)
+  if (values instanceof Float32Array && values.length === expected) return values
   throw new CoppiceError('SHAPE_MISMATCH', 'one entry a completion token', {
     where,
     expected: `a Float32Array of length ${expected}`,
