@@ -112,7 +112,8 @@ describe('memory over time', () => {
       collected: [number, number]
       forgotten: { growth: number; engine: number }
     }
-    assert.ok(disposed[1] - disposed[0] < 12, `disposed: ${disposed}`)
+    // An allocator may keep the memory of one engine for the next; 160 engines that leaked would be gigabytes.
+    assert.ok(disposed[1] - disposed[0] < 1.5 * forgotten.engine, `disposed: ${disposed}`)
     // Fifty engines that were not freed would be hundreds of megabytes; allocators take some cycles to settle.
     assert.ok(collected[1] - collected[0] < 4 * forgotten.engine, `collected: ${collected}`)
     // 60 engines would hold this many times as much, were they not reported to the garbage collector.
