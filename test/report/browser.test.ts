@@ -127,11 +127,10 @@ describe('the report in a browser', { skip }, () => {
 
       await group.focus()
       await page.keyboard.press('ArrowRight')
-      await page.waitForFunction('document.querySelectorAll(".tokens")[4].children[1].matches(".current")')
+      // By locator: the page's security policy forbids the evaluation that waitForFunction polls with.
+      await group.locator('> :nth-child(2).current').waitFor()
       await page.keyboard.press('End')
-      await page.waitForFunction(
-        'document.querySelectorAll(".tokens")[4].lastElementChild.matches(".current")',
-      )
+      await group.locator('> :last-child.current').waitFor()
       assert.equal(await tip.isVisible(), true)
       await page.keyboard.press('Escape')
       assert.equal(await tip.isVisible(), false)
