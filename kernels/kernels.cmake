@@ -11,14 +11,17 @@ if(NOT COPPICE_CUDA STREQUAL "OFF")
     set(CMAKE_CUDA_COMPILER ${COPPICE_NVCC})
     set(CMAKE_CUDA_RUNTIME_LIBRARY Static)  # so that the addon loads on a machine without a driver
     enable_language(CUDA)
+    # CMake 3.25 does not know this compiler's C++20 flag.
+    if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+      set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+    endif()
     file(GLOB coppice_cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/kernels/*.cu)
     add_library(coppice_cuda OBJECT ${coppice_cuda_sources})
     target_include_directories(coppice_cuda PRIVATE native .)
-    # CMake 3.25 does not know this compiler's C++20 flag.
-    set_target_properties(coppice_cuda PROPERTIES CUDA_STANDARD 17 CUDA_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
-    target_compile_options(coppice_cuda PRIVATE -std=c++20 --Werror=all-warnings -Xcompiler=-Wall,-Wextra)
+    set_target_properties(coppice_cuda PROPERTIES CUDA_STANDARD 20 CUDA_EXTENSIONS OFF POSITION_INDEPENDENT_CODE ON)
+    target_compile_options(coppice_cuda PRIVATE --Werror=all-warnings -Xcompiler=-Wall,-Wextra)
     # coppice_native only links these objects, but CMake asks it for the language's properties, and it was made before they had values.
-    set_target_properties(coppice_native PROPERTIES CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}" CUDA_STANDARD 17)
+    set_target_properties(coppice_native PROPERTIES CUDA_ARCHITECTURES "${CMAKE_CUDA_ARCHITECTURES}" CUDA_STANDARD 20)
     target_sources(coppice_native PRIVATE $<TARGET_OBJECTS:coppice_cuda>)
     target_compile_definitions(coppice_native PUBLIC COPPICE_CUDA)
     get_filename_component(coppice_cuda_bin ${COPPICE_NVCC} REALPATH)

@@ -50,11 +50,9 @@ step('npx coppice doctor', 'npx', ['--no-install', 'coppice', 'doctor', '--json'
 
 const readme = readFileSync(join(root, 'README.md'), 'utf8')
 const block = /```ts\n([\s\S]*?)```/.exec(readme)?.[1] ?? giveUp('README.md has no TypeScript block')
-writeFileSync(join(folder, 'readme.ts'), block)
-step("README's example", 'npx', ['--no-install', 'tsx', 'readme.ts'], folder)
-for (const example of ['stream-pipeline.mjs']) {
-  cpSync(join(root, 'examples', example), join(folder, example))
-}
+writeFileSync(join(folder, 'readme.mts'), block)
+step("README's example", 'npx', ['--no-install', 'tsx', 'readme.mts'], folder)
+cpSync(join(root, 'examples/stream-stage.mjs'), join(folder, 'stream-stage.mjs'))
 
 const use = `
   const value = coppice.passAtK(4, 2, 1)
@@ -66,7 +64,7 @@ writeFileSync(join(folder, 'required.cjs'), `const coppice = require('coppice')\
 writeFileSync(
   join(folder, 'worker.mjs'),
   `import { Worker } from 'node:worker_threads'
-new Worker(new URL('./stream-pipeline.mjs', import.meta.url)).on('error', (error) => { throw error })
+new Worker(new URL('./stream-stage.mjs', import.meta.url)).on('error', (error) => { throw error })
   .on('exit', (code) => process.exit(code))`,
 )
 step('from ESM', process.execPath, ['esm.mjs'], folder)
