@@ -23,7 +23,7 @@ const WITHOUT_EFFECT = [
   'top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size',
   'bad_words_ids num_return_sequences return_dict_in_generate forced_bos_token_id forced_eos_token_id',
   'remove_invalid_values exponential_decay_length_penalty suppress_tokens begin_suppress_tokens',
-  'unsloth_version unsloth_fixed transformers.js_config',
+  'unsloth_version unsloth_fixed transformers.js_config is_llama_config max_sequence_length',
 ]
 
 /** Honoured by having only these values; any other is refused. */

@@ -8,11 +8,12 @@ COMMON = {"bos_token_id": None, "eos_token_id": None, "pad_token_id": None}
 PROMPT_LENGTHS = [1, 63, 64, 65, 127]
 
 CONFIGS = {
-    # Biases on q, k, v; three query heads to a key head; head tied; vocabulary not a multiple of 16.
+    # Biases on q, k, v; three query heads to a key head; head tied; a vocabulary of more than one block of 1024, and no
+    # multiple of anything.
     "qwen2-tied": dict(
-        model_type="qwen2", vocab_size=61, hidden_size=48, intermediate_size=52, num_hidden_layers=2,
-        num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=256, tie_word_embeddings=True,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON,
+        model_type="qwen2", vocab_size=1061, hidden_size=24, intermediate_size=52, num_hidden_layers=2,
+        num_attention_heads=6, num_key_value_heads=2, head_dim=8, max_position_embeddings=256,
+        tie_word_embeddings=True, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON,
     ),
     # q and k norms; head_dim is not hidden / heads; two query heads to a key head; three layers.
     "qwen3-untied": dict(

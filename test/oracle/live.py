@@ -29,6 +29,7 @@ from cases import COMMON, CONFIGS, random_rows
 from safetensors.torch import load_file
 
 transformers.utils.logging.disable_progress_bar()
+torch.set_num_threads(1)  # the models are too small for more
 
 ROOT = Path(__file__).resolve().parents[2]
 LOGPROB_BOUND = 3e-5
@@ -49,11 +50,14 @@ def require(condition, message):
 
 def random_config(draw, kind):
     """A config of the given architecture, sizes odd on purpose."""
+    # Small ones leave many tails; wide ones need more than one block of the vocabulary and of a product's depth.
+    wide = draw.random() < 0.4
     kv_heads = draw.choice([1, 2, 3])
     heads = kv_heads * draw.choice([1, 2, 3, 5])
-    head_dim = draw.choice([8, 16, 24, 40])
+    head_dim = draw.choice([64, 128] if wide else [8, 16, 24, 40])
     fields = dict(
-        model_type=kind, vocab_size=draw.randint(30, 300), hidden_size=heads * draw.randint(5, 14),
+        model_type=kind, vocab_size=draw.randint(1000, 4000) if wide else draw.randint(30, 300),
+        hidden_size=heads * (draw.randint(250, 400) // heads if wide else draw.randint(5, 14)),
         intermediate_size=draw.randint(20, 150), num_hidden_layers=draw.randint(1, 3),
         num_attention_heads=heads, num_key_value_heads=kv_heads, head_dim=head_dim, max_position_embeddings=512,
         tie_word_embeddings=draw.random() < 0.5, rms_norm_eps=draw.choice([1e-5, 1e-6]),
