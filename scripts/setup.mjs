@@ -1,7 +1,7 @@
 // Brings a fresh clone to where everything runs: dependencies, compilers, the native addon. Each part is skipped when it is up
 // to date, so calling this again costs a fraction of a second.
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { elapsed, giveUp, has, root, run, say } from './console.mjs'
 
@@ -70,17 +70,19 @@ function installCompilers() {
   })
 }
 
+const addonInputs = ['CMakeLists.txt', 'package.json', 'native', 'kernels']
+const stamps = {
+  addon: { file: join(root, 'build/.coppice-addon'), inputs: addonInputs },
+  tests: {
+    file: join(root, 'build/.coppice-tests'),
+    inputs: [...addonInputs, 'test/native', 'bench/native'],
+  },
+}
+
 /** Builds the addon and, with `tests`, the native test and bench executables into build/. */
 function buildNative(tests) {
-  const digest = digestOf([
-    'CMakeLists.txt',
-    'package.json',
-    'native',
-    'kernels',
-    ...(tests ? ['test/native', 'bench/native'] : []),
-  ])
-  const stamp = join(root, 'build', tests ? '.coppice-tests' : '.coppice-addon')
-  if (fresh(stamp, digest)) return
+  const { file, inputs } = tests ? stamps.tests : stamps.addon
+  if (fresh(file, digestOf(inputs))) return
   const start = performance.now()
   say(
     tests ? 'building the native tests' : 'building the native engine (about two minutes on two cores, once)',
@@ -95,8 +97,10 @@ function buildNative(tests) {
     quiet: true,
     what: 'building the native engine',
   })
-  mkdirSync(join(root, 'build'), { recursive: true })
-  writeFileSync(stamp, digest)
+  // The tests' build holds the addon, too.
+  for (const stamp of tests ? [stamps.addon, stamps.tests] : [stamps.addon]) {
+    writeFileSync(stamp.file, digestOf(stamp.inputs))
+  }
   say(`built in ${elapsed(start)}`)
 }
 
