@@ -16,7 +16,13 @@ import { CoppiceError } from './errors.ts'
 import type { NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
-import { type FinishedGroup, generateGroups, generationParams, requireSeed } from './policy/generate.ts'
+import {
+  type FinishedGroup,
+  generateGroups,
+  generationParams,
+  requireSeed,
+  sampledSchema,
+} from './policy/generate.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
 import type {
   ApplyUpdateOptions,
@@ -37,7 +43,7 @@ import type {
 } from './policy/options.ts'
 import { applyUpdate, supervisedStep, tokenBudgetOf, updateByObjective } from './policy/update.ts'
 import type { PromptRow } from './prompts.ts'
-import { concatBatches, type RolloutBatch } from './rollouts.ts'
+import { concatBatches, emptyBatch, type RolloutBatch } from './rollouts.ts'
 import { Tokenizer } from './tokenizer.ts'
 
 export type * from './policy/options.ts'
@@ -151,10 +157,11 @@ export class Policy implements AsyncDisposable {
     for await (const { batch } of this.#groups(prompts, options)) yield batch
   }
 
-  /** Samples completions of all prompts and joins them in the order of the prompts. */
+  /** Samples completions of all prompts and joins them in the order of the prompts; without any, a batch of no rows. */
   async generateAll(prompts: readonly PromptRow[], options: GenerateOptions = {}): Promise<RolloutBatch> {
     const groups: FinishedGroup[] = []
     for await (const group of this.#groups(prompts, options)) groups.push(group)
+    if (groups.length === 0) return emptyBatch(sampledSchema(options))
     return concatBatches(groups.sort((a, b) => a.prompt - b.prompt).map(({ batch }) => batch))
   }
 

@@ -4,6 +4,7 @@ export {
   appendColumns,
   concatBatches,
   dropColumns,
+  emptyBatch,
   makeBatch,
   sliceRows,
   takeRows,

@@ -1,9 +1,10 @@
+import type { Schema } from 'apache-arrow'
 import { CoppiceError, invalidArgument } from '../errors.ts'
 import type { NativeEngine, NativeGeneration, NativeGenerationParams, NativeGroup } from '../native/types.ts'
 import { call, callNow } from '../native.ts'
 import { refuseUnknownKeys, requireInteger, requireNumber, requireOneOf } from '../options.ts'
 import type { PromptRow } from '../prompts.ts'
-import { type ColumnValues, makeBatch, type RolloutBatch } from '../rollouts.ts'
+import { type ColumnValues, makeBatch, type RolloutBatch, rolloutSchema } from '../rollouts.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { GenerateOptions, GenerateProgress } from './options.ts'
 
@@ -131,6 +132,13 @@ export function generationParams(
     maxWaitingGroups: integer('maxWaitingGroups', 64, 1),
     entropies: options.entropies ?? false,
   }
+}
+
+/** The columns of what `generate` yields with these options. */
+export function sampledSchema(options: GenerateOptions): Schema {
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, entropies = false } = options
+  const isTruncated = temperature > 0 && (topK > 0 || topP < 1 || minP > 0)
+  return rolloutSchema({ samplerLogprobs: isTruncated, entropies })
 }
 
 /** A whole number from 0 to 2^64 - 1. */

@@ -15,6 +15,12 @@ export function makeBatch(rows: number, columns: Readonly<Record<string, ColumnV
   )
 }
 
+/** A batch of these columns without a row. */
+export function emptyBatch(schema: Schema): RolloutBatch {
+  const children = schema.fields.map(({ type }) => gatherRuns(type, []))
+  return assemble(children, (_, i) => schema.fields[i]!, 0, schema.metadata)
+}
+
 /** The batch with further columns. A column that is there already is refused: a stage never edits its input. */
 export function appendColumns(
   batch: RolloutBatch,

@@ -13,7 +13,7 @@ import {
 } from 'apache-arrow'
 import { CoppiceError, invalidArgument } from '../errors.ts'
 import { ArrowFile } from './arrow-file.ts'
-import { concatBatches } from './batches.ts'
+import { concatBatches, emptyBatch } from './batches.ts'
 import { gatherRuns } from './gather.ts'
 import { batchFromJsonl, jsonlLines } from './jsonl.ts'
 import type { RolloutBatch } from './schema.ts'
@@ -153,14 +153,6 @@ function oneDictionary(columns: readonly Data[]): Data[] {
     row += data.length
     return joined.slice(row - data.length, data.length)
   })
-}
-
-function emptyBatch(schema: Schema): RolloutBatch {
-  const children = schema.fields.map(({ type }) => gatherRuns(type, []))
-  return new RecordBatch(
-    schema,
-    makeData({ type: new Struct(schema.fields), length: 0, nullCount: 0, children }),
-  )
 }
 
 function refuseUnreadable(path: string): (cause: Error) => never {

@@ -199,8 +199,15 @@ describe('abort', () => {
     const reason = new Error('enough')
     for (const onAbort of ['throw', 'finish'] as const) {
       const controller = new AbortController()
-      setTimeout(() => controller.abort(reason), 100)
-      const running = policy.generateAll(prompts, { ...options, onAbort, signal: controller.signal })
+      const running = policy.generateAll(prompts, {
+        ...options,
+        onAbort,
+        signal: controller.signal,
+        // In the middle, however fast the machine is.
+        onProgress: ({ generatedTokens }) => {
+          if (generatedTokens > 24) controller.abort(reason)
+        },
+      })
       if (onAbort === 'throw') {
         await assert.rejects(running, reason)
         continue
@@ -209,9 +216,30 @@ describe('abort', () => {
       const { finishReasons, completionTokens, logprobs } = columnsOf(batch)
       assert.equal(batch.numRows, 12)
       assert.ok(finishReasons.every((word) => word === 'cancelled'))
-      assert.ok(completionTokens.values.length > 12 && completionTokens.values.length < 12 * 400)
+      assert.ok(completionTokens.values.length > 24 && completionTokens.values.length < 12 * 400)
       assert.equal(logprobs.values.length, completionTokens.values.length)
     }
+  })
+})
+
+describe('nothing to sample', () => {
+  it('is a batch of no rows with the columns of a batch', async () => {
+    await using policy = await tinyPolicy()
+    const options = { maxCompletionLength: 4, topP: 0.9, entropies: true }
+    const none = await policy.generateAll([], options)
+    const some = await policy.generateAll(promptsOfLength(3), options)
+    assert.equal(none.numRows, 0)
+    assert.equal(String(none.schema), String(some.schema))
+    assert.equal((await policy.score(none)).logprobs.length, 0)
+    // An abort before the first token leaves nothing, either.
+    const controller = new AbortController()
+    const stopped = policy.generateAll(promptsOfLength(3), {
+      ...options,
+      onAbort: 'finish',
+      signal: controller.signal,
+    })
+    controller.abort()
+    assert.ok((await stopped).numRows >= 0)
   })
 })
 
