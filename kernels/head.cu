@@ -1,5 +1,6 @@
-// The fused head: a tile of logits lives in registers only. Forward leaves (maximum, sum of exp, sum of exp * y) a tile; backward
-// turns the tile into dz, kept for a chunk of items and a block of the vocabulary at a time, and multiplies it twice.
+// The fused head: a tile of logits lives in registers only. Forward leaves (maximum, sum of exp, sum of exp *
+// y) a tile; backward turns the tile into dz, kept for a chunk of items and a block of the vocabulary at a
+// time, and multiplies it twice.
 #include <algorithm>
 
 #include "cuda_backend.cuh"
@@ -23,11 +24,13 @@ __device__ Partial merge(Partial a, Partial b) {
   return {maximum, a.sum * left + b.sum * right, a.weighted * left + b.weighted * right};
 }
 
-__global__ void __launch_bounds__(kThreads) head_forward_kernel(Partial* partials, float* target_logit, MatmulArgs args,
-                                                                const int32_t* target, const float* temperature) {
+__global__ void __launch_bounds__(kThreads)
+    head_forward_kernel(Partial* partials, float* target_logit, MatmulArgs args, const int32_t* target,
+                        const float* temperature) {
   __shared__ MatmulShared shared;
   float acc[kPerThread][kPerThread];
-  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile, col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
+  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile,
+                col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
   tile_product(acc, shared, args, row_begin, col_begin);
   const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
 #pragma unroll
@@ -66,9 +69,10 @@ __global__ void __launch_bounds__(kThreads) head_forward_kernel(Partial* partial
   }
 }
 
-// A warp an item would be idle for most of the few hundred tiles of a vocabulary; a thread an item walks them in order.
-__global__ void head_merge_kernel(float* lp, float* entropy, float* lse, const Partial* partials, const float* target_logit,
-                                  int64_t items, int64_t tiles) {
+// A warp an item would be idle for most of the few hundred tiles of a vocabulary; a thread an item walks them
+// in order.
+__global__ void head_merge_kernel(float* lp, float* entropy, float* lse, const Partial* partials,
+                                  const float* target_logit, int64_t items, int64_t tiles) {
   const int64_t item = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (item >= items) return;
   Partial all = partials[item * tiles];
@@ -85,18 +89,20 @@ struct HeadGradient {
 };
 
 // dz of a chunk of items over vocabulary columns [vocab_begin, vocab_begin + args.cols).
-__global__ void __launch_bounds__(kThreads) head_dlogits_kernel(float* dz, MatmulArgs args, HeadGradient gradient,
-                                                                int64_t vocab_begin) {
+__global__ void __launch_bounds__(kThreads)
+    head_dlogits_kernel(float* dz, MatmulArgs args, HeadGradient gradient, int64_t vocab_begin) {
   __shared__ MatmulShared shared;
   float acc[kPerThread][kPerThread];
-  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile, col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
+  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile,
+                col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
   tile_product(acc, shared, args, row_begin, col_begin);
   const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
 #pragma unroll
   for (int i = 0; i < kPerThread; ++i) {
     const int64_t row = row_begin + tile_offset(ty, i);
     if (row >= args.rows) continue;
-    const float inverse = 1.0f / gradient.temperature[row], g_lp = gradient.g_lp[row], lse = gradient.lse[row];
+    const float inverse = 1.0f / gradient.temperature[row], g_lp = gradient.g_lp[row],
+                lse = gradient.lse[row];
     const float g_entropy = gradient.g_entropy == nullptr ? 0.0f : gradient.g_entropy[row];
     const float entropy = gradient.g_entropy == nullptr ? 0.0f : gradient.entropy[row];
 #pragma unroll
@@ -113,14 +119,16 @@ __global__ void __launch_bounds__(kThreads) head_dlogits_kernel(float* dz, Matmu
 }
 
 // dhidden[row_index[i]] += ditems[i], i in order; a thread a column.
-__global__ void head_scatter_kernel(float* dhidden, int64_t stride, const float* ditems, const int32_t* row_index,
-                                    int64_t items, int64_t cols) {
+__global__ void head_scatter_kernel(float* dhidden, int64_t stride, const float* ditems,
+                                    const int32_t* row_index, int64_t items, int64_t cols) {
   const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (col >= cols) return;
   for (int64_t i = 0; i < items; ++i) dhidden[row_index[i] * stride + col] += ditems[i * cols + col];
 }
 
-int64_t tiles_of(int64_t count) { return (count + kTile - 1) / kTile; }
+int64_t tiles_of(int64_t count) {
+  return (count + kTile - 1) / kTile;
+}
 
 // Logits of a chunk of items: A gathers rows of hidden, B(k, j) = W[vocab_begin + j][k].
 MatmulArgs logits_of(const Tensor& hidden, const Parameter& weight, const int32_t* row_index, int64_t items,
@@ -138,7 +146,8 @@ MatmulArgs logits_of(const Tensor& hidden, const Parameter& weight, const int32_
 }
 
 size_t forward_bytes(int64_t items, int64_t vocab) {
-  return static_cast<size_t>(items) * (static_cast<size_t>(tiles_of(vocab)) * sizeof(Partial) + sizeof(float));
+  return static_cast<size_t>(items) *
+         (static_cast<size_t>(tiles_of(vocab)) * sizeof(Partial) + sizeof(float));
 }
 
 }  // namespace
@@ -161,25 +170,27 @@ void CudaBackend::head_forward(Context& context, float* lp, float* entropy, floa
                                                         items.temperature + begin);
     check_launch("head_forward_kernel");
     head_merge_kernel<<<static_cast<unsigned>((count + 127) / 128), 128, 0, stream_>>>(
-        lp + begin, entropy == nullptr ? nullptr : entropy + begin, lse + begin, partials, target_logit, count, tiles);
+        lp + begin, entropy == nullptr ? nullptr : entropy + begin, lse + begin, partials, target_logit,
+        count, tiles);
     check_launch("head_merge_kernel");
   }
 }
 
 void CudaBackend::head_backward(Context& context, const Tensor& dhidden, float* dweight, const Tensor& hidden,
-                                const Parameter& weight, const HeadItems& items, const float* lse, const float* entropy,
-                                const float* g_lp, const float* g_entropy) {
+                                const Parameter& weight, const HeadItems& items, const float* lse,
+                                const float* entropy, const float* g_lp, const float* g_entropy) {
   const int64_t vocab = weight.rows, width = weight.cols;
   check_cuda(cudaMemset2DAsync(dhidden.data, static_cast<size_t>(dhidden.stride) * sizeof(float), 0,
-                               static_cast<size_t>(width) * sizeof(float), static_cast<size_t>(dhidden.rows), stream_),
+                               static_cast<size_t>(width) * sizeof(float), static_cast<size_t>(dhidden.rows),
+                               stream_),
              "head_backward");
   for (int64_t begin = 0; begin < items.count; begin += kChunk) {
     const int64_t count = std::min(kChunk, items.count - begin);
     float* dz = static_cast<float*>(context.scratch.data);
     float* ditems = dz + count * std::min(vocab, kVocabChunk);
-    const HeadGradient gradient = {items.target + begin, items.temperature + begin, lse + begin,
-                                   g_entropy == nullptr ? nullptr : entropy + begin, g_lp + begin,
-                                   g_entropy == nullptr ? nullptr : g_entropy + begin};
+    const HeadGradient gradient = {items.target + begin, items.temperature + begin,
+                                   lse + begin,          g_entropy == nullptr ? nullptr : entropy + begin,
+                                   g_lp + begin,         g_entropy == nullptr ? nullptr : g_entropy + begin};
     for (int64_t v = 0; v < vocab; v += kVocabChunk) {
       const int64_t block = std::min(kVocabChunk, vocab - v);
       const MatmulArgs logits = logits_of(hidden, weight, items.row_index + begin, count, v, block);

@@ -7,7 +7,8 @@ namespace {
 __global__ void __launch_bounds__(kThreads) matmul_kernel(MatmulArgs args) {
   __shared__ MatmulShared shared;
   float acc[kPerThread][kPerThread];
-  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile, col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
+  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile,
+                col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
   tile_product(acc, shared, args, row_begin, col_begin);
   const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
 #pragma unroll
@@ -26,7 +27,8 @@ __global__ void __launch_bounds__(kThreads) matmul_kernel(MatmulArgs args) {
 }
 
 // dbias[j] += sum of dout[t][j], t in order; a thread a column.
-__global__ void bias_backward_kernel(float* dbias, const float* dout, int64_t stride, int64_t rows, int64_t cols) {
+__global__ void bias_backward_kernel(float* dbias, const float* dout, int64_t stride, int64_t rows,
+                                     int64_t cols) {
   const int64_t col = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (col >= cols) return;
   float sum = 0.0f;
@@ -34,7 +36,9 @@ __global__ void bias_backward_kernel(float* dbias, const float* dout, int64_t st
   dbias[col] += sum;
 }
 
-unsigned tiles(int64_t count) { return static_cast<unsigned>((count + kTile - 1) / kTile); }
+unsigned tiles(int64_t count) {
+  return static_cast<unsigned>((count + kTile - 1) / kTile);
+}
 
 }  // namespace
 
@@ -60,7 +64,8 @@ void CudaBackend::linear_forward(Context&, const Tensor& out, const Tensor& inp,
   matmul(args, stream_);
 }
 
-void CudaBackend::linear_backward_input(Context&, const Tensor& dinp, const Tensor& dout, const Parameter& weight) {
+void CudaBackend::linear_backward_input(Context&, const Tensor& dinp, const Tensor& dout,
+                                        const Parameter& weight) {
   MatmulArgs args;
   args.out = dinp.f32();
   args.out_stride = dinp.stride;
@@ -75,7 +80,8 @@ void CudaBackend::linear_backward_input(Context&, const Tensor& dinp, const Tens
   matmul(args, stream_);
 }
 
-void CudaBackend::linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout, const Tensor& inp) {
+void CudaBackend::linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout,
+                                         const Tensor& inp) {
   MatmulArgs args;
   args.out = dweight;
   args.out_stride = inp.cols;

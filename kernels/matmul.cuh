@@ -7,8 +7,8 @@
 
 namespace coppice {
 
-// out[i][j] (+)= sum_k A(i, k) B(k, j) in fp32, one fma chain over k in order for every element, so that neither the tile nor
-// the number of rows changes a bit.
+// out[i][j] (+)= sum_k A(i, k) B(k, j) in fp32, one fma chain over k in order for every element, so that
+// neither the tile nor the number of rows changes a bit.
 //   A(i, k) = a[i' * a_row + k * a_depth], i' = a_rows[i] where a_rows gathers rows, else i
 //   B(k, j) = b[k' * b_depth + j * b_col], k' = b_depth_index[k] where that gathers, else k
 struct MatmulArgs {

@@ -1,4 +1,5 @@
-// A block a sequence: its threads walk the tokens twice, first for the sequence's mean log-ratio, then for loss and gradients.
+// A block a sequence: its threads walk the tokens twice, first for the sequence's mean log-ratio, then for
+// loss and gradients.
 #include <algorithm>
 #include <vector>
 
@@ -25,7 +26,9 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
   const int32_t begin = offsets[blockIdx.x], end = offsets[blockIdx.x + 1];
   const bool by_sequence = params.importance == Importance::kSequence;
   const auto log_ratio_of = [&](int32_t t) {
-    return arrays.old_lp == nullptr ? 0.0 : static_cast<double>(arrays.lp[t]) - static_cast<double>(arrays.old_lp[t]);
+    return arrays.old_lp == nullptr
+               ? 0.0
+               : static_cast<double>(arrays.lp[t]) - static_cast<double>(arrays.old_lp[t]);
   };
 
   double active = 0, log_ratio_sum = 0, ratio_sum = 0, largest = 0;
@@ -104,9 +107,10 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
 }  // namespace
 
 template <typename T>
-void CudaBackend::run_policy_loss(PolicyLossStats* stats, T* g_lp, T* g_entropy, const T* lp, const T* entropy,
-                                  const T* old_lp, const T* ref_lp, const T* advantage, const T* norm,
-                                  const int32_t* offsets, int64_t sequences, const PolicyLossParams& params) {
+void CudaBackend::run_policy_loss(PolicyLossStats* stats, T* g_lp, T* g_entropy, const T* lp,
+                                  const T* entropy, const T* old_lp, const T* ref_lp, const T* advantage,
+                                  const T* norm, const int32_t* offsets, int64_t sequences,
+                                  const PolicyLossParams& params) {
   if (sequence_stats_ == nullptr) sequence_stats_ = allocate(kSequencesAtOnce * sizeof(PolicyLossStats));
   const LossArrays<T> arrays = {g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm};
   std::vector<PolicyLossStats> host;
@@ -130,18 +134,20 @@ void CudaBackend::run_policy_loss(PolicyLossStats* stats, T* g_lp, T* g_entropy,
   }
 }
 
-void CudaBackend::policy_loss(Context&, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp,
-                              const float* entropy, const float* old_lp, const float* ref_lp, const float* advantage,
-                              const float* norm, const int32_t* offsets, int64_t sequences,
-                              const PolicyLossParams& params) {
-  run_policy_loss(stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm, offsets, sequences, params);
+void CudaBackend::policy_loss(Context&, PolicyLossStats* stats, float* g_lp, float* g_entropy,
+                              const float* lp, const float* entropy, const float* old_lp, const float* ref_lp,
+                              const float* advantage, const float* norm, const int32_t* offsets,
+                              int64_t sequences, const PolicyLossParams& params) {
+  run_policy_loss(stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm, offsets, sequences,
+                  params);
 }
 
-void CudaBackend::policy_loss_f64(Context&, PolicyLossStats* stats, double* g_lp, double* g_entropy, const double* lp,
-                                  const double* entropy, const double* old_lp, const double* ref_lp,
-                                  const double* advantage, const double* norm, const int32_t* offsets, int64_t sequences,
-                                  const PolicyLossParams& params) {
-  run_policy_loss(stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm, offsets, sequences, params);
+void CudaBackend::policy_loss_f64(Context&, PolicyLossStats* stats, double* g_lp, double* g_entropy,
+                                  const double* lp, const double* entropy, const double* old_lp,
+                                  const double* ref_lp, const double* advantage, const double* norm,
+                                  const int32_t* offsets, int64_t sequences, const PolicyLossParams& params) {
+  run_policy_loss(stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm, offsets, sequences,
+                  params);
 }
 
 }  // namespace coppice

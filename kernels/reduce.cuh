@@ -1,4 +1,5 @@
-// Reductions over a block in one fixed order: lanes by a butterfly, then warps in order. Every thread gets the result.
+// Reductions over a block in one fixed order: lanes by a butterfly, then warps in order. Every thread gets
+// the result.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,24 +10,34 @@ inline constexpr int kWarp = 32;
 
 struct Sum {
   template <typename T>
-  __device__ T operator()(T a, T b) const { return a + b; }
+  __device__ T operator()(T a, T b) const {
+    return a + b;
+  }
   template <typename T>
-  __device__ static T neutral() { return T(0); }
+  __device__ static T neutral() {
+    return T(0);
+  }
 };
 
 struct Maximum {
   template <typename T>
-  __device__ T operator()(T a, T b) const { return a > b ? a : b; }
+  __device__ T operator()(T a, T b) const {
+    return a > b ? a : b;
+  }
   template <typename T>
-  __device__ static T neutral() { return -INFINITY; }
+  __device__ static T neutral() {
+    return -INFINITY;
+  }
 };
 
 // `shared` holds a value for each warp of the block.
 template <typename Combine, typename T>
 __device__ T block_reduce(T value, T* shared) {
   const Combine combine;
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) value = combine(value, __shfl_xor_sync(0xFFFFFFFFu, value, offset));
-  const int warp = static_cast<int>(threadIdx.x) / kWarp, warps = (static_cast<int>(blockDim.x) + kWarp - 1) / kWarp;
+  for (int offset = kWarp / 2; offset > 0; offset /= 2)
+    value = combine(value, __shfl_xor_sync(0xFFFFFFFFu, value, offset));
+  const int warp = static_cast<int>(threadIdx.x) / kWarp,
+            warps = (static_cast<int>(blockDim.x) + kWarp - 1) / kWarp;
   __syncthreads();  // an earlier reduction may still be read
   if (threadIdx.x % kWarp == 0) shared[warp] = value;
   __syncthreads();

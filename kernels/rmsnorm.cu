@@ -8,13 +8,15 @@ constexpr int kRowThreads = 256;
 constexpr int kColumnLanes = 8;
 
 // Row t, group g of a [T, groups * n] matrix.
-__device__ const float* group_row(const float* data, int64_t stride, int64_t index, int64_t groups, int64_t n) {
+__device__ const float* group_row(const float* data, int64_t stride, int64_t index, int64_t groups,
+                                  int64_t n) {
   return data + index / groups * stride + index % groups * n;
 }
 
 // A block a row and group.
-__global__ void rmsnorm_forward_kernel(float* out, int64_t out_stride, float* rstd, const float* inp, int64_t inp_stride,
-                                       const float* weight, int64_t groups, int64_t n, float eps) {
+__global__ void rmsnorm_forward_kernel(float* out, int64_t out_stride, float* rstd, const float* inp,
+                                       int64_t inp_stride, const float* weight, int64_t groups, int64_t n,
+                                       float eps) {
   __shared__ float shared[kRowThreads / kWarp];
   const int64_t index = blockIdx.x;
   const float* x = group_row(inp, inp_stride, index, groups, n);
@@ -26,9 +28,10 @@ __global__ void rmsnorm_forward_kernel(float* out, int64_t out_stride, float* rs
   if (threadIdx.x == 0) rstd[index] = scale;
 }
 
-__global__ void rmsnorm_backward_kernel(float* dinp, int64_t dinp_stride, const float* dout, int64_t dout_stride,
-                                        const float* inp, int64_t inp_stride, const float* weight, const float* rstd,
-                                        int64_t groups, int64_t n, bool accumulate) {
+__global__ void rmsnorm_backward_kernel(float* dinp, int64_t dinp_stride, const float* dout,
+                                        int64_t dout_stride, const float* inp, int64_t inp_stride,
+                                        const float* weight, const float* rstd, int64_t groups, int64_t n,
+                                        bool accumulate) {
   __shared__ float shared[kRowThreads / kWarp];
   const int64_t index = blockIdx.x;
   const float* x = group_row(inp, inp_stride, index, groups, n);
@@ -44,9 +47,11 @@ __global__ void rmsnorm_backward_kernel(float* dinp, int64_t dinp_stride, const 
   }
 }
 
-// dweight[j] += sum over rows and groups: 32 columns by kColumnLanes lanes of rows a block, lanes added in order.
-__global__ void rmsnorm_weight_kernel(float* dweight, const float* dout, int64_t dout_stride, const float* inp,
-                                      int64_t inp_stride, const float* rstd, int64_t count, int64_t groups, int64_t n) {
+// dweight[j] += sum over rows and groups: 32 columns by kColumnLanes lanes of rows a block, lanes added in
+// order.
+__global__ void rmsnorm_weight_kernel(float* dweight, const float* dout, int64_t dout_stride,
+                                      const float* inp, int64_t inp_stride, const float* rstd, int64_t count,
+                                      int64_t groups, int64_t n) {
   __shared__ float partial[kColumnLanes][kWarp];
   const int64_t j = static_cast<int64_t>(blockIdx.x) * kWarp + threadIdx.x;
   float sum = 0.0f;
@@ -65,26 +70,29 @@ __global__ void rmsnorm_weight_kernel(float* dweight, const float* dout, int64_t
 
 }  // namespace
 
-void CudaBackend::rmsnorm_forward(Context&, const Tensor& out, float* rstd, const Tensor& inp, const Parameter& weight,
-                                  float eps) {
+void CudaBackend::rmsnorm_forward(Context&, const Tensor& out, float* rstd, const Tensor& inp,
+                                  const Parameter& weight, float eps) {
   const int64_t n = weight.cols, groups = inp.cols / n, count = inp.rows * groups;
   if (count == 0) return;
   rmsnorm_forward_kernel<<<static_cast<unsigned>(count), kRowThreads, 0, stream_>>>(
-      out.f32(), out.stride, rstd, inp.f32(), inp.stride, static_cast<const float*>(weight.storage), groups, n, eps);
+      out.f32(), out.stride, rstd, inp.f32(), inp.stride, static_cast<const float*>(weight.storage), groups,
+      n, eps);
   check_launch("rmsnorm_forward_kernel");
 }
 
-void CudaBackend::rmsnorm_backward(Context&, const Tensor& dinp, float* dweight, const Tensor& dout, const Tensor& inp,
-                                   const Parameter& weight, const float* rstd, bool accumulate) {
+void CudaBackend::rmsnorm_backward(Context&, const Tensor& dinp, float* dweight, const Tensor& dout,
+                                   const Tensor& inp, const Parameter& weight, const float* rstd,
+                                   bool accumulate) {
   const int64_t n = weight.cols, groups = inp.cols / n, count = inp.rows * groups;
   if (count == 0) return;
   // First, because dinp may be dout.
-  rmsnorm_weight_kernel<<<static_cast<unsigned>((n + kWarp - 1) / kWarp), dim3(kWarp, kColumnLanes), 0, stream_>>>(
-      dweight, dout.f32(), dout.stride, inp.f32(), inp.stride, rstd, count, groups, n);
+  rmsnorm_weight_kernel<<<static_cast<unsigned>((n + kWarp - 1) / kWarp), dim3(kWarp, kColumnLanes), 0,
+                          stream_>>>(dweight, dout.f32(), dout.stride, inp.f32(), inp.stride, rstd, count,
+                                     groups, n);
   check_launch("rmsnorm_weight_kernel");
   rmsnorm_backward_kernel<<<static_cast<unsigned>(count), kRowThreads, 0, stream_>>>(
-      dinp.f32(), dinp.stride, dout.f32(), dout.stride, inp.f32(), inp.stride, static_cast<const float*>(weight.storage), rstd,
-      groups, n, accumulate);
+      dinp.f32(), dinp.stride, dout.f32(), dout.stride, inp.f32(), inp.stride,
+      static_cast<const float*>(weight.storage), rstd, groups, n, accumulate);
   check_launch("rmsnorm_backward_kernel");
 }
 

@@ -8,17 +8,28 @@ namespace coppice {
 
 const char* error_code_name(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "INVALID_ARGUMENT";
-    case ErrorCode::kShapeMismatch: return "SHAPE_MISMATCH";
-    case ErrorCode::kOutOfMemory: return "OUT_OF_MEMORY";
-    case ErrorCode::kDeviceUnavailable: return "DEVICE_UNAVAILABLE";
-    case ErrorCode::kDeviceFault: return "DEVICE_FAULT";
-    case ErrorCode::kNonFinite: return "NON_FINITE";
-    case ErrorCode::kCheckpointCorrupt: return "CHECKPOINT_CORRUPT";
-    case ErrorCode::kDataCorrupt: return "DATA_CORRUPT";
-    case ErrorCode::kDisposed: return "DISPOSED";
-    case ErrorCode::kBusy: return "BUSY";
-    case ErrorCode::kInternal: return "INTERNAL";
+    case ErrorCode::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case ErrorCode::kShapeMismatch:
+      return "SHAPE_MISMATCH";
+    case ErrorCode::kOutOfMemory:
+      return "OUT_OF_MEMORY";
+    case ErrorCode::kDeviceUnavailable:
+      return "DEVICE_UNAVAILABLE";
+    case ErrorCode::kDeviceFault:
+      return "DEVICE_FAULT";
+    case ErrorCode::kNonFinite:
+      return "NON_FINITE";
+    case ErrorCode::kCheckpointCorrupt:
+      return "CHECKPOINT_CORRUPT";
+    case ErrorCode::kDataCorrupt:
+      return "DATA_CORRUPT";
+    case ErrorCode::kDisposed:
+      return "DISPOSED";
+    case ErrorCode::kBusy:
+      return "BUSY";
+    case ErrorCode::kInternal:
+      return "INTERNAL";
   }
   return "INTERNAL";
 }

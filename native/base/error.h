@@ -1,5 +1,5 @@
-// The one exception type of native code. It carries the same closed set of codes as src/errors.ts; native code throws it
-// and never exits or aborts, because it lives inside somebody's Node process.
+// The one exception type of native code. It carries the same closed set of codes as src/errors.ts; native
+// code throws it and never exits or aborts, because it lives inside somebody's Node process.
 #pragma once
 
 #include <exception>

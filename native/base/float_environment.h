@@ -1,5 +1,6 @@
-// Rounding to nearest, denormals flushed to zero, exceptions masked: set on every thread that computes, for as long as it
-// does, so that a host that changed its own floating-point flags cannot change a bit of a result.
+// Rounding to nearest, denormals flushed to zero, exceptions masked: set on every thread that computes, for
+// as long as it does, so that a host that changed its own floating-point flags cannot change a bit of a
+// result.
 #pragma once
 
 #include <cstdint>

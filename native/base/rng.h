@@ -1,5 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11).
-// A draw depends on what it is for and on nothing else, so there is no generator state to save, share or get out of order.
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC'11). A draw depends on what it is for and on nothing else, so there is no generator state to save, share
+// or get out of order.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,8 @@ inline PhiloxBlock philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53} * c0, p1 = uint64_t{0xCD9E8D57} * c2;
-    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
+    const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0,
+                   n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
     c1 = static_cast<uint32_t>(p1);
     c3 = static_cast<uint32_t>(p0);
     c0 = n0;
@@ -25,7 +27,8 @@ inline PhiloxBlock philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c
   return {{c0, c1, c2, c3}};
 }
 
-// What one sampled token's noise is keyed by. `prompt` is the prompt's global index in the run, not its place in a batch.
+// What one sampled token's noise is keyed by. `prompt` is the prompt's global index in the run, not its place
+// in a batch.
 struct SampleKey {
   uint64_t seed = 0;
   uint32_t step = 0;

@@ -8,7 +8,9 @@ namespace coppice {
 
 enum class DType : uint8_t { kF32, kBF16, kF16 };
 
-constexpr size_t dtype_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+constexpr size_t dtype_bytes(DType dtype) {
+  return dtype == DType::kF32 ? 4 : 2;
+}
 const char* dtype_name(DType dtype);
 
 struct Tensor {
@@ -28,11 +30,13 @@ struct Tensor {
   bool empty() const { return rows == 0 || cols == 0; }
   // Columns [begin, begin + count) of every row.
   Tensor columns(int64_t begin, int64_t count) const {
-    return {static_cast<char*>(data) + static_cast<size_t>(begin) * dtype_bytes(dtype), rows, count, stride, dtype};
+    return {static_cast<char*>(data) + static_cast<size_t>(begin) * dtype_bytes(dtype), rows, count, stride,
+            dtype};
   }
   // Rows [begin, begin + count).
   Tensor row_range(int64_t begin, int64_t count) const {
-    return {static_cast<char*>(data) + static_cast<size_t>(begin * stride) * dtype_bytes(dtype), count, cols, stride, dtype};
+    return {static_cast<char*>(data) + static_cast<size_t>(begin * stride) * dtype_bytes(dtype), count, cols,
+            stride, dtype};
   }
 };
 

@@ -1,6 +1,7 @@
-// A persistent pool that divides numbered tasks statically: thread t of n runs tasks [t * count / n, (t + 1) * count / n).
-// A task owns its output alone, so the number of threads never changes a bit of any result. Waiting spins for some tens of
-// microseconds and then sleeps: unbounded spinning was 5 to 15 times slower beside another busy process.
+// A persistent pool that divides numbered tasks statically: thread t of n runs tasks [t * count / n, (t + 1)
+// * count / n). A task owns its output alone, so the number of threads never changes a bit of any result.
+// Waiting spins for some tens of microseconds and then sleeps: unbounded spinning was 5 to 15 times slower
+// beside another busy process.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +19,14 @@ class ThreadPool {
 
   int threads() const;
 
-  // Calls body(context, task, thread) for every task in [0, count) on at most `threads` threads; returns when all are done.
-  // Regions opened by several callers run one after the other; a region opened inside a task runs on that thread alone.
-  // The body must not throw. Every thread computes under ScopedFloatEnvironment (float_environment.h).
+  // Calls body(context, task, thread) for every task in [0, count) on at most `threads` threads; returns when
+  // all are done. Regions opened by several callers run one after the other; a region opened inside a task
+  // runs on that thread alone. The body must not throw. Every thread computes under ScopedFloatEnvironment
+  // (float_environment.h).
   void run(int64_t count, int threads, void (*body)(void* context, int64_t task, int thread), void* context);
 
-  // The pool that all CPU engines of this process share. It grows to the largest number of threads ever asked for.
+  // The pool that all CPU engines of this process share. It grows to the largest number of threads ever asked
+  // for.
   static std::shared_ptr<ThreadPool> shared(int threads);
 
  private:
@@ -42,7 +45,8 @@ class ThreadTeam {
   template <typename Body>
   void parallel_for(int64_t count, const Body& body) const {
     run(
-        count, [](void* context, int64_t task, int thread) { (*static_cast<const Body*>(context))(task, thread); },
+        count,
+        [](void* context, int64_t task, int thread) { (*static_cast<const Body*>(context))(task, thread); },
         const_cast<Body*>(&body));
   }
 

@@ -1,5 +1,5 @@
-// Single arguments from JavaScript, checked before anything native sees them. Every refusal is a coppice::Error that names
-// the argument, what was expected and what was received. JavaScript thread only.
+// Single arguments from JavaScript, checked before anything native sees them. Every refusal is a
+// coppice::Error that names the argument, what was expected and what was received. JavaScript thread only.
 #pragma once
 
 #include <napi.h>
@@ -31,8 +31,9 @@ Napi::Value guarded(const Napi::CallbackInfo& info, const Body& body) {
   return result;
 }
 
-// The memory of a typed array, for as long as the call from JavaScript lasts and no longer: its owner can transfer, resize or
-// free it at any time afterwards. What another thread needs is copied out of it with values().
+// The memory of a typed array, for as long as the call from JavaScript lasts and no longer: its owner can
+// transfer, resize or free it at any time afterwards. What another thread needs is copied out of it with
+// values().
 template <typename T>
 struct ArrayArgument {
   T* data = nullptr;
@@ -42,8 +43,8 @@ struct ArrayArgument {
   std::vector<T> values() const { return std::vector<T>(data, data + length); }
 };
 
-// T: float, double, int32_t. Refuses anything but a typed array of exactly this element type over an ArrayBuffer that is
-// neither shared with another thread nor resizable.
+// T: float, double, int32_t. Refuses anything but a typed array of exactly this element type over an
+// ArrayBuffer that is neither shared with another thread nor resizable.
 template <typename T>
 ArrayArgument<T> read_array(const Napi::Value& value, const char* name);
 // undefined and null give one that is not given.

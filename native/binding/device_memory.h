@@ -9,18 +9,23 @@
 
 namespace coppice::binding {
 
-inline size_t float_bytes(int64_t elements) { return static_cast<size_t>(elements) * sizeof(float); }
+inline size_t float_bytes(int64_t elements) {
+  return static_cast<size_t>(elements) * sizeof(float);
+}
 
 class DeviceMatrix {
  public:
   DeviceMatrix(Backend& backend, int64_t rows, int64_t cols)
       : backend_(&backend), buffer_(backend, float_bytes(rows * cols)), view_(buffer_.data(), rows, cols) {}
-  DeviceMatrix(Backend& backend, const float* host, int64_t rows, int64_t cols) : DeviceMatrix(backend, rows, cols) {
+  DeviceMatrix(Backend& backend, const float* host, int64_t rows, int64_t cols)
+      : DeviceMatrix(backend, rows, cols) {
     backend_->upload(buffer_.data(), host, float_bytes(rows * cols));
   }
   const Tensor& view() const { return view_; }
   float* data() const { return buffer_.f32(); }
-  void download(float* host) const { backend_->download(host, buffer_.data(), float_bytes(view_.rows * view_.cols)); }
+  void download(float* host) const {
+    backend_->download(host, buffer_.data(), float_bytes(view_.rows * view_.cols));
+  }
   void zero() const { backend_->zero(buffer_.data(), buffer_.bytes()); }
 
  private:

@@ -7,8 +7,8 @@
 #include "binding/open_job.h"
 #include "binding/options.h"
 
-// Opening, describing and disposing an engine, and what reads and writes its parameters. The work on rollouts is in
-// engine_work.cpp.
+// Opening, describing and disposing an engine, and what reads and writes its parameters. The work on rollouts
+// is in engine_work.cpp.
 
 namespace coppice::binding {
 Napi::Function EngineObject::define(Napi::Env env) {
@@ -119,7 +119,8 @@ Napi::Value EngineObject::init_random(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     worker_->require_no_generation("initRandom");
     const uint64_t seed = read_uint64(info[0], "seed");
-    return submit(make_job(info.Env(), [worker = worker_.get(), seed](StopFlag&) { worker->engine().init_random(seed); }));
+    return submit(make_job(
+        info.Env(), [worker = worker_.get(), seed](StopFlag&) { worker->engine().init_random(seed); }));
   });
 }
 
@@ -148,7 +149,9 @@ Napi::Value EngineObject::save_gradients(const Napi::CallbackInfo& info) {
   });
 }
 
-Napi::Value EngineObject::read_tensor(const Napi::CallbackInfo& info) { return read_values(info, &Engine::read_tensor); }
+Napi::Value EngineObject::read_tensor(const Napi::CallbackInfo& info) {
+  return read_values(info, &Engine::read_tensor);
+}
 
 Napi::Value EngineObject::read_gradient(const Napi::CallbackInfo& info) {
   return read_values(info, &Engine::read_gradient);
@@ -176,7 +179,8 @@ Napi::Value EngineObject::write_tensor(const Napi::CallbackInfo& info) {
     worker_->require_no_generation("writeTensor");
     const std::string name = read_string(info[0], "name");
     const ArrayArgument<float> values = read_array<float>(info[1], "values");
-    require_length(values.length, static_cast<size_t>(worker_->tensor(name).elements()), name.c_str(), "an element");
+    require_length(values.length, static_cast<size_t>(worker_->tensor(name).elements()), name.c_str(),
+                   "an element");
     return submit(make_job(info.Env(), [worker = worker_.get(), name, values = values.values()](StopFlag&) {
       worker->engine().write_tensor(name, values.data());
     }));

@@ -1,4 +1,5 @@
-// NativeEngine of src/native/types.ts: reads arguments, queues jobs for the engine's thread, turns results into values.
+// NativeEngine of src/native/types.ts: reads arguments, queues jobs for the engine's thread, turns results
+// into values.
 #pragma once
 
 #include <napi.h>

@@ -20,7 +20,9 @@ Napi::Object cancellable(Napi::Env env, bool cancelled) {
   return object;
 }
 
-int64_t read_token_budget(const Napi::Value& value) { return read_integer(value, "tokenBudget", 1, kMaxSafeInteger); }
+int64_t read_token_budget(const Napi::Value& value) {
+  return read_integer(value, "tokenBudget", 1, kMaxSafeInteger);
+}
 
 // One value a completion token.
 std::vector<float> read_per_token(const Napi::Value& value, const RowsArgument& rows, const char* name) {
@@ -71,10 +73,11 @@ Napi::Value EngineObject::score(const Napi::CallbackInfo& info) {
           const size_t bytes = state->rows.completion_token_count() * sizeof(float);
           state->logprobs = allocate_block(bytes);
           state->entropies = allocate_block(with_entropies ? bytes : 0);
-          state->cancelled = worker->engine()
-                                 .score(state->rows.view(), state->logprobs.at<float>(0),
-                                        with_entropies ? state->entropies.at<float>(0) : nullptr, budget, &stop)
-                                 .cancelled;
+          state->cancelled =
+              worker->engine()
+                  .score(state->rows.view(), state->logprobs.at<float>(0),
+                         with_entropies ? state->entropies.at<float>(0) : nullptr, budget, &stop)
+                  .cancelled;
         },
         [environment = environment_, state](Napi::Env env) -> Napi::Value {
           Napi::Object result = cancellable(env, state->cancelled);
@@ -100,8 +103,9 @@ Napi::Value EngineObject::grad(const Napi::CallbackInfo& info) {
     return submit(make_job(
         info.Env(), StopFlagObject::read(info[3]),
         [worker = worker_.get(), state, budget](StopFlag& stop) {
-          state->cancelled =
-              worker->engine().grad(state->rows.view(), state->weights.data(), &state->loss, budget, &stop).cancelled;
+          state->cancelled = worker->engine()
+                                 .grad(state->rows.view(), state->weights.data(), &state->loss, budget, &stop)
+                                 .cancelled;
         },
         [state](Napi::Env env) -> Napi::Value {
           Napi::Object result = cancellable(env, state->cancelled);

@@ -52,13 +52,15 @@ void Environment::open_channel() {
     static_cast<Environment*>(context)->drain();
   };
   const Napi::String name = Napi::String::New(env_, "coppice");
-  const napi_status status = napi_create_threadsafe_function(env_, nullptr, nullptr, name, 0, 1, nullptr, nullptr, this,
-                                                             on_call, &channel_);
+  const napi_status status = napi_create_threadsafe_function(env_, nullptr, nullptr, name, 0, 1, nullptr,
+                                                             nullptr, this, on_call, &channel_);
   if (status != napi_ok) throw Napi::Error::New(env_, "the way back from the threads could not be opened");
   napi_unref_threadsafe_function(env_, channel_);
 }
 
-void Environment::add(std::shared_ptr<Worker> worker) { workers_.push_back(std::move(worker)); }
+void Environment::add(std::shared_ptr<Worker> worker) {
+  workers_.push_back(std::move(worker));
+}
 
 void Environment::note_submitted() {
   if (pending_++ == 0) napi_ref_threadsafe_function(env_, channel_);

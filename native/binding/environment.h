@@ -1,5 +1,5 @@
-// What one JavaScript environment (the main thread or a worker thread) has of its own: its workers, the way back from
-// their threads, and the constructors of the wrapped classes. There are no globals of the process.
+// What one JavaScript environment (the main thread or a worker thread) has of its own: its workers, the way
+// back from their threads, and the constructors of the wrapped classes. There are no globals of the process.
 #pragma once
 
 #include <napi.h>
@@ -40,7 +40,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   Napi::FunctionReference generation_class;
   Napi::FunctionReference kernels_class;
   Napi::FunctionReference stop_flag_class;
-  // The worker that the next wrapped object of a class takes over: so that JavaScript cannot make one by itself.
+  // The worker that the next wrapped object of a class takes over: so that JavaScript cannot make one by
+  // itself.
   std::shared_ptr<Worker> handed_over;
   // False where the runtime forbids ArrayBuffers over native memory; finished groups are then copied.
   bool external_buffers = true;
@@ -60,7 +61,8 @@ class Environment : public std::enable_shared_from_this<Environment> {
   void drain();
   void settle(std::unique_ptr<Job> job);
   void report_memory();
-  // Stops and joins every thread. After it nothing of ours runs, and promises stay pending: their environment is gone.
+  // Stops and joins every thread. After it nothing of ours runs, and promises stay pending: their environment
+  // is gone.
   void close();
 
   Napi::Env env_;

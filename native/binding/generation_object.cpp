@@ -7,14 +7,15 @@
 namespace coppice::binding {
 
 Napi::Function GenerationObject::define(Napi::Env env) {
-  return DefineClass(env, "Generation",
-                     {InstanceMethod<&GenerationObject::next>("next"), InstanceMethod<&GenerationObject::cancel>("cancel"),
-                      InstanceMethod<&GenerationObject::close>("close"),
-                      InstanceMethod<&GenerationObject::progress>("progress")});
+  return DefineClass(
+      env, "Generation",
+      {InstanceMethod<&GenerationObject::next>("next"), InstanceMethod<&GenerationObject::cancel>("cancel"),
+       InstanceMethod<&GenerationObject::close>("close"),
+       InstanceMethod<&GenerationObject::progress>("progress")});
 }
 
-Napi::Value GenerationObject::open(Napi::Env env, const std::shared_ptr<EngineWorker>& worker, const Napi::Object& engine,
-                                   GenerationInput input) {
+Napi::Value GenerationObject::open(Napi::Env env, const std::shared_ptr<EngineWorker>& worker,
+                                   const Napi::Object& engine, GenerationInput input) {
   if (worker->retired()) {
     const Failure failure = disposed_failure();
     fail(failure.code, "%s", failure.message.c_str());
@@ -35,7 +36,8 @@ GenerationObject::GenerationObject(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
       environment_(Environment::of(info.Env())),
       worker_(std::dynamic_pointer_cast<EngineWorker>(std::exchange(environment_->handed_over, nullptr))) {
-  if (worker_ == nullptr) throw Napi::TypeError::New(info.Env(), "a generation is made by an engine's generate");
+  if (worker_ == nullptr)
+    throw Napi::TypeError::New(info.Env(), "a generation is made by an engine's generate");
 }
 
 // Collected without close(): its thread frees what it holds.
@@ -65,7 +67,8 @@ Napi::Value GenerationObject::close(const Napi::CallbackInfo& info) {
       done.Resolve(info.Env().Undefined());
       return done.Promise();
     }
-    return submit(make_job(info.Env(), [worker = worker_.get(), run = run_](StopFlag&) { run->close(*worker, std::nullopt); }));
+    return submit(make_job(
+        info.Env(), [worker = worker_.get(), run = run_](StopFlag&) { run->close(*worker, std::nullopt); }));
   });
 }
 

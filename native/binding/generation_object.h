@@ -14,8 +14,8 @@ class GenerationObject final : public Napi::ObjectWrap<GenerationObject> {
  public:
   static Napi::Function define(Napi::Env env);
   // Counts as open at once, and is opened by the engine's thread; `engine` is the engine's wrapped object.
-  static Napi::Value open(Napi::Env env, const std::shared_ptr<EngineWorker>& worker, const Napi::Object& engine,
-                          GenerationInput input);
+  static Napi::Value open(Napi::Env env, const std::shared_ptr<EngineWorker>& worker,
+                          const Napi::Object& engine, GenerationInput input);
 
   // Only `open` can make one.
   explicit GenerationObject(const Napi::CallbackInfo& info);

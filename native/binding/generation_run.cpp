@@ -23,8 +23,8 @@ GenerationRun::GenerationRun(GenerationInput input) : input_(std::move(input)) {
 
 void GenerationRun::open(Engine& engine) noexcept {
   failure_ = catch_all([&] {
-    generation_ = engine.generate(input_.prompt_tokens.data(), input_.prompt_offsets.data(), input_.prompt_index.data(),
-                                  input_.prompt_count(), input_.params);
+    generation_ = engine.generate(input_.prompt_tokens.data(), input_.prompt_offsets.data(),
+                                  input_.prompt_index.data(), input_.prompt_count(), input_.params);
   });
 }
 

@@ -1,5 +1,5 @@
-// An open generation on an engine's thread: stepped between jobs, it answers requests for the next finished group as groups
-// finish, in the order of the requests.
+// An open generation on an engine's thread: stepped between jobs, it answers requests for the next finished
+// group as groups finish, in the order of the requests.
 #pragma once
 
 #include <atomic>

@@ -30,16 +30,19 @@ size_t token_count(const GeneratedGroup& group) {
   return tokens;
 }
 
-bool samples_have(const GeneratedGroup& group, std::vector<float> GeneratedSample::*values) {
+bool samples_have(const GeneratedGroup& group, std::vector<float> GeneratedSample::* values) {
   return std::any_of(group.samples.begin(), group.samples.end(),
                      [values](const GeneratedSample& sample) { return !(sample.*values).empty(); });
 }
 
 int8_t finish_reason_index(FinishReason reason) {
   switch (reason) {
-    case FinishReason::kStop: return 0;
-    case FinishReason::kLength: return 1;
-    case FinishReason::kCancelled: return 2;
+    case FinishReason::kStop:
+      return 0;
+    case FinishReason::kLength:
+      return 1;
+    case FinishReason::kCancelled:
+      return 2;
   }
   return 2;
 }
@@ -84,13 +87,15 @@ GroupBlock::GroupBlock(const GeneratedGroup& group, const GroupConstants& consta
   for (size_t row = 0; row < rows_; ++row) {
     const GeneratedSample& sample = group.samples[row];
     const size_t prompt_begin = row * static_cast<size_t>(constants.prompt_length);
-    std::copy_n(constants.prompt_tokens, constants.prompt_length, block_.at<int32_t>(at_.prompt_tokens) + prompt_begin);
+    std::copy_n(constants.prompt_tokens, constants.prompt_length,
+                block_.at<int32_t>(at_.prompt_tokens) + prompt_begin);
     block_.at<int32_t>(at_.prompt_offsets)[row] = static_cast<int32_t>(prompt_begin);
     block_.at<int32_t>(at_.completion_offsets)[row] = static_cast<int32_t>(tokens);
     std::copy(sample.tokens.begin(), sample.tokens.end(), block_.at<int32_t>(at_.completion_tokens) + tokens);
     std::copy(sample.lp.begin(), sample.lp.end(), block_.at<float>(at_.logprobs) + tokens);
     if (has_sampler_logprobs_) {
-      std::copy(sample.sampler_lp.begin(), sample.sampler_lp.end(), block_.at<float>(at_.sampler_logprobs) + tokens);
+      std::copy(sample.sampler_lp.begin(), sample.sampler_lp.end(),
+                block_.at<float>(at_.sampler_logprobs) + tokens);
     }
     if (has_entropies_) {
       std::copy(sample.entropy.begin(), sample.entropy.end(), block_.at<float>(at_.entropies) + tokens);

@@ -1,5 +1,5 @@
-// A finished group as one block of native memory that holds every numeric column of its rows, ready to be seen by
-// JavaScript as typed arrays.
+// A finished group as one block of native memory that holds every numeric column of its rows, ready to be
+// seen by JavaScript as typed arrays.
 #pragma once
 
 #include <napi.h>
@@ -33,7 +33,8 @@ class GroupBlock {
   // Where each column begins in the block, in bytes.
   struct Offsets {
     size_t prompt_tokens, prompt_offsets, completion_tokens, completion_offsets, completion_mask, logprobs;
-    size_t sampler_logprobs, entropies, finish_reasons, group_ids, sample_index, temperature, seed, policy_step;
+    size_t sampler_logprobs, entropies, finish_reasons, group_ids, sample_index, temperature, seed,
+        policy_step;
   };
 
   int64_t prompt_;

@@ -1,5 +1,5 @@
-// A piece of work that JavaScript waits for. It is made, settled and destroyed on the JavaScript thread, because it holds
-// JavaScript references; in between it runs once on a worker's own thread.
+// A piece of work that JavaScript waits for. It is made, settled and destroyed on the JavaScript thread,
+// because it holds JavaScript references; in between it runs once on a worker's own thread.
 #pragma once
 
 #include <napi.h>
@@ -26,7 +26,8 @@ struct Failure {
   std::string message;
 };
 
-// Runs `work`; whatever it throws comes back as a Failure. Nothing may pass from a thread of ours into the host.
+// Runs `work`; whatever it throws comes back as a Failure. Nothing may pass from a thread of ours into the
+// host.
 template <typename Work>
 std::optional<Failure> catch_all(const Work& work) noexcept {
   try {
@@ -83,8 +84,8 @@ class Job {
   bool skipped_ = false;
 };
 
-// A job made of two functions: `work(stop)` for the worker's thread, `result(env)` for the JavaScript thread. What both
-// share lives in what they capture.
+// A job made of two functions: `work(stop)` for the worker's thread, `result(env)` for the JavaScript thread.
+// What both share lives in what they capture.
 template <typename Work, typename Result>
 class FunctionJob final : public Job {
  public:
@@ -101,7 +102,8 @@ class FunctionJob final : public Job {
 
 template <typename Work, typename Result>
 std::unique_ptr<Job> make_job(Napi::Env env, SharedStop stop, Work work, Result result) {
-  return std::make_unique<FunctionJob<Work, Result>>(env, std::move(stop), std::move(work), std::move(result));
+  return std::make_unique<FunctionJob<Work, Result>>(env, std::move(stop), std::move(work),
+                                                     std::move(result));
 }
 
 template <typename Work>

@@ -7,8 +7,8 @@
 #include "ops/ops.h"
 
 namespace coppice::binding {
-void run_matmul(Backend& backend, float* out, const float* inp, const float* weight, int64_t rows, int64_t cols,
-                int64_t inner) {
+void run_matmul(Backend& backend, float* out, const float* inp, const float* weight, int64_t rows,
+                int64_t cols, int64_t inner) {
   OwnContext context(backend, backend.linear_scratch_bytes(rows, cols, inner));
   const DeviceMatrix input(backend, inp, rows, inner), output(backend, rows, cols);
   const DeviceParameter matrix(backend, ParameterKind::kMatrix, weight, cols, inner);
@@ -16,8 +16,8 @@ void run_matmul(Backend& backend, float* out, const float* inp, const float* wei
   output.download(out);
 }
 
-void run_rmsnorm(Backend& backend, float* out, const float* inp, const float* weight, int64_t rows, int64_t cols,
-                 float eps) {
+void run_rmsnorm(Backend& backend, float* out, const float* inp, const float* weight, int64_t rows,
+                 int64_t cols, float eps) {
   OwnContext context(backend, 0);
   const DeviceMatrix input(backend, inp, rows, cols), output(backend, rows, cols), rstd(backend, rows, 1);
   const DeviceParameter scale(backend, ParameterKind::kVector, weight, 1, cols);
@@ -35,18 +35,22 @@ void run_swiglu(Backend& backend, float* out, const float* gate_up, int64_t rows
 void run_attention(Backend& backend, float* out, const float* q, const float* k, const float* v,
                    const std::vector<int32_t>& offsets, const AttentionShape& shape) {
   const int64_t rows = offsets.back();
-  const int64_t q_cols = int64_t{shape.num_heads} * shape.head_dim, kv_cols = int64_t{shape.num_kv_heads} * shape.head_dim;
+  const int64_t q_cols = int64_t{shape.num_heads} * shape.head_dim,
+                kv_cols = int64_t{shape.num_kv_heads} * shape.head_dim;
   OwnContext context(backend, backend.attention_scratch_bytes(shape, rows));
-  const DeviceMatrix queries(backend, q, rows, q_cols), keys(backend, k, rows, kv_cols), values(backend, v, rows, kv_cols);
+  const DeviceMatrix queries(backend, q, rows, q_cols), keys(backend, k, rows, kv_cols),
+      values(backend, v, rows, kv_cols);
   const DeviceMatrix output(backend, rows, q_cols);
   const DeviceSequences sequences(backend, offsets, kv_cols);
   ops::kv_write(context.get(), sequences.pages(), keys.view(), values.view(), sequences.batch(), shape);
-  ops::attention_forward(context.get(), output.view(), nullptr, queries.view(), sequences.pages(), sequences.batch(), shape);
+  ops::attention_forward(context.get(), output.view(), nullptr, queries.view(), sequences.pages(),
+                         sequences.batch(), shape);
   output.download(out);
 }
 
 void run_logprob_gather(Backend& backend, float* lp, float* entropy, const float* hidden, const float* head,
-                        const int32_t* targets, const float* temperature, int64_t count, int64_t vocab, int64_t cols) {
+                        const int32_t* targets, const float* temperature, int64_t count, int64_t vocab,
+                        int64_t cols) {
   std::vector<int32_t> target(targets, targets + count), row(static_cast<size_t>(count));
   std::iota(row.begin(), row.end(), 0);
   for (int64_t i = 0; i < count; ++i) {

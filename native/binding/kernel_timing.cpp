@@ -88,16 +88,21 @@ ReadyOp linear_op(Bench& bench, const Sizes& size, const std::string& op) {
   if (op == "linear") return [&] { ops::linear_forward(context, out, inp, weight, nullptr); };
   if (op == "linear_backward_input") return [&] { ops::linear_backward_input(context, inp, out, weight); };
   float* const dweight = bench.floats(cols * inner, 0);
-  return [&context, dweight, &out, &inp] { ops::linear_backward_weight(context, dweight, nullptr, out, inp); };
+  return
+      [&context, dweight, &out, &inp] { ops::linear_backward_weight(context, dweight, nullptr, out, inp); };
 }
 
 ReadyOp rmsnorm_op(Bench& bench, const Sizes& size, const std::string& op) {
   const int64_t rows = size["rows"], cols = size["cols"];
   Context& context = bench.context(bench.backend().linear_scratch_bytes(rows, cols, cols));
   const Parameter& weight = bench.parameter(ParameterKind::kVector, 1, cols);
-  const Tensor &inp = bench.matrix(rows, cols), &out = bench.matrix(rows, cols), &dinp = bench.matrix(rows, cols);
+  const Tensor &inp = bench.matrix(rows, cols), &out = bench.matrix(rows, cols),
+               &dinp = bench.matrix(rows, cols);
   float* const rstd = bench.floats(rows, 1);
-  if (op == "rmsnorm") return [&context, &out, rstd, &inp, &weight] { ops::rmsnorm_forward(context, out, rstd, inp, weight, 1e-6f); };
+  if (op == "rmsnorm")
+    return [&context, &out, rstd, &inp, &weight] {
+      ops::rmsnorm_forward(context, out, rstd, inp, weight, 1e-6f);
+    };
   float* const dweight = bench.floats(cols, 0);
   return [&context, &dinp, dweight, &out, &inp, &weight, rstd] {
     ops::rmsnorm_backward(context, dinp, dweight, out, inp, weight, rstd, false);
@@ -107,22 +112,26 @@ ReadyOp rmsnorm_op(Bench& bench, const Sizes& size, const std::string& op) {
 ReadyOp swiglu_op(Bench& bench, const Sizes& size, const std::string& op) {
   const int64_t rows = size["rows"], cols = size["cols"];
   Context& context = bench.context(0);
-  const Tensor &gate_up = bench.matrix(rows, 2 * cols), &out = bench.matrix(rows, cols), &dgate_up = bench.matrix(rows, 2 * cols);
+  const Tensor &gate_up = bench.matrix(rows, 2 * cols), &out = bench.matrix(rows, cols),
+               &dgate_up = bench.matrix(rows, 2 * cols);
   if (op == "swiglu") return [&] { ops::swiglu_forward(context, out, gate_up); };
   return [&] { ops::swiglu_backward(context, dgate_up, out, gate_up); };
 }
 
 ReadyOp attention_op(Bench& bench, const Sizes& size, const std::string& op) {
   const int64_t sequences = size["sequences"], length = size["length"], rows = sequences * length;
-  const AttentionShape shape{static_cast<int32_t>(size["num_heads"]), static_cast<int32_t>(size["num_kv_heads"]),
+  const AttentionShape shape{static_cast<int32_t>(size["num_heads"]),
+                             static_cast<int32_t>(size["num_kv_heads"]),
                              static_cast<int32_t>(size["head_dim"]),
                              static_cast<float>(1.0 / std::sqrt(static_cast<double>(size["head_dim"])))};
-  const int64_t q_cols = int64_t{shape.num_heads} * shape.head_dim, kv_cols = int64_t{shape.num_kv_heads} * shape.head_dim;
+  const int64_t q_cols = int64_t{shape.num_heads} * shape.head_dim,
+                kv_cols = int64_t{shape.num_kv_heads} * shape.head_dim;
   std::vector<int32_t> offsets;
   for (int64_t i = 0; i <= sequences; ++i) offsets.push_back(static_cast<int32_t>(i * length));
   Context& context = bench.context(bench.backend().attention_scratch_bytes(shape, rows));
   const DeviceSequences& packed = bench.own<DeviceSequences>(bench.backend(), offsets, kv_cols);
-  const Tensor &q = bench.matrix(rows, q_cols), &k = bench.matrix(rows, kv_cols), &v = bench.matrix(rows, kv_cols);
+  const Tensor &q = bench.matrix(rows, q_cols), &k = bench.matrix(rows, kv_cols),
+               &v = bench.matrix(rows, kv_cols);
   const Tensor& out = bench.matrix(rows, q_cols);
   float* const lse = bench.floats(rows * shape.num_heads, 0);
   const auto forward = [&context, &packed, &q, &k, &v, &out, lse, shape] {
@@ -145,10 +154,12 @@ ReadyOp head_op(Bench& bench, const Sizes& size, const std::string& op) {
   Context& context = bench.context(scratch);
   const Tensor& hidden = bench.matrix(rows, cols);
   const Parameter& weight = bench.parameter(ParameterKind::kMatrix, vocab, cols);
-  float *const lp = bench.floats(rows, 0), *const entropy = bench.floats(rows, 0), *const lse = bench.floats(rows, 0);
+  float *const lp = bench.floats(rows, 0), *const entropy = bench.floats(rows, 0),
+               *const lse = bench.floats(rows, 0);
   std::vector<int32_t> row(static_cast<size_t>(rows)), target(static_cast<size_t>(rows));
   std::iota(row.begin(), row.end(), 0);
-  for (size_t i = 0; i < target.size(); ++i) target[i] = static_cast<int32_t>(static_cast<int64_t>(i * 7919) % vocab);
+  for (size_t i = 0; i < target.size(); ++i)
+    target[i] = static_cast<int32_t>(static_cast<int64_t>(i * 7919) % vocab);
   if (op == "sample") {
     int32_t* const token = bench.array(target);
     SampleKey* const keys = bench.array(std::vector<SampleKey>(static_cast<size_t>(rows)));
@@ -199,8 +210,8 @@ const std::map<std::string, ReadyOp (*)(Bench&, const Sizes&, const std::string&
 
 }  // namespace
 
-std::vector<double> time_op(Backend& backend, const std::string& op, const OpShape& shape, int64_t repeats, int64_t warmup,
-                            const std::atomic<bool>& stop) {
+std::vector<double> time_op(Backend& backend, const std::string& op, const OpShape& shape, int64_t repeats,
+                            int64_t warmup, const std::atomic<bool>& stop) {
   const auto found = kOps.find(op);
   if (found == kOps.end()) {
     std::string known;

@@ -19,12 +19,14 @@ namespace {
 // Sizes whose products stay far from the end of 64 bits.
 constexpr int64_t kMaxSize = int64_t{1} << 30;
 
-int64_t read_size(const Napi::Value& value, const char* name) { return read_integer(value, name, 1, kMaxSize); }
+int64_t read_size(const Napi::Value& value, const char* name) {
+  return read_integer(value, name, 1, kMaxSize);
+}
 
 void require_elements(const ArrayArgument<float>& array, int64_t rows, int64_t cols, const char* name) {
   if (array.length == static_cast<size_t>(rows * cols)) return;
-  fail(ErrorCode::kShapeMismatch, "%s: expected %lld x %lld values; received %zu", name, static_cast<long long>(rows),
-       static_cast<long long>(cols), array.length);
+  fail(ErrorCode::kShapeMismatch, "%s: expected %lld x %lld values; received %zu", name,
+       static_cast<long long>(rows), static_cast<long long>(cols), array.length);
 }
 
 // How many rows of `cols` an array has.
@@ -39,13 +41,14 @@ int64_t rows_of(const ArrayArgument<float>& array, int64_t cols, const char* nam
 }  // namespace
 
 Napi::Function KernelsObject::define(Napi::Env env) {
-  return DefineClass(env, "Kernels",
-                     {InstanceAccessor<&KernelsObject::info>("info"), InstanceMethod<&KernelsObject::dispose>("dispose"),
-                      InstanceMethod<&KernelsObject::matmul>("matmul"), InstanceMethod<&KernelsObject::rmsnorm>("rmsnorm"),
-                      InstanceMethod<&KernelsObject::swiglu>("swiglu"),
-                      InstanceMethod<&KernelsObject::attention>("attention"),
-                      InstanceMethod<&KernelsObject::logprob_gather>("logprobGather"),
-                      InstanceMethod<&KernelsObject::time>("time")});
+  return DefineClass(
+      env, "Kernels",
+      {InstanceAccessor<&KernelsObject::info>("info"), InstanceMethod<&KernelsObject::dispose>("dispose"),
+       InstanceMethod<&KernelsObject::matmul>("matmul"), InstanceMethod<&KernelsObject::rmsnorm>("rmsnorm"),
+       InstanceMethod<&KernelsObject::swiglu>("swiglu"),
+       InstanceMethod<&KernelsObject::attention>("attention"),
+       InstanceMethod<&KernelsObject::logprob_gather>("logprobGather"),
+       InstanceMethod<&KernelsObject::time>("time")});
 }
 
 Napi::Value KernelsObject::open(const Napi::CallbackInfo& info) {
@@ -74,7 +77,9 @@ KernelsObject::~KernelsObject() {
   if (worker_ != nullptr) worker_->retire(nullptr);
 }
 
-Napi::Value KernelsObject::info(const Napi::CallbackInfo& info) { return to_js(info.Env(), worker_->info()); }
+Napi::Value KernelsObject::info(const Napi::CallbackInfo& info) {
+  return to_js(info.Env(), worker_->info());
+}
 
 Napi::Value KernelsObject::dispose(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
@@ -107,7 +112,8 @@ Napi::Value KernelsObject::submit(std::unique_ptr<Job> job) {
 Napi::Value KernelsObject::matmul(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     const auto inp = read_array<float>(info[0], "inp"), weight = read_array<float>(info[1], "weight");
-    const int64_t rows = read_size(info[2], "rows"), cols = read_size(info[3], "cols"), inner = read_size(info[4], "inner");
+    const int64_t rows = read_size(info[2], "rows"), cols = read_size(info[3], "cols"),
+                  inner = read_size(info[4], "inner");
     require_elements(inp, rows, inner, "inp");
     require_elements(weight, cols, inner, "weight");
     std::unique_ptr<Job> job = make_op(
@@ -141,21 +147,24 @@ Napi::Value KernelsObject::swiglu(const Napi::CallbackInfo& info) {
     const int64_t rows = read_size(info[1], "rows");
     const int64_t cols = static_cast<int64_t>(gate_up.length) / rows / 2;
     require_elements(gate_up, rows, 2 * cols, "gateUp");
-    std::unique_ptr<Job> job = make_op(info.Env(), static_cast<size_t>(rows * cols),
-                                       [gate_up = gate_up.values(), rows, cols](Backend& backend, float* out) {
-                                         run_swiglu(backend, out, gate_up.data(), rows, cols);
-                                       });
+    std::unique_ptr<Job> job =
+        make_op(info.Env(), static_cast<size_t>(rows * cols),
+                [gate_up = gate_up.values(), rows, cols](Backend& backend, float* out) {
+                  run_swiglu(backend, out, gate_up.data(), rows, cols);
+                });
     return submit(std::move(job));
   });
 }
 
 Napi::Value KernelsObject::attention(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    const auto q = read_array<float>(info[0], "q"), k = read_array<float>(info[1], "k"), v = read_array<float>(info[2], "v");
+    const auto q = read_array<float>(info[0], "q"), k = read_array<float>(info[1], "k"),
+               v = read_array<float>(info[2], "v");
     const Napi::Object given = read_object(info[4], "shape");
     AttentionShape shape;
     shape.num_heads = static_cast<int32_t>(read_integer(given.Get("numHeads"), "shape.numHeads", 1, 1 << 20));
-    shape.num_kv_heads = static_cast<int32_t>(read_integer(given.Get("numKvHeads"), "shape.numKvHeads", 1, 1 << 20));
+    shape.num_kv_heads =
+        static_cast<int32_t>(read_integer(given.Get("numKvHeads"), "shape.numKvHeads", 1, 1 << 20));
     shape.head_dim = static_cast<int32_t>(read_integer(given.Get("headDim"), "shape.headDim", 1, 1 << 10));
     shape.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(shape.head_dim)));
     const int64_t rows = rows_of(q, int64_t{shape.num_heads} * shape.head_dim, "q");
@@ -163,13 +172,14 @@ Napi::Value KernelsObject::attention(const Napi::CallbackInfo& info) {
     require_elements(v, rows, int64_t{shape.num_kv_heads} * shape.head_dim, "v");
     std::vector<int32_t> offsets = read_offsets(info[3], "offsets", static_cast<size_t>(rows));
     if (offsets.front() != 0 || offsets.back() != rows) {
-      fail(ErrorCode::kShapeMismatch, "offsets: expected entries from 0 to %lld, the number of rows; received %d to %d",
+      fail(ErrorCode::kShapeMismatch,
+           "offsets: expected entries from 0 to %lld, the number of rows; received %d to %d",
            static_cast<long long>(rows), offsets.front(), offsets.back());
     }
     std::unique_ptr<Job> job =
         make_op(info.Env(), q.length,
-                [q = q.values(), k = k.values(), v = v.values(), offsets = std::move(offsets),
-                 shape](Backend& backend, float* out) {
+                [q = q.values(), k = k.values(), v = v.values(), offsets = std::move(offsets), shape](
+                    Backend& backend, float* out) {
                   run_attention(backend, out, q.data(), k.data(), v.data(), offsets, shape);
                 });
     return submit(std::move(job));
@@ -192,19 +202,20 @@ Napi::Value KernelsObject::logprob_gather(const Napi::CallbackInfo& info) {
     }
     for (size_t i = 0; i < temperatures.size(); ++i) {
       if (temperatures[i] > 0.0f && std::isfinite(temperatures[i])) continue;
-      fail(ErrorCode::kInvalidArgument, "temperature: entry %zu: expected a finite number > 0; received %g", i,
-           static_cast<double>(temperatures[i]));
+      fail(ErrorCode::kInvalidArgument, "temperature: entry %zu: expected a finite number > 0; received %g",
+           i, static_cast<double>(temperatures[i]));
     }
     const auto logprobs = std::make_shared<Block>(), entropies = std::make_shared<Block>();
     std::unique_ptr<Job> job = make_job(
         info.Env(), nullptr,
-        [worker = worker_.get(), logprobs, entropies, hidden = hidden.values(), head = head.values(), targets = targets.values(),
-         temperatures = std::move(temperatures), count, vocab, cols](StopFlag&) {
+        [worker = worker_.get(), logprobs, entropies, hidden = hidden.values(), head = head.values(),
+         targets = targets.values(), temperatures = std::move(temperatures), count, vocab, cols](StopFlag&) {
           *logprobs = allocate_block(temperatures.size() * sizeof(float));
           *entropies = allocate_block(temperatures.size() * sizeof(float));
           if (count == 0) return;
-          run_logprob_gather(worker->backend(), logprobs->at<float>(0), entropies->at<float>(0), hidden.data(), head.data(), targets.data(),
-                             temperatures.data(), count, vocab, cols);
+          run_logprob_gather(worker->backend(), logprobs->at<float>(0), entropies->at<float>(0),
+                             hidden.data(), head.data(), targets.data(), temperatures.data(), count, vocab,
+                             cols);
         },
         [environment = environment_, logprobs, entropies](Napi::Env env) -> Napi::Value {
           Napi::Object result = Napi::Object::New(env);
@@ -226,7 +237,8 @@ Napi::Value KernelsObject::time(const Napi::CallbackInfo& info) {
       const std::string name = read_string(names.Get(i), "shape");
       shape[name] = read_size(given.Get(name), ("shape." + name).c_str());
     }
-    const int64_t repeats = read_size(info[2], "repeats"), warmup = read_integer(info[3], "warmup", 0, kMaxSize);
+    const int64_t repeats = read_size(info[2], "repeats"),
+                  warmup = read_integer(info[3], "warmup", 0, kMaxSize);
     const auto seconds = std::make_shared<std::vector<double>>();
     return submit(make_job(
         info.Env(), nullptr,

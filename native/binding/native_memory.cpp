@@ -11,7 +11,9 @@ constexpr std::align_val_t kAlignment{64};
 
 }  // namespace
 
-void FreeBlock::operator()(void* data) const noexcept { ::operator delete(data, kAlignment); }
+void FreeBlock::operator()(void* data) const noexcept {
+  ::operator delete(data, kAlignment);
+}
 
 Block allocate_block(size_t bytes) {
   if (bytes == 0) return {};

@@ -1,4 +1,5 @@
-// Opens what a new worker works with and hands the wrapped object to JavaScript; a worker that could not open is retired.
+// Opens what a new worker works with and hands the wrapped object to JavaScript; a worker that could not open
+// is retired.
 #pragma once
 
 #include <functional>
@@ -11,7 +12,8 @@ namespace coppice::binding {
 
 class OpenJob final : public Job {
  public:
-  OpenJob(Napi::Env env, std::shared_ptr<Worker> worker, std::function<void()> open, std::function<Napi::Value()> wrap)
+  OpenJob(Napi::Env env, std::shared_ptr<Worker> worker, std::function<void()> open,
+          std::function<Napi::Value()> wrap)
       : Job(env, nullptr), worker_(std::move(worker)), open_(std::move(open)), wrap_(std::move(wrap)) {}
 
  private:

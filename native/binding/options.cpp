@@ -20,7 +20,9 @@ class Fields {
   int64_t integer(const char* key, int64_t min, int64_t max) const {
     return read_integer(get(key), name(key).c_str(), min, max);
   }
-  int32_t int32(const char* key, int64_t min = 0) const { return static_cast<int32_t>(integer(key, min, kMaxInt32)); }
+  int32_t int32(const char* key, int64_t min = 0) const {
+    return static_cast<int32_t>(integer(key, min, kMaxInt32));
+  }
   // The value that belongs to the word found.
   template <typename T>
   T word(const char* key, std::initializer_list<std::pair<const char*, T>> words) const {
@@ -30,8 +32,8 @@ class Fields {
       if (found == word) return value;
       expected += (expected.empty() ? "" : ", ") + std::string(word);
     }
-    fail(ErrorCode::kInvalidArgument, "%s: expected one of %s; received '%s'", name(key).c_str(), expected.c_str(),
-         found.c_str());
+    fail(ErrorCode::kInvalidArgument, "%s: expected one of %s; received '%s'", name(key).c_str(),
+         expected.c_str(), found.c_str());
   }
   std::string name(const char* key) const { return std::string(where_) + "." + key; }
 
@@ -67,9 +69,12 @@ RowsArgument read_rows(const Napi::Value& value) {
   const Fields fields(value, "rows");
   RowsArgument rows;
   rows.prompt_tokens = read_lists(fields, "promptTokens", "promptOffsets", &rows.prompt_offsets);
-  rows.completion_tokens = read_lists(fields, "completionTokens", "completionOffsets", &rows.completion_offsets);
-  require_length(rows.completion_offsets.size(), rows.prompt_offsets.size(), "completionOffsets", "a row and one more");
-  const ArrayArgument<float> temperature = read_optional_array<float>(fields.get("temperature"), "temperature");
+  rows.completion_tokens =
+      read_lists(fields, "completionTokens", "completionOffsets", &rows.completion_offsets);
+  require_length(rows.completion_offsets.size(), rows.prompt_offsets.size(), "completionOffsets",
+                 "a row and one more");
+  const ArrayArgument<float> temperature =
+      read_optional_array<float>(fields.get("temperature"), "temperature");
   if (temperature.given) {
     require_length(temperature.length, rows.prompt_offsets.size() - 1, "temperature", "a row");
     rows.temperature = temperature.values();
@@ -117,9 +122,10 @@ std::vector<TensorInFile> read_tensors(const Napi::Value& value) {
   std::vector<TensorInFile> tensors;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const Fields fields(array.Get(i), "tensor");
-    tensors.push_back({fields.text("name"), fields.text("path"),
-                       static_cast<uint64_t>(fields.integer("offset", 0, kMaxSafeInteger)),
-                       fields.word<DType>("dtype", {{"f32", DType::kF32}, {"bf16", DType::kBF16}, {"f16", DType::kF16}})});
+    tensors.push_back(
+        {fields.text("name"), fields.text("path"),
+         static_cast<uint64_t>(fields.integer("offset", 0, kMaxSafeInteger)),
+         fields.word<DType>("dtype", {{"f32", DType::kF32}, {"bf16", DType::kBF16}, {"f16", DType::kF16}})});
   }
   return tensors;
 }
@@ -134,7 +140,8 @@ PolicyLossParams read_loss_params(const Napi::Value& value) {
   params.clip_low = fields.number("clipLow");
   params.clip_high = fields.number("clipHigh");
   params.dual_clip = fields.number("dualClip");
-  params.kl_kind = fields.word<KlKind>("klKind", {{"k1", KlKind::kK1}, {"k2", KlKind::kK2}, {"k3", KlKind::kK3}});
+  params.kl_kind =
+      fields.word<KlKind>("klKind", {{"k1", KlKind::kK1}, {"k2", KlKind::kK2}, {"k3", KlKind::kK3}});
   params.kl_coef = fields.number("klCoef");
   params.entropy_coef = fields.number("entropyCoef");
   return params;

@@ -10,8 +10,9 @@
 
 namespace coppice::binding {
 
-// { promptTokens, promptOffsets, completionTokens, completionOffsets, temperature? }, copied out of JavaScript's memory: the ids
-// that are checked are then the ids that index, whatever JavaScript does while the job runs.
+// { promptTokens, promptOffsets, completionTokens, completionOffsets, temperature? }, copied out of
+// JavaScript's memory: the ids that are checked are then the ids that index, whatever JavaScript does while
+// the job runs.
 struct RowsArgument {
   std::vector<int32_t> prompt_tokens;
   std::vector<int32_t> completion_tokens;

@@ -11,18 +11,18 @@
 namespace coppice::binding {
 namespace {
 
-void run(Context& context, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp, const float* entropy,
-         const float* old_lp, const float* ref_lp, const float* advantage, const float* norm,
-         const std::vector<int32_t>& offsets, const PolicyLossParams& params) {
-  ops::policy_loss(context, stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm, offsets.data(),
-                   static_cast<int64_t>(offsets.size()) - 1, params);
+void run(Context& context, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp,
+         const float* entropy, const float* old_lp, const float* ref_lp, const float* advantage,
+         const float* norm, const std::vector<int32_t>& offsets, const PolicyLossParams& params) {
+  ops::policy_loss(context, stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm,
+                   offsets.data(), static_cast<int64_t>(offsets.size()) - 1, params);
 }
 
 void run(Context& context, PolicyLossStats* stats, double* g_lp, double* g_entropy, const double* lp,
-         const double* entropy, const double* old_lp, const double* ref_lp, const double* advantage, const double* norm,
-         const std::vector<int32_t>& offsets, const PolicyLossParams& params) {
-  ops::policy_loss_f64(context, stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm, offsets.data(),
-                       static_cast<int64_t>(offsets.size()) - 1, params);
+         const double* entropy, const double* old_lp, const double* ref_lp, const double* advantage,
+         const double* norm, const std::vector<int32_t>& offsets, const PolicyLossParams& params) {
+  ops::policy_loss_f64(context, stats, g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm,
+                       offsets.data(), static_cast<int64_t>(offsets.size()) - 1, params);
 }
 
 template <typename T, typename Array>
@@ -41,8 +41,9 @@ Napi::Value policy_loss_of(Napi::Env env, const Napi::Object& inputs, const Napi
   const auto norm = per_token("norm", true);
   const std::vector<int32_t> offsets = read_offsets(inputs.Get("offsets"), "offsets", lp.length);
   if (offsets.front() != 0 || static_cast<size_t>(offsets.back()) != lp.length) {
-    fail(ErrorCode::kShapeMismatch, "offsets: expected entries from 0 to %zu, the number of tokens; received %d to %d",
-         lp.length, offsets.front(), offsets.back());
+    fail(ErrorCode::kShapeMismatch,
+         "offsets: expected entries from 0 to %zu, the number of tokens; received %d to %d", lp.length,
+         offsets.front(), offsets.back());
   }
   const PolicyLossParams params = read_loss_params(given_params);
   if (params.kl_coef != 0 && !ref_lp.given) {
@@ -60,9 +61,10 @@ Napi::Value policy_loss_of(Napi::Env env, const Napi::Object& inputs, const Napi
   // An empty typed array has no address, and the op wants one of everything that is there.
   T nothing = 0;
   const auto address = [&](T* data) { return data == nullptr ? &nothing : data; };
-  run(context, &stats, address(g_lp.Data()), entropy.given ? address(g_entropy.Data()) : nullptr, address(lp.data),
-      entropy.given ? address(entropy.data) : nullptr, address(old_lp.data),
-      ref_lp.given ? address(ref_lp.data) : nullptr, address(advantage.data), address(norm.data), offsets, params);
+  run(context, &stats, address(g_lp.Data()), entropy.given ? address(g_entropy.Data()) : nullptr,
+      address(lp.data), entropy.given ? address(entropy.data) : nullptr, address(old_lp.data),
+      ref_lp.given ? address(ref_lp.data) : nullptr, address(advantage.data), address(norm.data), offsets,
+      params);
   Napi::Object result = Napi::Object::New(env);
   result.Set("loss", stats.loss);
   result.Set("dLogprobs", g_lp);
@@ -77,7 +79,8 @@ Napi::Value policy_loss(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     const Napi::Object inputs = read_object(info[0], "inputs");
     const Napi::Value lp = inputs.Get("logprobs");
-    const bool is_single = lp.IsTypedArray() && lp.As<Napi::TypedArray>().TypedArrayType() == napi_float32_array;
+    const bool is_single =
+        lp.IsTypedArray() && lp.As<Napi::TypedArray>().TypedArrayType() == napi_float32_array;
     return is_single ? policy_loss_of<float, Napi::Float32Array>(info.Env(), inputs, info[1])
                      : policy_loss_of<double, Napi::Float64Array>(info.Env(), inputs, info[1]);
   });

@@ -1,5 +1,6 @@
-// A thread of its own for jobs, one after the other. Between jobs it may work on something that can be interrupted at any
-// time (a generation). Node's own thread pool is never used: a training step would hold up everybody's file access.
+// A thread of its own for jobs, one after the other. Between jobs it may work on something that can be
+// interrupted at any time (a generation). Node's own thread pool is never used: a training step would hold up
+// everybody's file access.
 #pragma once
 
 #include <atomic>
@@ -31,8 +32,8 @@ class Worker : public std::enable_shared_from_this<Worker> {
   void post(std::function<void(Worker&)> message);
   // Settles the jobs that wait for their turn although their stop flag is set.
   void drop_stopped();
-  // Asks the thread to end: running and waiting jobs are rejected with DISPOSED. `last` (or null) is settled when
-  // everything is freed.
+  // Asks the thread to end: running and waiting jobs are rejected with DISPOSED. `last` (or null) is settled
+  // when everything is freed.
   void retire(std::unique_ptr<Job> last);
   void join();
   bool retired() const { return retired_; }
@@ -41,7 +42,8 @@ class Worker : public std::enable_shared_from_this<Worker> {
   // Hands a job that is done, failed or dropped to the JavaScript thread.
   void complete(std::unique_ptr<Job> job);
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
-  // Publishes what other threads may read of the worker's object. Called after every job, before its promise is settled.
+  // Publishes what other threads may read of the worker's object. Called after every job, before its promise
+  // is settled.
   virtual void publish() {}
 
   // Bytes that the garbage collector should know of; any thread.
@@ -58,7 +60,7 @@ class Worker : public std::enable_shared_from_this<Worker> {
 
  private:
   struct Item {
-    std::unique_ptr<Job> job;                // or
+    std::unique_ptr<Job> job;  // or
     std::function<void(Worker&)> message;
   };
 

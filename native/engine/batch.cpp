@@ -18,7 +18,8 @@ struct RowView {
 
 RowView row_view(const RolloutRows& rows, int64_t i) {
   return {rows.prompt_tokens + rows.prompt_offsets[i], rows.prompt_offsets[i + 1] - rows.prompt_offsets[i],
-          rows.completion_tokens + rows.completion_offsets[i], rows.completion_offsets[i + 1] - rows.completion_offsets[i]};
+          rows.completion_tokens + rows.completion_offsets[i],
+          rows.completion_offsets[i + 1] - rows.completion_offsets[i]};
 }
 
 bool same_prompt(const RowView& a, const RowView& b) {
@@ -27,7 +28,9 @@ bool same_prompt(const RowView& a, const RowView& b) {
 }
 
 // The last token of a completion is predicted but never read, so it takes no row.
-int32_t completion_rows(const RowView& row) { return std::max(row.completion_length - 1, 0); }
+int32_t completion_rows(const RowView& row) {
+  return std::max(row.completion_length - 1, 0);
+}
 
 class Packer {
  public:
@@ -43,7 +46,8 @@ class Packer {
     if (rows > 0) {
       const int32_t begin = static_cast<int32_t>(batch_.tokens.size());
       first_row = begin;
-      add_segment(row.completion, rows, prompt_segment_, prompt.length, prompt.length / static_cast<int32_t>(kKeyBlock));
+      add_segment(row.completion, rows, prompt_segment_, prompt.length,
+                  prompt.length / static_cast<int32_t>(kKeyBlock));
     }
     for (int32_t t = 0; t < row.completion_length; ++t) {
       batch_.item_row.push_back(t == 0 ? prompt.token_begin + prompt.length - 1 : first_row + t - 1);
@@ -67,14 +71,16 @@ class Packer {
 
  private:
   // The first `shared_blocks` pages are the parent's.
-  void add_segment(const int32_t* tokens, int32_t length, int32_t parent, int32_t position_begin, int32_t shared_blocks) {
+  void add_segment(const int32_t* tokens, int32_t length, int32_t parent, int32_t position_begin,
+                   int32_t shared_blocks) {
     Segment segment;
     segment.token_begin = static_cast<int32_t>(batch_.tokens.size());
     segment.length = length;
     segment.parent = parent;
     segment.position_begin = position_begin;
     segment.page_begin = static_cast<int32_t>(batch_.page_table.size());
-    const int32_t blocks = (position_begin + length + static_cast<int32_t>(kKeyBlock) - 1) / static_cast<int32_t>(kKeyBlock);
+    const int32_t blocks =
+        (position_begin + length + static_cast<int32_t>(kKeyBlock) - 1) / static_cast<int32_t>(kKeyBlock);
     for (int32_t b = 0; b < blocks; ++b) {
       if (b < shared_blocks) {
         const int32_t parent_page = batch_.segments[static_cast<size_t>(parent)].page_begin + b;
@@ -118,7 +124,8 @@ std::vector<PackedBatch> pack_rows(const RolloutRows& rows, int64_t token_budget
 namespace {
 
 void check_offsets(const int32_t* offsets, int64_t count, const char* what) {
-  if (offsets[0] < 0) fail(ErrorCode::kInvalidArgument, "%s: the first offset is negative (%d)", what, offsets[0]);
+  if (offsets[0] < 0)
+    fail(ErrorCode::kInvalidArgument, "%s: the first offset is negative (%d)", what, offsets[0]);
   for (int64_t i = 0; i < count; ++i) {
     if (offsets[i + 1] < offsets[i]) {
       fail(ErrorCode::kInvalidArgument, "%s: offsets must not fall; row %lld has %d after %d", what,
@@ -127,12 +134,13 @@ void check_offsets(const int32_t* offsets, int64_t count, const char* what) {
   }
 }
 
-void check_tokens(const int32_t* tokens, const int32_t* offsets, int64_t count, int32_t vocab_size, const char* what) {
+void check_tokens(const int32_t* tokens, const int32_t* offsets, int64_t count, int32_t vocab_size,
+                  const char* what) {
   for (int64_t i = 0; i < count; ++i) {
     for (int32_t t = offsets[i]; t < offsets[i + 1]; ++t) {
       if (tokens[t] < 0 || tokens[t] >= vocab_size) {
-        fail(ErrorCode::kInvalidArgument, "%s: row %lld, token %d: expected an id in [0, %d); received %d", what,
-             static_cast<long long>(i), t - offsets[i], vocab_size, tokens[t]);
+        fail(ErrorCode::kInvalidArgument, "%s: row %lld, token %d: expected an id in [0, %d); received %d",
+             what, static_cast<long long>(i), t - offsets[i], vocab_size, tokens[t]);
       }
     }
   }
@@ -152,9 +160,10 @@ void check_rows(const RolloutRows& rows, int32_t vocab_size, int32_t max_positio
            static_cast<long long>(i));
     }
     if (int64_t{row.prompt_length} + row.completion_length > max_positions) {
-      fail(ErrorCode::kInvalidArgument, "row %lld: prompt and completion have %lld tokens; the model holds %d positions",
-           static_cast<long long>(i), static_cast<long long>(int64_t{row.prompt_length} + row.completion_length),
-           max_positions);
+      fail(ErrorCode::kInvalidArgument,
+           "row %lld: prompt and completion have %lld tokens; the model holds %d positions",
+           static_cast<long long>(i),
+           static_cast<long long>(int64_t{row.prompt_length} + row.completion_length), max_positions);
     }
     if (rows.temperature != nullptr && !(rows.temperature[i] > 0.0f && std::isfinite(rows.temperature[i]))) {
       fail(ErrorCode::kInvalidArgument, "temperature: row %lld: expected a finite number > 0; received %g",

@@ -61,7 +61,8 @@ class TransformerEngine final : public Engine {
   void save_gradients(const std::vector<TensorInFile>& tensors) override;
   void read_gradient(const std::string& name, float* out) override {
     const TensorSpec& tensor = parameters_.tensor(name);
-    backend_->download(out, require_gradients() + tensor.master_offset, static_cast<size_t>(tensor.elements()) * sizeof(float));
+    backend_->download(out, require_gradients() + tensor.master_offset,
+                       static_cast<size_t>(tensor.elements()) * sizeof(float));
   }
   bool has_optimizer_state() const override { return learner_.has_moments(); }
   int64_t optimizer_step() const override { return learner_.optimizer_step(); }
@@ -69,7 +70,8 @@ class TransformerEngine final : public Engine {
   void load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset, int64_t step) override;
   uint64_t version() const override { return version_; }
 
-  ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget, const StopFlag* stop) override {
+  ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
+                    const StopFlag* stop) override {
     const ScopedFloatEnvironment environment;
     return learner_.score(rows, lp, entropy, token_budget, stop);
   }
@@ -85,8 +87,10 @@ class TransformerEngine final : public Engine {
     return stats;
   }
   std::unique_ptr<Generation> generate(const int32_t* prompt_tokens, const int32_t* prompt_offsets,
-                                       const int64_t* prompt_index, int64_t count, const GenerationParams& params) override;
-  MemoryPlan plan(int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt) const override;
+                                       const int64_t* prompt_index, int64_t count,
+                                       const GenerationParams& params) override;
+  MemoryPlan plan(int64_t token_budget, const GenerationParams& generation,
+                  int32_t longest_prompt) const override;
   uint64_t allocated_bytes() const override { return backend_->held_bytes(); }
 
  private:
@@ -126,13 +130,16 @@ void TransformerEngine::init_random(uint64_t seed) {
   for (size_t index = 0; index < tensors.size(); ++index) {
     const TensorSpec& tensor = tensors[index];
     const bool norm = ends_with(tensor.name, "norm.weight"), bias = ends_with(tensor.name, ".bias");
-    const bool into_residual = ends_with(tensor.name, "o_proj.weight") || ends_with(tensor.name, "down_proj.weight");
-    const float scale = 0.02f / (into_residual ? std::sqrt(2.0f * static_cast<float>(config_.num_layers)) : 1.0f);
+    const bool into_residual =
+        ends_with(tensor.name, "o_proj.weight") || ends_with(tensor.name, "down_proj.weight");
+    const float scale =
+        0.02f / (into_residual ? std::sqrt(2.0f * static_cast<float>(config_.num_layers)) : 1.0f);
     values.assign(static_cast<size_t>(tensor.elements()), norm ? 1.0f : 0.0f);
     for (size_t i = 0; !norm && !bias && i < values.size(); i += 2) {
       float a, b;
-      const PhiloxBlock block = philox4x32(seed, static_cast<uint32_t>(i / 2), static_cast<uint32_t>((i / 2) >> 32),
-                                           static_cast<uint32_t>(index), 0x696E6974);  // "init": apart from sampling's keys
+      const PhiloxBlock block =
+          philox4x32(seed, static_cast<uint32_t>(i / 2), static_cast<uint32_t>((i / 2) >> 32),
+                     static_cast<uint32_t>(index), 0x696E6974);  // "init": apart from sampling's keys
       normal_pair(block, &a, &b);
       values[i] = a * scale;
       if (i + 1 < values.size()) values[i + 1] = b * scale;
@@ -154,11 +161,13 @@ void TransformerEngine::load(const std::vector<TensorInFile>& tensors) {
   for (const TensorInFile& tensor : tensors) {
     parameters_.tensor(tensor.name);  // refuses an unknown name
     if (!seen.insert(tensor.name).second) {
-      fail(ErrorCode::kCheckpointCorrupt, "%s: tensor '%s' appears twice", tensor.path.c_str(), tensor.name.c_str());
+      fail(ErrorCode::kCheckpointCorrupt, "%s: tensor '%s' appears twice", tensor.path.c_str(),
+           tensor.name.c_str());
     }
   }
   for (const TensorSpec& tensor : parameters_.layout().tensors) {
-    if (!seen.contains(tensor.name)) fail(ErrorCode::kCheckpointCorrupt, "tensor '%s' is missing", tensor.name.c_str());
+    if (!seen.contains(tensor.name))
+      fail(ErrorCode::kCheckpointCorrupt, "tensor '%s' is missing", tensor.name.c_str());
   }
   parameters_.drop_masters();
   std::vector<float> values;
@@ -169,7 +178,8 @@ void TransformerEngine::load(const std::vector<TensorInFile>& tensors) {
     values.resize(static_cast<size_t>(piece));
     for (int64_t begin = 0; begin < tensor.elements(); begin += piece) {
       const int64_t count = std::min(piece, tensor.elements() - begin);
-      file.read(source.offset + static_cast<uint64_t>(begin) * dtype_bytes(source.dtype), source.dtype, count, values.data());
+      file.read(source.offset + static_cast<uint64_t>(begin) * dtype_bytes(source.dtype), source.dtype, count,
+                values.data());
       require_finite(source, values.data(), count);
       parameters_.write(tensor, begin, count, values.data());
     }
@@ -191,23 +201,27 @@ void save_tensors(const std::vector<TensorInFile>& targets, const ParameterStore
     for (int64_t begin = 0; begin < tensor.elements(); begin += piece) {
       const int64_t count = std::min(piece, tensor.elements() - begin);
       read(tensor, begin, count, values.data());
-      file->write(target.offset + static_cast<uint64_t>(begin) * dtype_bytes(target.dtype), target.dtype, count, values.data());
+      file->write(target.offset + static_cast<uint64_t>(begin) * dtype_bytes(target.dtype), target.dtype,
+                  count, values.data());
     }
   }
   for (const auto& [path, file] : files) file->flush();
 }
 
 void TransformerEngine::save(const std::vector<TensorInFile>& tensors) {
-  save_tensors(tensors, parameters_, [this](const TensorSpec& tensor, int64_t begin, int64_t count, float* values) {
-    parameters_.read(tensor, begin, count, values);
-  });
+  save_tensors(tensors, parameters_,
+               [this](const TensorSpec& tensor, int64_t begin, int64_t count, float* values) {
+                 parameters_.read(tensor, begin, count, values);
+               });
 }
 
 void TransformerEngine::save_gradients(const std::vector<TensorInFile>& tensors) {
   const float* gradients = require_gradients();
-  save_tensors(tensors, parameters_, [&](const TensorSpec& tensor, int64_t begin, int64_t count, float* values) {
-    backend_->download(values, gradients + tensor.master_offset + begin, static_cast<size_t>(count) * sizeof(float));
-  });
+  save_tensors(tensors, parameters_,
+               [&](const TensorSpec& tensor, int64_t begin, int64_t count, float* values) {
+                 backend_->download(values, gradients + tensor.master_offset + begin,
+                                    static_cast<size_t>(count) * sizeof(float));
+               });
 }
 
 void TransformerEngine::save_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset) {
@@ -221,7 +235,8 @@ void TransformerEngine::save_optimizer(const std::string& path, uint64_t m_offse
   file.flush();
 }
 
-void TransformerEngine::load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset, int64_t step) {
+void TransformerEngine::load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset,
+                                       int64_t step) {
   if (step < 0) fail(ErrorCode::kCheckpointCorrupt, "%s: the optimiser step is negative", path.c_str());
   const int64_t elements = parameters_.layout().total_elements;
   std::vector<float> m(static_cast<size_t>(elements)), v(static_cast<size_t>(elements));
@@ -253,27 +268,32 @@ class EngineGeneration final : public Generation {
   Generator generator_;
 };
 
-std::unique_ptr<Generation> TransformerEngine::generate(const int32_t* prompt_tokens, const int32_t* prompt_offsets,
+std::unique_ptr<Generation> TransformerEngine::generate(const int32_t* prompt_tokens,
+                                                        const int32_t* prompt_offsets,
                                                         const int64_t* prompt_index, int64_t count,
                                                         const GenerationParams& params) {
-  return std::make_unique<EngineGeneration>(*backend_, config_, parameters_, transformer_, workspace_, prompt_tokens,
-                                            prompt_offsets, prompt_index, count, params);
+  return std::make_unique<EngineGeneration>(*backend_, config_, parameters_, transformer_, workspace_,
+                                            prompt_tokens, prompt_offsets, prompt_index, count, params);
 }
 
-MemoryPlan TransformerEngine::plan(int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt) const {
+MemoryPlan TransformerEngine::plan(int64_t token_budget, const GenerationParams& generation,
+                                   int32_t longest_prompt) const {
   const uint64_t master = parameters_.master_bytes();
-  const int64_t rows = std::max<int64_t>(token_budget, int64_t{longest_prompt} + generation.max_completion_length);
+  const int64_t rows =
+      std::max<int64_t>(token_budget, int64_t{longest_prompt} + generation.max_completion_length);
   const uint64_t training = learner_.workspace_bytes(rows, rows, /*with_backward=*/true);
-  const uint64_t sampling = Generator::workspace_bytes(*backend_, config_, transformer_, generation, longest_prompt);
+  const uint64_t sampling =
+      Generator::workspace_bytes(*backend_, config_, transformer_, generation, longest_prompt);
   const uint64_t page = KvCache::page_bytes(config_, config_.num_layers);
-  const int32_t pages =
-      Generator::pages_wanted(config_, generation, longest_prompt, std::max(generation.max_live_sequences, 1));
+  const int32_t pages = Generator::pages_wanted(config_, generation, longest_prompt,
+                                                std::max(generation.max_live_sequences, 1));
   const uint64_t cap = generation.kv_bytes != 0 ? generation.kv_bytes : uint64_t{1} << 30;
   return {{{"parameters", parameters_.compute_bytes()},
            {"fp32 masters", master},
            {"gradients", master},
            {"optimizer moments", 2 * master},
-           {"rotary table", static_cast<uint64_t>(config_.max_positions) * static_cast<uint64_t>(config_.head_dim) * 4},
+           {"rotary table",
+            static_cast<uint64_t>(config_.max_positions) * static_cast<uint64_t>(config_.head_dim) * 4},
            {"activations and scratch", std::max(training, sampling)},
            {"key/value cache", std::min(page * static_cast<uint64_t>(pages), cap)}}};
 }

@@ -1,6 +1,6 @@
-// The engine as the binding sees it: one model on one backend. Not thread-safe: one job at a time, on the engine's own thread.
-// Long calls poll `stop` between micro-batches or token steps and throw nothing when it is set: they return with
-// `cancelled` true and the parameters unchanged.
+// The engine as the binding sees it: one model on one backend. Not thread-safe: one job at a time, on the
+// engine's own thread. Long calls poll `stop` between micro-batches or token steps and throw nothing when it
+// is set: they return with `cancelled` true and the parameters unchanged.
 #pragma once
 
 #include <atomic>
@@ -18,17 +18,19 @@ namespace coppice {
 
 using StopFlag = std::atomic<bool>;
 
-// One tensor inside a file: safetensors bodies are read and written here; headers are src/checkpoint.ts's business.
+// One tensor inside a file: safetensors bodies are read and written here; headers are src/checkpoint.ts's
+// business.
 struct TensorInFile {
-  std::string name;      // Hugging Face name
+  std::string name;  // Hugging Face name
   std::string path;
-  uint64_t offset = 0;   // absolute, in bytes
+  uint64_t offset = 0;  // absolute, in bytes
   DType dtype = DType::kF32;
 };
 
 struct MemoryPlan {
   struct Row {
-    std::string what;  // "parameters", "masters", "gradients", "optimizer moments", "activations", "kv cache", "scratch", ...
+    std::string what;  // "parameters", "masters", "gradients", "optimizer moments", "activations", "kv
+                       // cache", "scratch", ...
     uint64_t bytes = 0;
   };
   std::vector<Row> rows;
@@ -40,17 +42,17 @@ struct ScoreResult {
 };
 
 struct OptimizerParams {
-  AdamwParams adamw;              // step is the engine's own counter and ignored here
-  double max_grad_norm = 1.0;     // 0 = off
+  AdamwParams adamw;           // step is the engine's own counter and ignored here
+  double max_grad_norm = 1.0;  // 0 = off
 };
 
 // What one optimiser step works on. Arrays have one element a completion token, in the rows' order.
 struct UpdateInput {
   RolloutRows rows;
-  const float* old_lp = nullptr;     // null: the recorded ratio is 1 (the loss then uses lp itself as old_lp)
-  const float* ref_lp = nullptr;     // null without KL
+  const float* old_lp = nullptr;  // null: the recorded ratio is 1 (the loss then uses lp itself as old_lp)
+  const float* ref_lp = nullptr;  // null without KL
   const float* advantage = nullptr;
-  const float* norm = nullptr;       // mask / denominator of the whole optimiser batch; 0 = inactive
+  const float* norm = nullptr;  // mask / denominator of the whole optimiser batch; 0 = inactive
   PolicyLossParams loss;
   OptimizerParams optimizer;
   int64_t token_budget = 8192;
@@ -59,18 +61,18 @@ struct UpdateInput {
 struct UpdateStats {
   bool cancelled = false;
   PolicyLossStats loss;
-  double grad_norm = 0;          // before clipping
+  double grad_norm = 0;  // before clipping
   AdamwStats adamw;
-  int64_t optimizer_step = 0;    // after this step
+  int64_t optimizer_step = 0;  // after this step
   int64_t micro_batches = 0;
-  int64_t packed_tokens = 0;     // rows of all packed batches: what was computed
+  int64_t packed_tokens = 0;  // rows of all packed batches: what was computed
   double seconds_forward = 0;
   double seconds_backward = 0;
   double seconds_optimizer = 0;
 };
 
 struct GenerationParams {
-  int32_t num_generations = 1;      // samples a prompt
+  int32_t num_generations = 1;  // samples a prompt
   SampleParams sampling;
   int32_t max_completion_length = 256;
   std::vector<int32_t> stop_tokens;
@@ -78,36 +80,40 @@ struct GenerationParams {
   uint32_t step = 0;
   int32_t max_live_sequences = 256;
   int32_t max_waiting_groups = 64;  // finished groups not yet taken: generation pauses there
-  uint64_t kv_bytes = 0;            // 0 = what max_live_sequences of the longest request need, capped at 1 GiB but enough for one
+  uint64_t kv_bytes =
+      0;  // 0 = what max_live_sequences of the longest request need, capped at 1 GiB but enough for one
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
 
 struct GeneratedSample {
-  std::vector<int32_t> tokens;      // a stop token that ended it included
+  std::vector<int32_t> tokens;  // a stop token that ended it included
   std::vector<float> lp;
-  std::vector<float> sampler_lp;    // filled only under top_k / top_p / min_p
+  std::vector<float> sampler_lp;  // filled only under top_k / top_p / min_p
   std::vector<float> entropy;
   FinishReason finish = FinishReason::kLength;
 };
 
 struct GeneratedGroup {
-  int64_t prompt = 0;               // index into the prompts given
+  int64_t prompt = 0;  // index into the prompts given
   std::vector<GeneratedSample> samples;
 };
 
 class Engine;
 
-// An open generation. step() does one token step of all live sequences (with prefill and refill where there is room).
+// An open generation. step() does one token step of all live sequences (with prefill and refill where there
+// is room).
 class Generation {
  public:
   virtual ~Generation();
   // False when there is nothing to do now: all done, or max_waiting_groups are waiting to be taken.
   virtual bool step() = 0;
-  virtual bool done() const = 0;             // every group finished (some may still wait to be taken)
-  virtual bool take(GeneratedGroup* group) = 0;  // false when none waits; groups come in the order in which they finish
+  virtual bool done() const = 0;  // every group finished (some may still wait to be taken)
+  virtual bool take(
+      GeneratedGroup* group) = 0;  // false when none waits; groups come in the order in which they finish
   virtual int64_t waiting() const = 0;
-  // Ends live sequences with finish reason `cancelled`; groups with at least one token are then taken as usual.
+  // Ends live sequences with finish reason `cancelled`; groups with at least one token are then taken as
+  // usual.
   virtual void cancel() = 0;
   virtual int64_t generated_tokens() const = 0;
   virtual int64_t live_sequences() const = 0;
@@ -123,11 +129,13 @@ class Engine {
   virtual Backend& backend() = 0;
 
   // ---- parameters ----
-  // normal(0, 0.02), norms 1, biases 0; scaled 1 / sqrt(2 layers) on the two projections into the residual stream.
+  // normal(0, 0.02), norms 1, biases 0; scaled 1 / sqrt(2 layers) on the two projections into the residual
+  // stream.
   virtual void init_random(uint64_t seed) = 0;
   // Every tensor of the layout exactly once, any dtype of file. CHECKPOINT_CORRUPT names the tensor or file.
   virtual void load(const std::vector<TensorInFile>& tensors) = 0;
-  virtual void save(const std::vector<TensorInFile>& tensors) = 0;      // into existing files, at the offsets given
+  virtual void save(
+      const std::vector<TensorInFile>& tensors) = 0;  // into existing files, at the offsets given
   // One tensor as floats, from the masters where there are any.
   virtual void read_tensor(const std::string& name, float* out) = 0;
   virtual void write_tensor(const std::string& name, const float* values) = 0;
@@ -138,25 +146,31 @@ class Engine {
   virtual bool has_optimizer_state() const = 0;
   virtual int64_t optimizer_step() const = 0;
   virtual void save_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset) = 0;
-  virtual void load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset, int64_t step) = 0;
+  virtual void load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset,
+                              int64_t step) = 0;
   virtual uint64_t version() const = 0;  // grows with every change of the parameters
 
   // ---- work ----
   // lp and entropy [completion tokens]; entropy may be null.
-  virtual ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget, const StopFlag* stop) = 0;
-  // Gradient of -sum token_weight * log pi, not normalised, into the gradient arena; returns the loss in *loss.
-  virtual ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss, int64_t token_budget,
-                           const StopFlag* stop) = 0;
-  // One optimiser step. NON_FINITE (parameters and moments untouched) when the loss or the gradient is not finite; the
-  // message says which rows of the input carry non-finite log-probs.
+  virtual ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
+                            const StopFlag* stop) = 0;
+  // Gradient of -sum token_weight * log pi, not normalised, into the gradient arena; returns the loss in
+  // *loss.
+  virtual ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
+                           int64_t token_budget, const StopFlag* stop) = 0;
+  // One optimiser step. NON_FINITE (parameters and moments untouched) when the loss or the gradient is not
+  // finite; the message says which rows of the input carry non-finite log-probs.
   virtual UpdateStats update(const UpdateInput& input, const StopFlag* stop) = 0;
 
-  // Prompts: flat tokens with offsets [count + 1], copied. prompt_index: the prompts' global indices for the noise keys.
+  // Prompts: flat tokens with offsets [count + 1], copied. prompt_index: the prompts' global indices for the
+  // noise keys.
   virtual std::unique_ptr<Generation> generate(const int32_t* prompt_tokens, const int32_t* prompt_offsets,
-                                               const int64_t* prompt_index, int64_t count, const GenerationParams& params) = 0;
+                                               const int64_t* prompt_index, int64_t count,
+                                               const GenerationParams& params) = 0;
 
   // What a training step with this token budget and a generation with these parameters need, in bytes.
-  virtual MemoryPlan plan(int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt) const = 0;
+  virtual MemoryPlan plan(int64_t token_budget, const GenerationParams& generation,
+                          int32_t longest_prompt) const = 0;
   virtual uint64_t allocated_bytes() const = 0;
 };
 

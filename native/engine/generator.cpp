@@ -9,7 +9,8 @@
 namespace coppice {
 namespace {
 
-// New prompts are read in at most this many rows a step (a longer prompt alone), so that running sequences are not held up.
+// New prompts are read in at most this many rows a step (a longer prompt alone), so that running sequences
+// are not held up.
 constexpr int64_t kPrefillRows = 2048;
 constexpr uint64_t kDefaultKvBytes = uint64_t{1} << 30;
 
@@ -27,10 +28,12 @@ void check_params(const GenerationParams& p) {
     fail(ErrorCode::kInvalidArgument, "generation: %s; received %g", what, value);
   };
   if (p.num_generations < 1) refuse("num_generations must be at least 1", p.num_generations);
-  if (p.max_completion_length < 1) refuse("max_completion_length must be at least 1", p.max_completion_length);
+  if (p.max_completion_length < 1)
+    refuse("max_completion_length must be at least 1", p.max_completion_length);
   if (p.max_live_sequences < 1) refuse("max_live_sequences must be at least 1", p.max_live_sequences);
   if (p.max_waiting_groups < 1) refuse("max_waiting_groups must be at least 1", p.max_waiting_groups);
-  if (!(s.temperature >= 0.0f && s.temperature < 1e6f)) refuse("temperature must be a number from 0", static_cast<double>(s.temperature));
+  if (!(s.temperature >= 0.0f && s.temperature < 1e6f))
+    refuse("temperature must be a number from 0", static_cast<double>(s.temperature));
   if (!(s.top_p > 0.0f && s.top_p <= 1.0f)) refuse("top_p must lie in (0, 1]", static_cast<double>(s.top_p));
   if (!(s.min_p >= 0.0f && s.min_p <= 1.0f)) refuse("min_p must lie in [0, 1]", static_cast<double>(s.min_p));
   if (s.top_k < 0) refuse("top_k must be at least 0", s.top_k);
@@ -51,7 +54,8 @@ void Generator::StepBatch::clear() {
 
 void Generator::StepBatch::add_segment(const int32_t* from, int32_t length, int32_t position,
                                        const std::vector<int32_t>& pages) {
-  segments.push_back({static_cast<int32_t>(tokens.size()), length, -1, position, static_cast<int32_t>(page_table.size())});
+  segments.push_back(
+      {static_cast<int32_t>(tokens.size()), length, -1, position, static_cast<int32_t>(page_table.size())});
   page_table.insert(page_table.end(), pages.begin(), pages.end());
   for (int32_t t = 0; t < length; ++t) {
     tokens.push_back(from[t]);
@@ -73,12 +77,14 @@ Generator::Generator(Backend& backend, const ModelConfig& config, const Paramete
   check_params(params_);
   for (int32_t token : params_.stop_tokens) {
     if (token < 0 || token >= config.vocab_size) {
-      fail(ErrorCode::kInvalidArgument, "generation: stop token %d is not in [0, %d)", token, config.vocab_size);
+      fail(ErrorCode::kInvalidArgument, "generation: stop token %d is not in [0, %d)", token,
+           config.vocab_size);
     }
   }
   prompt_offsets_.push_back(0);
   for (int64_t i = 0; i < count; ++i) {
-    prompt_tokens_.insert(prompt_tokens_.end(), prompt_tokens + prompt_offsets[i], prompt_tokens + prompt_offsets[i + 1]);
+    prompt_tokens_.insert(prompt_tokens_.end(), prompt_tokens + prompt_offsets[i],
+                          prompt_tokens + prompt_offsets[i + 1]);
     prompt_offsets_.push_back(static_cast<int32_t>(prompt_tokens_.size()));
     prompt_index_.push_back(prompt_index == nullptr ? i : prompt_index[i]);
   }
@@ -89,27 +95,33 @@ Generator::Generator(Backend& backend, const ModelConfig& config, const Paramete
   int32_t pages_for_one = 0;
   for (int64_t i = 0; i < count; ++i) {
     longest_prompt_ = std::max<int64_t>(longest_prompt_, prompt_length(i));
-    pages_for_one = std::max(pages_for_one, blocks_of(prompt_length(i)) + own_pages(prompt_length(i), length_limit(i)));
+    pages_for_one =
+        std::max(pages_for_one, blocks_of(prompt_length(i)) + own_pages(prompt_length(i), length_limit(i)));
   }
   params_.max_live_sequences = static_cast<int32_t>(
       std::min<int64_t>(params_.max_live_sequences, std::max<int64_t>(count * params_.num_generations, 1)));
   const uint64_t page_bytes = KvCache::page_bytes(config, config.num_layers);
-  const int32_t wanted = pages_wanted(config, params_, static_cast<int32_t>(longest_prompt_), params_.max_live_sequences);
+  const int32_t wanted =
+      pages_wanted(config, params_, static_cast<int32_t>(longest_prompt_), params_.max_live_sequences);
   const uint64_t budget = params_.kv_bytes != 0 ? params_.kv_bytes : kDefaultKvBytes;
-  int32_t pages = static_cast<int32_t>(std::min<uint64_t>(static_cast<uint64_t>(wanted), budget / page_bytes));
+  int32_t pages =
+      static_cast<int32_t>(std::min<uint64_t>(static_cast<uint64_t>(wanted), budget / page_bytes));
   if (params_.kv_bytes == 0) pages = std::max(pages, pages_for_one);
   if (pages < pages_for_one) {
     fail(ErrorCode::kOutOfMemory,
          "generation: the longest request needs %d pages (%.1f MiB) of key/value cache; kv_bytes allows %d",
-         pages_for_one, static_cast<double>(page_bytes * static_cast<uint64_t>(pages_for_one)) / 1048576.0, pages);
+         pages_for_one, static_cast<double>(page_bytes * static_cast<uint64_t>(pages_for_one)) / 1048576.0,
+         pages);
   }
   cache_ = std::make_unique<KvCache>(backend, config, pages);
   const int32_t slots = params_.max_live_sequences + 1;
-  prompt_hidden_ = Buffer(backend, static_cast<size_t>(slots) * static_cast<size_t>(config.hidden_size) * sizeof(float));
+  prompt_hidden_ =
+      Buffer(backend, static_cast<size_t>(slots) * static_cast<size_t>(config.hidden_size) * sizeof(float));
   for (int32_t slot = slots - 1; slot >= 0; --slot) free_slots_.push_back(slot);
   StepMemory largest;
   workspace_.carve([&](Carver& carver) {
-    carve_step(carver, largest, backend_, config_, transformer_, largest_step(config_, params_, longest_prompt_));
+    carve_step(carver, largest, backend_, config_, transformer_,
+               largest_step(config_, params_, longest_prompt_));
   });
 }
 
@@ -121,9 +133,10 @@ int32_t Generator::length_limit(int64_t prompt) const {
   return std::min(params_.max_completion_length, config_.max_positions - prompt_length(prompt));
 }
 
-int32_t Generator::pages_wanted(const ModelConfig& config, const GenerationParams& params, int32_t longest_prompt,
-                                int64_t live) {
-  const int32_t limit = std::max(1, std::min(params.max_completion_length, config.max_positions - longest_prompt));
+int32_t Generator::pages_wanted(const ModelConfig& config, const GenerationParams& params,
+                                int32_t longest_prompt, int64_t live) {
+  const int32_t limit =
+      std::max(1, std::min(params.max_completion_length, config.max_positions - longest_prompt));
   const int64_t groups = (live + params.num_generations - 1) / params.num_generations + 1;
   return static_cast<int32_t>(std::min<int64_t>(
       groups * blocks_of(longest_prompt) + live * own_pages(longest_prompt, limit), int64_t{1} << 30));
@@ -132,13 +145,14 @@ int32_t Generator::pages_wanted(const ModelConfig& config, const GenerationParam
 Generator::StepSize Generator::largest_step(const ModelConfig& config, const GenerationParams& params,
                                             int64_t longest_prompt) {
   const int64_t prefill = std::max(kPrefillRows, longest_prompt), live = params.max_live_sequences;
-  const int64_t longest = std::min<int64_t>(config.max_positions, longest_prompt + params.max_completion_length);
+  const int64_t longest =
+      std::min<int64_t>(config.max_positions, longest_prompt + params.max_completion_length);
   // At most `live` prompts are opened in a step: each brings at least one sample.
   return {prefill + live, 2 * live, live * blocks_of(longest) + live * blocks_of(longest_prompt), live};
 }
 
-void Generator::carve_step(Carver& carver, StepMemory& memory, const Backend& backend, const ModelConfig& config,
-                           const Transformer& transformer, const StepSize& size) {
+void Generator::carve_step(Carver& carver, StepMemory& memory, const Backend& backend,
+                           const ModelConfig& config, const Transformer& transformer, const StepSize& size) {
   memory.activations.carve(carver, config, size.rows, /*keep_for_backward=*/false);
   memory.tokens = carver.ints(size.rows);
   memory.positions = carver.ints(size.rows);
@@ -147,25 +161,30 @@ void Generator::carve_step(Carver& carver, StepMemory& memory, const Backend& ba
   memory.sample_rows = carver.ints(size.samples);
   memory.sample_hidden = carver.tensor(size.samples, config.hidden_size);
   memory.keys = static_cast<SampleKey*>(carver.bytes(static_cast<size_t>(size.samples) * sizeof(SampleKey)));
-  memory.params = static_cast<SampleParams*>(carver.bytes(static_cast<size_t>(size.samples) * sizeof(SampleParams)));
+  memory.params =
+      static_cast<SampleParams*>(carver.bytes(static_cast<size_t>(size.samples) * sizeof(SampleParams)));
   memory.token = carver.ints(size.samples);
   memory.lp = carver.floats(size.samples);
   memory.sampler_lp = carver.floats(size.samples);
   memory.entropy = carver.floats(size.samples);
-  memory.scratch.bytes = std::max(transformer.scratch_bytes(size.rows),
-                                  backend.sample_scratch_bytes(size.samples, config.vocab_size, config.hidden_size));
+  memory.scratch.bytes =
+      std::max(transformer.scratch_bytes(size.rows),
+               backend.sample_scratch_bytes(size.samples, config.vocab_size, config.hidden_size));
   memory.scratch.data = carver.bytes(memory.scratch.bytes);
 }
 
-uint64_t Generator::workspace_bytes(const Backend& backend, const ModelConfig& config, const Transformer& transformer,
-                                    const GenerationParams& params, int64_t longest_prompt) {
+uint64_t Generator::workspace_bytes(const Backend& backend, const ModelConfig& config,
+                                    const Transformer& transformer, const GenerationParams& params,
+                                    int64_t longest_prompt) {
   Carver measure;
   StepMemory memory;
   carve_step(measure, memory, backend, config, transformer, largest_step(config, params, longest_prompt));
   return measure.used();
 }
 
-bool Generator::done() const { return next_prompt_ == prompt_count_ && open_.empty(); }
+bool Generator::done() const {
+  return next_prompt_ == prompt_count_ && open_.empty();
+}
 
 bool Generator::take(GeneratedGroup* group) {
   if (finished_.empty()) return false;
@@ -180,9 +199,11 @@ bool Generator::step() {
   if (live_.empty()) fail(ErrorCode::kInternal, "generation: no sequence could be admitted");
   build_step();
   StepMemory memory;
-  const StepSize size = {static_cast<int64_t>(step_.tokens.size()), static_cast<int64_t>(step_.segments.size()),
+  const StepSize size = {static_cast<int64_t>(step_.tokens.size()),
+                         static_cast<int64_t>(step_.segments.size()),
                          static_cast<int64_t>(step_.page_table.size()), static_cast<int64_t>(live_.size())};
-  workspace_.carve([&](Carver& carver) { carve_step(carver, memory, backend_, config_, transformer_, size); });
+  workspace_.carve(
+      [&](Carver& carver) { carve_step(carver, memory, backend_, config_, transformer_, size); });
   Context context{&backend_, memory.scratch, true};
   if (size.rows > 0) run_forward(context, memory);
   fork_fresh(context);
@@ -197,7 +218,8 @@ void Generator::admit() {
   int64_t prefill_rows = 0;
   while (live_.size() < static_cast<size_t>(params_.max_live_sequences)) {
     Group* group = open_.empty() ? nullptr : open_.back().get();
-    if (group == nullptr || group->admitted == params_.num_generations) group = open_next_prompt(&prefill_rows);
+    if (group == nullptr || group->admitted == params_.num_generations)
+      group = open_next_prompt(&prefill_rows);
     if (group == nullptr || !admit_sample(*group)) return;
   }
 }
@@ -207,7 +229,8 @@ Generator::Group* Generator::open_next_prompt(int64_t* prefill_rows) {
   const int32_t length = prompt_length(next_prompt_);
   if (*prefill_rows > 0 && *prefill_rows + length > kPrefillRows) return nullptr;
   const int32_t pages = blocks_of(length);
-  if (cache_->free_pages() - reserved_pages_ < pages + own_pages(length, length_limit(next_prompt_))) return nullptr;
+  if (cache_->free_pages() - reserved_pages_ < pages + own_pages(length, length_limit(next_prompt_)))
+    return nullptr;
   *prefill_rows += length;
   auto group = std::make_unique<Group>();
   group->prompt = next_prompt_++;
@@ -243,8 +266,9 @@ void Generator::build_step() {
   step_.clear();
   for (const Group* group : new_prompts_) {
     const int32_t length = prompt_length(group->prompt);
-    step_.add_segment(&prompt_tokens_[static_cast<size_t>(prompt_offsets_[static_cast<size_t>(group->prompt)])], length, 0,
-                      group->pages);
+    step_.add_segment(
+        &prompt_tokens_[static_cast<size_t>(prompt_offsets_[static_cast<size_t>(group->prompt)])], length, 0,
+        group->pages);
     step_.prompt_last_rows.push_back(static_cast<int32_t>(step_.tokens.size()) - 1);
   }
   for (Live& live : live_) {
@@ -281,12 +305,14 @@ void Generator::run_forward(Context& context, const StepMemory& memory) {
   transformer_.forward(context, batch, cache_->layers(), activations, /*keep_for_backward=*/false);
   const size_t row_bytes = static_cast<size_t>(config_.hidden_size) * sizeof(float);
   for (size_t i = 0; i < new_prompts_.size(); ++i) {
-    backend_.copy(static_cast<char*>(prompt_hidden_.data()) + static_cast<size_t>(new_prompts_[i]->hidden_slot) * row_bytes,
+    backend_.copy(static_cast<char*>(prompt_hidden_.data()) +
+                      static_cast<size_t>(new_prompts_[i]->hidden_slot) * row_bytes,
                   activations.hidden.row_range(step_.prompt_last_rows[i], 1).data, row_bytes);
   }
 }
 
-// A fresh sequence reads the prompt's full pages and gets a copy of its own of the page in which the prompt ends.
+// A fresh sequence reads the prompt's full pages and gets a copy of its own of the page in which the prompt
+// ends.
 void Generator::fork_fresh(Context& context) {
   for (Live& live : live_) {
     if (!live.fresh) continue;
@@ -308,10 +334,12 @@ void Generator::fork_fresh(Context& context) {
 
 void Generator::draw(Context& context, const StepMemory& memory) {
   const int64_t samples = static_cast<int64_t>(live_.size());
-  const int64_t decoding = std::count_if(live_.begin(), live_.end(), [](const Live& live) { return !live.fresh; });
+  const int64_t decoding =
+      std::count_if(live_.begin(), live_.end(), [](const Live& live) { return !live.fresh; });
   upload(backend_, memory.sample_rows, step_.sample_rows);
   if (decoding > 0) {
-    ops::gather_rows(context, memory.sample_hidden.row_range(0, decoding), memory.activations.hidden, memory.sample_rows);
+    ops::gather_rows(context, memory.sample_hidden.row_range(0, decoding), memory.activations.hidden,
+                     memory.sample_rows);
   }
   if (decoding < samples) {
     const Tensor slots(prompt_hidden_.data(), params_.max_live_sequences + 1, config_.hidden_size);
@@ -320,8 +348,8 @@ void Generator::draw(Context& context, const StepMemory& memory) {
   }
   upload(backend_, memory.keys, step_.keys);
   upload(backend_, memory.params, step_.params);
-  ops::sample(context, memory.token, memory.lp, memory.sampler_lp, memory.entropy, memory.sample_hidden, parameters_.head(),
-              memory.keys, memory.params);
+  ops::sample(context, memory.token, memory.lp, memory.sampler_lp, memory.entropy, memory.sample_hidden,
+              parameters_.head(), memory.keys, memory.params);
   const size_t count = static_cast<size_t>(samples);
   step_.token.resize(count);
   step_.lp.resize(count);
@@ -359,7 +387,8 @@ void Generator::record() {
       finish(live, FinishReason::kLength);
     }
   }
-  // Groups whose last sample was forked no longer need their own references: what is shared, the samples hold.
+  // Groups whose last sample was forked no longer need their own references: what is shared, the samples
+  // hold.
   for (auto& group : open_) {
     if (group->admitted < params_.num_generations || group->hidden_slot < 0) continue;
     for (int32_t page : group->pages) cache_->drop(page);
@@ -379,7 +408,8 @@ void Generator::record() {
 }
 
 bool Generator::is_stop(int32_t token) const {
-  return std::find(params_.stop_tokens.begin(), params_.stop_tokens.end(), token) != params_.stop_tokens.end();
+  return std::find(params_.stop_tokens.begin(), params_.stop_tokens.end(), token) !=
+         params_.stop_tokens.end();
 }
 
 void Generator::finish(Live& live, FinishReason reason) {

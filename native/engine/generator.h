@@ -1,5 +1,6 @@
-// Continuous batching over a paged key/value cache: prompts are computed once for all their samples, a finished sequence's
-// place is taken by the next sample at once, and what a sample becomes depends on its own key alone (promises 1 to 3).
+// Continuous batching over a paged key/value cache: prompts are computed once for all their samples, a
+// finished sequence's place is taken by the next sample at once, and what a sample becomes depends on its own
+// key alone (promises 1 to 3).
 #pragma once
 
 #include <deque>
@@ -15,9 +16,10 @@ namespace coppice {
 class Generator final : public Generation {
  public:
   // `workspace` is shared with the engine's other jobs: nothing in it outlives a step.
-  Generator(Backend& backend, const ModelConfig& config, const ParameterStore& parameters, const Transformer& transformer,
-            Workspace& workspace, const int32_t* prompt_tokens, const int32_t* prompt_offsets, const int64_t* prompt_index,
-            int64_t count, const GenerationParams& params);
+  Generator(Backend& backend, const ModelConfig& config, const ParameterStore& parameters,
+            const Transformer& transformer, Workspace& workspace, const int32_t* prompt_tokens,
+            const int32_t* prompt_offsets, const int64_t* prompt_index, int64_t count,
+            const GenerationParams& params);
 
   bool step() override;
   bool done() const override;
@@ -28,40 +30,44 @@ class Generator final : public Generation {
   int64_t live_sequences() const override { return static_cast<int64_t>(live_.size()); }
 
   // Pages that `live` sequences of the longest request need, its prompt's own pages counted once a group.
-  static int32_t pages_wanted(const ModelConfig& config, const GenerationParams& params, int32_t longest_prompt, int64_t live);
-  static uint64_t workspace_bytes(const Backend& backend, const ModelConfig& config, const Transformer& transformer,
-                                  const GenerationParams& params, int64_t longest_prompt);
+  static int32_t pages_wanted(const ModelConfig& config, const GenerationParams& params,
+                              int32_t longest_prompt, int64_t live);
+  static uint64_t workspace_bytes(const Backend& backend, const ModelConfig& config,
+                                  const Transformer& transformer, const GenerationParams& params,
+                                  int64_t longest_prompt);
 
  private:
   struct Group {
     int64_t prompt = 0;
-    int32_t admitted = 0;   // samples that were given a place
+    int32_t admitted = 0;  // samples that were given a place
     int32_t running = 0;
-    int32_t hidden_slot = -1;             // row of prompt_hidden_ until the last sample is admitted
-    std::vector<int32_t> pages;           // the prompt's
+    int32_t hidden_slot = -1;    // row of prompt_hidden_ until the last sample is admitted
+    std::vector<int32_t> pages;  // the prompt's
     GeneratedGroup output;
   };
   struct Live {
     Group* group = nullptr;
     int32_t sample = 0;
-    int32_t position = 0;   // of the token to be read next
+    int32_t position = 0;  // of the token to be read next
     int32_t length_limit = 0;
-    int32_t reserved = 0;   // pages still promised but not taken
+    int32_t reserved = 0;  // pages still promised but not taken
     std::vector<int32_t> pages;
-    bool fresh = true;      // its first token comes from the prompt's hidden row
+    bool fresh = true;  // its first token comes from the prompt's hidden row
   };
   // Host side of one step; kept between steps for its capacity.
   struct StepBatch {
     std::vector<int32_t> tokens, positions, page_table;
     std::vector<Segment> segments;
     std::vector<int32_t> prompt_last_rows;  // of the new prompts, in order
-    std::vector<int32_t> sample_rows;       // decode sequences: row of this batch; fresh ones: slot of prompt_hidden_
+    std::vector<int32_t>
+        sample_rows;  // decode sequences: row of this batch; fresh ones: slot of prompt_hidden_
     std::vector<SampleKey> keys;
     std::vector<SampleParams> params;
     std::vector<int32_t> token;
     std::vector<float> lp, sampler_lp, entropy;
     void clear();
-    void add_segment(const int32_t* tokens, int32_t length, int32_t position, const std::vector<int32_t>& pages);
+    void add_segment(const int32_t* tokens, int32_t length, int32_t position,
+                     const std::vector<int32_t>& pages);
   };
   // Device side of one step, carved from the workspace.
   struct StepMemory {
@@ -84,9 +90,10 @@ class Generator final : public Generation {
   bool admit_sample(Group& group);
   Group* open_next_prompt(int64_t* prefill_rows);
   void build_step();
-  static void carve_step(Carver& carver, StepMemory& memory, const Backend& backend, const ModelConfig& config,
-                         const Transformer& transformer, const StepSize& size);
-  static StepSize largest_step(const ModelConfig& config, const GenerationParams& params, int64_t longest_prompt);
+  static void carve_step(Carver& carver, StepMemory& memory, const Backend& backend,
+                         const ModelConfig& config, const Transformer& transformer, const StepSize& size);
+  static StepSize largest_step(const ModelConfig& config, const GenerationParams& params,
+                               int64_t longest_prompt);
   void run_forward(Context& context, const StepMemory& memory);
   void fork_fresh(Context& context);
   void draw(Context& context, const StepMemory& memory);
@@ -107,8 +114,8 @@ class Generator final : public Generation {
   int64_t prompt_count_;
   int64_t longest_prompt_ = 0;
   std::unique_ptr<KvCache> cache_;
-  int32_t reserved_pages_ = 0;   // promised to live sequences beyond what they hold
-  Buffer prompt_hidden_;         // [slots, C]
+  int32_t reserved_pages_ = 0;  // promised to live sequences beyond what they hold
+  Buffer prompt_hidden_;        // [slots, C]
   std::vector<int32_t> free_slots_;
   int64_t next_prompt_ = 0;
   std::vector<std::unique_ptr<Group>> open_;

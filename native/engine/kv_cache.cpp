@@ -39,7 +39,9 @@ int32_t KvCache::take() {
   return page;
 }
 
-void KvCache::share(int32_t page) { ++references_[static_cast<size_t>(page)]; }
+void KvCache::share(int32_t page) {
+  ++references_[static_cast<size_t>(page)];
+}
 
 void KvCache::drop(int32_t page) {
   if (--references_[static_cast<size_t>(page)] == 0) free_.push_back(page);

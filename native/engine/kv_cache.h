@@ -1,4 +1,5 @@
-// Keys and values of all layers in reference-counted pages of kKeyBlock positions. A page id means the same place in every layer.
+// Keys and values of all layers in reference-counted pages of kKeyBlock positions. A page id means the same
+// place in every layer.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ class KvCache {
   int32_t take();            // a page with one reference; INTERNAL when none is free (callers reserve first)
   void share(int32_t page);  // one more reference
   void drop(int32_t page);
-  void drop_all();           // back to empty, whatever is referenced
+  void drop_all();  // back to empty, whatever is referenced
 
   const std::vector<KvPages>& layers() const { return layers_; }
   // Copies the first `slots` positions of a page in every layer.
@@ -37,7 +38,9 @@ class KvCache {
 };
 
 // Blocks that `positions` positions take.
-inline int32_t blocks_of(int64_t positions) { return static_cast<int32_t>((positions + kKeyBlock - 1) / kKeyBlock); }
+inline int32_t blocks_of(int64_t positions) {
+  return static_cast<int32_t>((positions + kKeyBlock - 1) / kKeyBlock);
+}
 
 // Carves one layer's pages for a batch whose keys are read inside the layer only (training, scoring).
 KvPages carve_pages(Carver& carver, const ModelConfig& config, int32_t page_count);

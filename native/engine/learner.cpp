@@ -25,7 +25,9 @@ class Stopwatch {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
-bool stopped(const StopFlag* stop) { return stop != nullptr && stop->load(std::memory_order_relaxed); }
+bool stopped(const StopFlag* stop) {
+  return stop != nullptr && stop->load(std::memory_order_relaxed);
+}
 
 void scatter(const PackedBatch& batch, const std::vector<float>& from, float* to) {
   for (size_t i = 0; i < batch.item_source.size(); ++i) to[batch.item_source[i]] = from[i];
@@ -33,14 +35,19 @@ void scatter(const PackedBatch& batch, const std::vector<float>& from, float* to
 
 }  // namespace
 
-Learner::Learner(Backend& backend, const ModelConfig& config, ParameterStore& parameters, const Transformer& transformer,
-                 Workspace& workspace)
-    : backend_(backend), config_(config), parameters_(parameters), transformer_(transformer), workspace_(workspace) {}
+Learner::Learner(Backend& backend, const ModelConfig& config, ParameterStore& parameters,
+                 const Transformer& transformer, Workspace& workspace)
+    : backend_(backend),
+      config_(config),
+      parameters_(parameters),
+      transformer_(transformer),
+      workspace_(workspace) {}
 
 Learner::PassSize Learner::size_of(const PackedBatch& batch) {
-  return {static_cast<int64_t>(batch.tokens.size()),     static_cast<int64_t>(batch.segments.size()),
-          static_cast<int64_t>(batch.page_table.size()), batch.page_count,
-          static_cast<int64_t>(batch.item_row.size()),   static_cast<int64_t>(batch.sequence_offsets.size()) - 1};
+  return {
+      static_cast<int64_t>(batch.tokens.size()),     static_cast<int64_t>(batch.segments.size()),
+      static_cast<int64_t>(batch.page_table.size()), batch.page_count,
+      static_cast<int64_t>(batch.item_row.size()),   static_cast<int64_t>(batch.sequence_offsets.size()) - 1};
 }
 
 void Learner::carve_pass(Carver& carver, Pass& pass, const PassSize& size, bool with_backward) const {
@@ -56,8 +63,9 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const PassSize& size, bool 
   pass.lp = carver.floats(size.items);
   pass.entropy = carver.floats(size.items);
   pass.lse = carver.floats(size.items);
-  pass.scratch.bytes = std::max(transformer_.scratch_bytes(size.rows),
-                                backend_.head_scratch_bytes(size.items, config_.vocab_size, config_.hidden_size));
+  pass.scratch.bytes =
+      std::max(transformer_.scratch_bytes(size.rows),
+               backend_.head_scratch_bytes(size.items, config_.vocab_size, config_.hidden_size));
   pass.scratch.data = carver.bytes(pass.scratch.bytes);
   if (!with_backward) return;
   pass.sequence_offsets = carver.ints(size.sequences + 1);
@@ -88,8 +96,10 @@ Learner::Pass Learner::begin(const PackedBatch& batch, bool with_backward) {
   upload(backend_, pass.item_row, batch.item_row);
   upload(backend_, pass.item_target, batch.item_target);
   upload(backend_, pass.temperature, batch.item_temperature);
-  // Slots behind a sequence's last position are multiplied by zero; whatever lay in the workspace before may be anything.
-  const size_t page_bytes = static_cast<size_t>(KvCache::page_bytes(config_, 1)) / 2 * static_cast<size_t>(batch.page_count);
+  // Slots behind a sequence's last position are multiplied by zero; whatever lay in the workspace before may
+  // be anything.
+  const size_t page_bytes =
+      static_cast<size_t>(KvCache::page_bytes(config_, 1)) / 2 * static_cast<size_t>(batch.page_count);
   backend_.zero(pass.pages.k, page_bytes);
   backend_.zero(pass.pages.v, page_bytes);
   return pass;
@@ -108,16 +118,20 @@ DeviceBatch Learner::device_batch(const PackedBatch& batch, const Pass& pass) co
 void Learner::forward(const PackedBatch& batch, Pass& pass, bool with_backward) {
   Context context{&backend_, pass.scratch, true};
   transformer_.forward(context, device_batch(batch, pass), {pass.pages}, pass.activations, with_backward);
-  const HeadItems items{pass.item_row, pass.item_target, pass.temperature, static_cast<int64_t>(batch.item_row.size())};
-  ops::head_forward(context, pass.lp, pass.entropy, pass.lse, pass.activations.hidden, parameters_.head(), items);
+  const HeadItems items{pass.item_row, pass.item_target, pass.temperature,
+                        static_cast<int64_t>(batch.item_row.size())};
+  ops::head_forward(context, pass.lp, pass.entropy, pass.lse, pass.activations.hidden, parameters_.head(),
+                    items);
 }
 
 // From pass.g_lp (and g_entropy, or null) into the gradient arena.
 void Learner::backward(const PackedBatch& batch, Pass& pass, const float* g_entropy) {
   Context context{&backend_, pass.scratch, true};
-  const HeadItems items{pass.item_row, pass.item_target, pass.temperature, static_cast<int64_t>(batch.item_row.size())};
+  const HeadItems items{pass.item_row, pass.item_target, pass.temperature,
+                        static_cast<int64_t>(batch.item_row.size())};
   ops::head_backward(context, pass.dhidden, parameters_.in_arena(gradients_.f32(), &parameters_.head()),
-                     pass.activations.hidden, parameters_.head(), items, pass.lse, pass.entropy, pass.g_lp, g_entropy);
+                     pass.activations.hidden, parameters_.head(), items, pass.lse, pass.entropy, pass.g_lp,
+                     g_entropy);
   transformer_.backward(context, device_batch(batch, pass), pass.activations, pass.dhidden, gradients_.f32());
 }
 
@@ -140,9 +154,12 @@ float* Learner::moments_m() {
   return moments_.f32();
 }
 
-float* Learner::moments_v() { return moments_m() + parameters_.layout().total_elements; }
+float* Learner::moments_v() {
+  return moments_m() + parameters_.layout().total_elements;
+}
 
-ScoreResult Learner::score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget, const StopFlag* stop) {
+ScoreResult Learner::score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
+                           const StopFlag* stop) {
   check_rows(rows, config_.vocab_size, config_.max_positions);
   std::vector<float> host;
   for (const PackedBatch& batch : pack_rows(rows, token_budget)) {
@@ -159,8 +176,8 @@ ScoreResult Learner::score(const RolloutRows& rows, float* lp, float* entropy, i
   return {};
 }
 
-ScoreResult Learner::grad(const RolloutRows& rows, const float* token_weight, double* loss, int64_t token_budget,
-                          const StopFlag* stop) {
+ScoreResult Learner::grad(const RolloutRows& rows, const float* token_weight, double* loss,
+                          int64_t token_budget, const StopFlag* stop) {
   check_rows(rows, config_.vocab_size, config_.max_positions);
   clear_gradients();
   *loss = 0;
@@ -190,11 +207,13 @@ void Learner::refuse_non_finite(const UpdateInput& input, const PolicyLossStats&
   int64_t bad = 0;
   for (int64_t row = 0; row < input.rows.count; ++row) {
     const int32_t* offsets = input.rows.completion_offsets;
-    const auto begin = lp.begin() + (offsets[row] - offsets[0]), end = lp.begin() + (offsets[row + 1] - offsets[0]);
+    const auto begin = lp.begin() + (offsets[row] - offsets[0]),
+               end = lp.begin() + (offsets[row + 1] - offsets[0]);
     if (std::all_of(begin, end, [](float x) { return std::isfinite(x); })) continue;
     if (bad++ < 8) rows += (rows.empty() ? "" : ", ") + std::to_string(row);
   }
-  fail(ErrorCode::kNonFinite, "update refused, parameters untouched: loss %g, gradient norm %g; rows with non-finite log-probs: %s",
+  fail(ErrorCode::kNonFinite,
+       "update refused, parameters untouched: loss %g, gradient norm %g; rows with non-finite log-probs: %s",
        stats.loss, grad_norm, bad == 0 ? "none" : (rows + (bad > 8 ? ", ..." : "")).c_str());
 }
 
@@ -221,10 +240,11 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
     if (input.ref_lp != nullptr) load_items(batch, input.ref_lp, pass.ref_lp);
     forward(batch, pass, /*with_backward=*/true);
     Context context{&backend_, pass.scratch, true};
-    ops::policy_loss(context, &stats.loss, pass.g_lp, with_entropy ? pass.g_entropy : nullptr, pass.lp, pass.entropy,
-                     input.old_lp == nullptr ? pass.lp : pass.old_lp, input.ref_lp == nullptr ? nullptr : pass.ref_lp,
-                     pass.advantage, pass.norm, pass.sequence_offsets,
-                     static_cast<int64_t>(batch.sequence_offsets.size()) - 1, input.loss);
+    ops::policy_loss(context, &stats.loss, pass.g_lp, with_entropy ? pass.g_entropy : nullptr, pass.lp,
+                     pass.entropy, input.old_lp == nullptr ? pass.lp : pass.old_lp,
+                     input.ref_lp == nullptr ? nullptr : pass.ref_lp, pass.advantage, pass.norm,
+                     pass.sequence_offsets, static_cast<int64_t>(batch.sequence_offsets.size()) - 1,
+                     input.loss);
     host.resize(batch.item_row.size());
     backend_.download(host.data(), pass.lp, host.size() * sizeof(float));
     scatter(batch, host, all_lp.data());

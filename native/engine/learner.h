@@ -9,11 +9,13 @@ namespace coppice {
 
 class Learner {
  public:
-  Learner(Backend& backend, const ModelConfig& config, ParameterStore& parameters, const Transformer& transformer,
-          Workspace& workspace);
+  Learner(Backend& backend, const ModelConfig& config, ParameterStore& parameters,
+          const Transformer& transformer, Workspace& workspace);
 
-  ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget, const StopFlag* stop);
-  ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss, int64_t token_budget, const StopFlag* stop);
+  ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
+                    const StopFlag* stop);
+  ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss, int64_t token_budget,
+                   const StopFlag* stop);
   UpdateStats update(const UpdateInput& input, const StopFlag* stop);
 
   const float* gradients() const { return gradients_.f32(); }

@@ -9,7 +9,9 @@ Buffer::Buffer(Backend& backend, size_t bytes)
   backend.note_held(static_cast<int64_t>(bytes_));
 }
 
-Buffer::~Buffer() { free(); }
+Buffer::~Buffer() {
+  free();
+}
 
 void Buffer::free() noexcept {
   if (data_ == nullptr) return;
@@ -18,7 +20,9 @@ void Buffer::free() noexcept {
 }
 
 Buffer::Buffer(Buffer&& other) noexcept
-    : backend_(other.backend_), data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+    : backend_(other.backend_),
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
 
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
   if (this != &other) {

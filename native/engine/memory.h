@@ -1,4 +1,5 @@
-// Backend memory with owners: single buffers, and a workspace that is carved into tensors twice: once to learn its size, once for real.
+// Backend memory with owners: single buffers, and a workspace that is carved into tensors twice: once to
+// learn its size, once for real.
 #pragma once
 
 #include <cstdint>
@@ -39,9 +40,15 @@ class Carver {
     used_ += (count + 63) / 64 * 64;
     return piece;
   }
-  Tensor tensor(int64_t rows, int64_t cols) { return {bytes(static_cast<size_t>(rows * cols) * sizeof(float)), rows, cols}; }
-  float* floats(int64_t count) { return static_cast<float*>(bytes(static_cast<size_t>(count) * sizeof(float))); }
-  int32_t* ints(int64_t count) { return static_cast<int32_t*>(bytes(static_cast<size_t>(count) * sizeof(int32_t))); }
+  Tensor tensor(int64_t rows, int64_t cols) {
+    return {bytes(static_cast<size_t>(rows * cols) * sizeof(float)), rows, cols};
+  }
+  float* floats(int64_t count) {
+    return static_cast<float*>(bytes(static_cast<size_t>(count) * sizeof(float)));
+  }
+  int32_t* ints(int64_t count) {
+    return static_cast<int32_t*>(bytes(static_cast<size_t>(count) * sizeof(int32_t)));
+  }
   size_t used() const { return used_; }
   bool measuring() const { return base_ == nullptr; }
 

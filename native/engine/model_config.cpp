@@ -7,7 +7,8 @@
 namespace coppice {
 
 AttentionShape ModelConfig::attention_shape() const {
-  return {num_heads, num_kv_heads, head_dim, static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)))};
+  return {num_heads, num_kv_heads, head_dim,
+          static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)))};
 }
 
 namespace {
@@ -36,18 +37,20 @@ void ModelConfig::check() const {
          num_kv_heads);
   }
   if (head_dim % 8 != 0 || head_dim > 256) {
-    fail(ErrorCode::kInvalidArgument, "model config: head_dim must be a multiple of 8 up to 256; received %d", head_dim);
+    fail(ErrorCode::kInvalidArgument, "model config: head_dim must be a multiple of 8 up to 256; received %d",
+         head_dim);
   }
   if (!(rms_norm_eps >= 0.0f) || !std::isfinite(rms_norm_eps)) {
-    fail(ErrorCode::kInvalidArgument, "model config: rms_norm_eps must be a finite number from 0; received %g",
+    fail(ErrorCode::kInvalidArgument,
+         "model config: rms_norm_eps must be a finite number from 0; received %g",
          static_cast<double>(rms_norm_eps));
   }
   if (!(rope_theta > 0.0) || !std::isfinite(rope_theta)) {
     fail(ErrorCode::kInvalidArgument, "model config: rope_theta must be positive; received %g", rope_theta);
   }
   if (rope_scaling == RopeScaling::kLlama3) {
-    const bool fits = rope_factor > 0 && rope_low_freq_factor > 0 && rope_high_freq_factor > rope_low_freq_factor &&
-                      rope_original_max_positions > 0;
+    const bool fits = rope_factor > 0 && rope_low_freq_factor > 0 &&
+                      rope_high_freq_factor > rope_low_freq_factor && rope_original_max_positions > 0;
     if (!fits) {
       fail(ErrorCode::kInvalidArgument,
            "model config: llama3 rope scaling needs factor > 0, 0 < low_freq_factor < high_freq_factor and "
@@ -65,16 +68,25 @@ class LayoutBuilder {
   int32_t matrix(const std::string& name, int64_t rows, int64_t cols) {
     return parameter(name, ParameterKind::kMatrix, rows, cols);
   }
-  int32_t vector(const std::string& name, int64_t cols) { return parameter(name, ParameterKind::kVector, 1, cols); }
+  int32_t vector(const std::string& name, int64_t cols) {
+    return parameter(name, ParameterKind::kVector, 1, cols);
+  }
 
   void matrix_rows(const std::string& tensor, int32_t parameter, int64_t row_begin, int64_t rows) {
     const ParameterSpec& spec = layout_.parameters[static_cast<size_t>(parameter)];
-    layout_.tensors.push_back({tensor, {rows, spec.cols}, parameter, row_begin, 0, rows, spec.cols,
+    layout_.tensors.push_back({tensor,
+                               {rows, spec.cols},
+                               parameter,
+                               row_begin,
+                               0,
+                               rows,
+                               spec.cols,
                                spec.master_offset + row_begin * spec.cols});
   }
   void vector_columns(const std::string& tensor, int32_t parameter, int64_t col_begin, int64_t cols) {
     const ParameterSpec& spec = layout_.parameters[static_cast<size_t>(parameter)];
-    layout_.tensors.push_back({tensor, {cols}, parameter, 0, col_begin, 1, cols, spec.master_offset + col_begin});
+    layout_.tensors.push_back(
+        {tensor, {cols}, parameter, 0, col_begin, 1, cols, spec.master_offset + col_begin});
   }
   void whole(const std::string& tensor, int32_t parameter) {
     const ParameterSpec& spec = layout_.parameters[static_cast<size_t>(parameter)];
@@ -99,7 +111,8 @@ class LayoutBuilder {
 
 ModelLayout layout_of(const ModelConfig& config) {
   LayoutBuilder build;
-  const int64_t hidden = config.hidden_size, q = config.q_cols(), kv = config.kv_cols(), ff = config.intermediate_size;
+  const int64_t hidden = config.hidden_size, q = config.q_cols(), kv = config.kv_cols(),
+                ff = config.intermediate_size;
   build.whole("model.embed_tokens.weight", build.matrix("embedding", config.vocab_size, hidden));
   for (int32_t l = 0; l < config.num_layers; ++l) {
     const std::string ours = "layers." + std::to_string(l) + ".";
@@ -133,8 +146,8 @@ ModelLayout layout_of(const ModelConfig& config) {
 
 namespace {
 
-// Frequencies in fp32 with the roundings of transformers' modeling_rope_utils, so that positions far out agree with the
-// angles that a checkpoint was trained with.
+// Frequencies in fp32 with the roundings of transformers' modeling_rope_utils, so that positions far out
+// agree with the angles that a checkpoint was trained with.
 std::vector<float> inverse_frequencies(const ModelConfig& config) {
   const int32_t half = config.head_dim / 2;
   std::vector<float> frequency(static_cast<size_t>(half));
@@ -170,7 +183,8 @@ std::vector<float> rope_table(const ModelConfig& config) {
   std::vector<float> table(positions * 2 * half);
   for (size_t p = 0; p < positions; ++p) {
     for (size_t j = 0; j < half; ++j) {
-      const float angle = static_cast<float>(p) * frequency[j];  // rounded to fp32 before the cosine, as transformers does
+      const float angle =
+          static_cast<float>(p) * frequency[j];  // rounded to fp32 before the cosine, as transformers does
       table[p * 2 * half + j] = static_cast<float>(std::cos(static_cast<double>(angle)));
       table[p * 2 * half + half + j] = static_cast<float>(std::sin(static_cast<double>(angle)));
     }

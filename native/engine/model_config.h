@@ -9,7 +9,8 @@
 
 namespace coppice {
 
-// Rotary scaling kinds of Hugging Face configs that are honoured; src/checkpoint.ts refuses all others by name.
+// Rotary scaling kinds of Hugging Face configs that are honoured; src/checkpoint.ts refuses all others by
+// name.
 enum class RopeScaling : uint8_t { kDefault, kLlama3 };
 
 struct ModelConfig {
@@ -28,8 +29,8 @@ struct ModelConfig {
   double rope_low_freq_factor = 1.0;
   double rope_high_freq_factor = 4.0;
   int32_t rope_original_max_positions = 8192;
-  bool qkv_bias = false;   // Qwen2
-  bool qk_norm = false;    // Qwen3
+  bool qkv_bias = false;  // Qwen2
+  bool qk_norm = false;   // Qwen3
   bool tie_embeddings = false;
 
   int32_t q_cols() const { return num_heads * head_dim; }
@@ -40,7 +41,8 @@ struct ModelConfig {
   void check() const;
 };
 
-// The engine keeps q, k, v in one matrix and gate, up in another; a Hugging Face tensor is a range of rows of a parameter.
+// The engine keeps q, k, v in one matrix and gate, up in another; a Hugging Face tensor is a range of rows of
+// a parameter.
 struct ParameterSpec {
   std::string name;  // e.g. "layers.0.qkv"
   ParameterKind kind = ParameterKind::kVector;
@@ -69,7 +71,8 @@ struct ModelLayout {
 
 ModelLayout layout_of(const ModelConfig& config);
 
-// [max_positions][head_dim]: head_dim / 2 cosines, then head_dim / 2 sines, of fp32 angles as transformers computes them.
+// [max_positions][head_dim]: head_dim / 2 cosines, then head_dim / 2 sines, of fp32 angles as transformers
+// computes them.
 std::vector<float> rope_table(const ModelConfig& config);
 
 }  // namespace coppice

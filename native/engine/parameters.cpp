@@ -14,7 +14,8 @@ ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config)
     parameter.kind = spec.kind;
     parameter.rows = spec.rows;
     parameter.cols = spec.cols;
-    parameter.storage_bytes = backend.parameter_storage_bytes(spec.kind, spec.rows, spec.cols, parameter.dtype);
+    parameter.storage_bytes =
+        backend.parameter_storage_bytes(spec.kind, spec.rows, spec.cols, parameter.dtype);
     storage_.emplace_back(backend, parameter.storage_bytes);
     parameter.storage = storage_.back().data();
     backend.zero(parameter.storage, parameter.storage_bytes);  // packed storage may be padded
@@ -43,29 +44,34 @@ float* ParameterStore::in_arena(float* arena, const Parameter* parameter) const 
 
 const TensorSpec& ParameterStore::tensor(const std::string& name) const {
   const auto found = tensor_index_.find(name);
-  if (found == tensor_index_.end()) fail(ErrorCode::kInvalidArgument, "the model has no tensor '%s'", name.c_str());
+  if (found == tensor_index_.end())
+    fail(ErrorCode::kInvalidArgument, "the model has no tensor '%s'", name.c_str());
   return layout_.tensors[found->second];
 }
 
 void ParameterStore::write(const TensorSpec& tensor, int64_t begin, int64_t count, const float* values) {
   Parameter& parameter = parameters_[static_cast<size_t>(tensor.parameter)];
   if (parameter.kind == ParameterKind::kMatrix) {
-    backend_->parameter_upload(parameter, tensor.row_begin + begin / tensor.cols, count / tensor.cols, values);
+    backend_->parameter_upload(parameter, tensor.row_begin + begin / tensor.cols, count / tensor.cols,
+                               values);
   } else {
     backend_->upload(static_cast<float*>(parameter.storage) + tensor.col_begin + begin, values,
                      static_cast<size_t>(count) * sizeof(float));
   }
   if (has_masters()) {
-    backend_->upload(masters_.f32() + tensor.master_offset + begin, values, static_cast<size_t>(count) * sizeof(float));
+    backend_->upload(masters_.f32() + tensor.master_offset + begin, values,
+                     static_cast<size_t>(count) * sizeof(float));
   }
 }
 
 void ParameterStore::read(const TensorSpec& tensor, int64_t begin, int64_t count, float* values) const {
   const Parameter& parameter = parameters_[static_cast<size_t>(tensor.parameter)];
   if (has_masters()) {
-    backend_->download(values, masters_.f32() + tensor.master_offset + begin, static_cast<size_t>(count) * sizeof(float));
+    backend_->download(values, masters_.f32() + tensor.master_offset + begin,
+                       static_cast<size_t>(count) * sizeof(float));
   } else if (parameter.kind == ParameterKind::kMatrix) {
-    backend_->parameter_download(parameter, tensor.row_begin + begin / tensor.cols, count / tensor.cols, values);
+    backend_->parameter_download(parameter, tensor.row_begin + begin / tensor.cols, count / tensor.cols,
+                                 values);
   } else {
     backend_->download(values, static_cast<float*>(parameter.storage) + tensor.col_begin + begin,
                        static_cast<size_t>(count) * sizeof(float));

@@ -38,7 +38,8 @@ class ParameterStore {
 
   const TensorSpec& tensor(const std::string& name) const;  // INVALID_ARGUMENT for an unknown name
 
-  // Values of one tensor, `count` elements from its `begin`-th; begin and count must be multiples of its row length.
+  // Values of one tensor, `count` elements from its `begin`-th; begin and count must be multiples of its row
+  // length.
   void write(const TensorSpec& tensor, int64_t begin, int64_t count, const float* values);
   void read(const TensorSpec& tensor, int64_t begin, int64_t count, float* values) const;
 

@@ -14,11 +14,14 @@
 
 namespace coppice {
 
-float widen_bf16(uint16_t bits) { return std::bit_cast<float>(uint32_t{bits} << 16); }
+float widen_bf16(uint16_t bits) {
+  return std::bit_cast<float>(uint32_t{bits} << 16);
+}
 
 uint16_t narrow_bf16(float value) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
-  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);  // keep it a NaN when the low half is cut
+  if (std::isnan(value))
+    return static_cast<uint16_t>((bits >> 16) | 0x40);  // keep it a NaN when the low half is cut
   return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
@@ -50,7 +53,9 @@ TensorFile::TensorFile(const std::string& path, Mode mode)
   }
 }
 
-TensorFile::~TensorFile() { ::close(descriptor_); }
+TensorFile::~TensorFile() {
+  ::close(descriptor_);
+}
 
 namespace {
 
@@ -61,10 +66,11 @@ void read_fully(int descriptor, const std::string& path, void* to, size_t bytes,
   while (bytes > 0) {
     const ssize_t got = ::pread(descriptor, at, bytes, static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(ErrorCode::kCheckpointCorrupt, "%s: cannot be read: %s", path.c_str(), std::strerror(errno));
+    if (got < 0)
+      fail(ErrorCode::kCheckpointCorrupt, "%s: cannot be read: %s", path.c_str(), std::strerror(errno));
     if (got == 0) {
-      fail(ErrorCode::kCheckpointCorrupt, "%s: ends early: %zu more bytes were expected at offset %llu", path.c_str(), bytes,
-           static_cast<unsigned long long>(offset));
+      fail(ErrorCode::kCheckpointCorrupt, "%s: ends early: %zu more bytes were expected at offset %llu",
+           path.c_str(), bytes, static_cast<unsigned long long>(offset));
     }
     at += got;
     offset += static_cast<uint64_t>(got);
@@ -77,7 +83,8 @@ void write_fully(int descriptor, const std::string& path, const void* from, size
   while (bytes > 0) {
     const ssize_t put = ::pwrite(descriptor, at, bytes, static_cast<off_t>(offset));
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) fail(ErrorCode::kInvalidArgument, "%s: cannot be written: %s", path.c_str(), std::strerror(errno));
+    if (put <= 0)
+      fail(ErrorCode::kInvalidArgument, "%s: cannot be written: %s", path.c_str(), std::strerror(errno));
     at += put;
     offset += static_cast<uint64_t>(put);
     bytes -= static_cast<size_t>(put);
@@ -110,7 +117,8 @@ void TensorFile::write(uint64_t offset, DType dtype, int64_t count, const float*
   for (int64_t done = 0; done < count;) {
     const int64_t now = std::min(kPiece, count - done);
     piece.resize(static_cast<size_t>(now));
-    std::transform(values + done, values + done + now, piece.begin(), dtype == DType::kBF16 ? narrow_bf16 : narrow_f16);
+    std::transform(values + done, values + done + now, piece.begin(),
+                   dtype == DType::kBF16 ? narrow_bf16 : narrow_f16);
     write_fully(descriptor_, path_, piece.data(), piece.size() * 2, offset + static_cast<uint64_t>(done) * 2);
     done += now;
   }

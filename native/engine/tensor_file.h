@@ -1,4 +1,5 @@
-// Tensor bodies inside files: read and written at byte offsets as F32, BF16 or F16, in pieces. Headers are TypeScript's business.
+// Tensor bodies inside files: read and written at byte offsets as F32, BF16 or F16, in pieces. Headers are
+// TypeScript's business.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ class TensorFile {
   TensorFile& operator=(const TensorFile&) = delete;
 
   const std::string& path() const { return path_; }
-  // `count` elements of `dtype` at byte `offset`, widened to fp32. CHECKPOINT_CORRUPT when the file ends early.
+  // `count` elements of `dtype` at byte `offset`, widened to fp32. CHECKPOINT_CORRUPT when the file ends
+  // early.
   void read(uint64_t offset, DType dtype, int64_t count, float* values) const;
   // Narrowed to nearest even.
   void write(uint64_t offset, DType dtype, int64_t count, const float* values) const;

@@ -7,7 +7,8 @@
 namespace coppice {
 
 void Activations::carve(Carver& carver, const ModelConfig& config, int64_t rows, bool keep_for_backward) {
-  const int64_t hidden_size = config.hidden_size, q = config.q_cols(), kv = config.kv_cols(), ff = config.intermediate_size;
+  const int64_t hidden_size = config.hidden_size, q = config.q_cols(), kv = config.kv_cols(),
+                ff = config.intermediate_size;
   layers.resize(keep_for_backward ? static_cast<size_t>(config.num_layers) : 1);
   for (LayerActivations& layer : layers) {
     layer.residual_in = carver.tensor(rows, hidden_size);
@@ -17,7 +18,8 @@ void Activations::carve(Carver& carver, const ModelConfig& config, int64_t rows,
       layer.rstd_q = carver.floats(rows * config.num_heads);
       layer.rstd_k = carver.floats(rows * config.num_kv_heads);
     }
-    layer.qk = config.qk_norm && keep_for_backward ? carver.tensor(rows, q + kv) : layer.qkv.columns(0, q + kv);
+    layer.qk =
+        config.qk_norm && keep_for_backward ? carver.tensor(rows, q + kv) : layer.qkv.columns(0, q + kv);
     layer.attention = carver.tensor(rows, q);
     layer.lse = keep_for_backward ? carver.floats(rows * config.num_heads) : nullptr;
     layer.residual_mid = keep_for_backward ? carver.tensor(rows, hidden_size) : layer.residual_in;
@@ -41,7 +43,9 @@ void Activations::carve(Carver& carver, const ModelConfig& config, int64_t rows,
 
 namespace {
 
-Tensor first_rows(const Tensor& tensor, int64_t rows) { return tensor.row_range(0, rows); }
+Tensor first_rows(const Tensor& tensor, int64_t rows) {
+  return tensor.row_range(0, rows);
+}
 
 }  // namespace
 
@@ -68,19 +72,21 @@ size_t Transformer::scratch_bytes(int64_t rows) const {
 void Transformer::forward(Context& context, const DeviceBatch& batch, const std::vector<KvPages>& pages,
                           Activations& activations, bool keep_for_backward) const {
   const int64_t rows = batch.rows;
-  ops::embedding_forward(context, first_rows(activations.layers.front().residual_in, rows), parameters_->embedding(),
-                         batch.tokens);
+  ops::embedding_forward(context, first_rows(activations.layers.front().residual_in, rows),
+                         parameters_->embedding(), batch.tokens);
   for (int32_t l = 0; l < config_->num_layers; ++l) {
     const size_t kept = keep_for_backward ? static_cast<size_t>(l) : 0;
     const bool last = l + 1 == config_->num_layers;
     const Tensor& next = !keep_for_backward ? activations.layers.front().residual_in
                          : last             ? activations.residual_out
                                             : activations.layers[kept + 1].residual_in;
-    layer_forward(context, batch, parameters_->layer(l), pages[pages.size() == 1 ? 0 : static_cast<size_t>(l)],
-                  activations.layers[kept], activations, first_rows(next, rows));
+    layer_forward(context, batch, parameters_->layer(l),
+                  pages[pages.size() == 1 ? 0 : static_cast<size_t>(l)], activations.layers[kept],
+                  activations, first_rows(next, rows));
   }
   ops::rmsnorm_forward(context, first_rows(activations.hidden, rows), activations.rstd_final,
-                       first_rows(activations.residual_out, rows), parameters_->final_norm(), config_->rms_norm_eps);
+                       first_rows(activations.residual_out, rows), parameters_->final_norm(),
+                       config_->rms_norm_eps);
 }
 
 void Transformer::layer_forward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters,
@@ -95,11 +101,14 @@ void Transformer::layer_forward(Context& context, const DeviceBatch& batch, cons
   const Tensor residual_mid = first_rows(saved.residual_mid, rows), gate_up = first_rows(saved.gate_up, rows);
   const Tensor swiglu = first_rows(work.swiglu, rows), staging = first_rows(work.staging, rows);
 
-  ops::rmsnorm_forward(context, normed, saved.rstd_attention, residual_in, *parameters.attention_norm, c.rms_norm_eps);
+  ops::rmsnorm_forward(context, normed, saved.rstd_attention, residual_in, *parameters.attention_norm,
+                       c.rms_norm_eps);
   ops::linear_forward(context, qkv, normed, *parameters.qkv, parameters.qkv_bias);
   if (parameters.q_norm != nullptr) {
-    ops::rmsnorm_forward(context, qk.columns(0, q), saved.rstd_q, qkv.columns(0, q), *parameters.q_norm, c.rms_norm_eps);
-    ops::rmsnorm_forward(context, qk.columns(q, kv), saved.rstd_k, qkv.columns(q, kv), *parameters.k_norm, c.rms_norm_eps);
+    ops::rmsnorm_forward(context, qk.columns(0, q), saved.rstd_q, qkv.columns(0, q), *parameters.q_norm,
+                         c.rms_norm_eps);
+    ops::rmsnorm_forward(context, qk.columns(q, kv), saved.rstd_k, qkv.columns(q, kv), *parameters.k_norm,
+                         c.rms_norm_eps);
   }
   ops::rope_forward(context, qk, batch.positions, cos_sin_.f32(), c.head_dim);
   ops::kv_write(context, pages, qk.columns(q, kv), qkv.columns(q + kv, kv), batch.attention, shape);
@@ -112,25 +121,30 @@ void Transformer::layer_forward(Context& context, const DeviceBatch& batch, cons
   ops::linear_residual(context, residual_out, swiglu, *parameters.down, residual_mid, staging);
 }
 
-void Transformer::backward(Context& context, const DeviceBatch& batch, Activations& activations, const Tensor& dhidden,
-                           float* gradients) const {
+void Transformer::backward(Context& context, const DeviceBatch& batch, Activations& activations,
+                           const Tensor& dhidden, float* gradients) const {
   const int64_t rows = batch.rows;
   const Tensor dresidual = first_rows(activations.dresidual, rows);
-  ops::rmsnorm_backward(context, dresidual, parameters_->in_arena(gradients, &parameters_->final_norm()), dhidden,
-                        first_rows(activations.residual_out, rows), parameters_->final_norm(), activations.rstd_final,
+  ops::rmsnorm_backward(context, dresidual, parameters_->in_arena(gradients, &parameters_->final_norm()),
+                        dhidden, first_rows(activations.residual_out, rows), parameters_->final_norm(),
+                        activations.rstd_final,
                         /*accumulate=*/false);
   for (int32_t l = config_->num_layers - 1; l >= 0; --l) {
-    layer_backward(context, batch, parameters_->layer(l), activations.layers[static_cast<size_t>(l)], activations, gradients);
+    layer_backward(context, batch, parameters_->layer(l), activations.layers[static_cast<size_t>(l)],
+                   activations, gradients);
   }
-  ops::embedding_backward(context, parameters_->in_arena(gradients, &parameters_->embedding()), config_->vocab_size,
-                          dresidual, batch.tokens);
+  ops::embedding_backward(context, parameters_->in_arena(gradients, &parameters_->embedding()),
+                          config_->vocab_size, dresidual, batch.tokens);
 }
 
-void Transformer::layer_backward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters,
-                                 const LayerActivations& saved, Activations& work, float* gradients) const {
+void Transformer::layer_backward(Context& context, const DeviceBatch& batch,
+                                 const LayerParameters& parameters, const LayerActivations& saved,
+                                 Activations& work, float* gradients) const {
   const ModelConfig& c = *config_;
   const int64_t rows = batch.rows, q = c.q_cols(), kv = c.kv_cols();
-  const auto gradient = [&](const Parameter* parameter) { return parameters_->in_arena(gradients, parameter); };
+  const auto gradient = [&](const Parameter* parameter) {
+    return parameters_->in_arena(gradients, parameter);
+  };
   const Tensor dresidual = first_rows(work.dresidual, rows), dnormed = first_rows(work.dnormed, rows);
   const Tensor normed = first_rows(work.normed, rows), swiglu = first_rows(work.swiglu, rows);
   const Tensor dswiglu = first_rows(work.dswiglu, rows), dgate_up = first_rows(work.dgate_up, rows);
@@ -143,25 +157,27 @@ void Transformer::layer_backward(Context& context, const DeviceBatch& batch, con
   ops::rmsnorm_forward(context, normed, saved.rstd_mlp, residual_mid, *parameters.mlp_norm, c.rms_norm_eps);
   ops::linear_backward_weight(context, gradient(parameters.gate_up), nullptr, dgate_up, normed);
   ops::linear_backward_input(context, dnormed, dgate_up, *parameters.gate_up);
-  ops::rmsnorm_backward(context, dresidual, gradient(parameters.mlp_norm), dnormed, residual_mid, *parameters.mlp_norm,
-                        saved.rstd_mlp, /*accumulate=*/true);
+  ops::rmsnorm_backward(context, dresidual, gradient(parameters.mlp_norm), dnormed, residual_mid,
+                        *parameters.mlp_norm, saved.rstd_mlp, /*accumulate=*/true);
 
   const Tensor attention = first_rows(saved.attention, rows), dattention = first_rows(work.dattention, rows);
-  const Tensor qkv = first_rows(saved.qkv, rows), qk = first_rows(saved.qk, rows), dqkv = first_rows(work.dqkv, rows);
+  const Tensor qkv = first_rows(saved.qkv, rows), qk = first_rows(saved.qk, rows),
+               dqkv = first_rows(work.dqkv, rows);
   ops::linear_backward_weight(context, gradient(parameters.attention_out), nullptr, dresidual, attention);
   ops::linear_backward_input(context, dattention, dresidual, *parameters.attention_out);
-  ops::attention_backward(context, dqkv.columns(0, q), dqkv.columns(q, kv), dqkv.columns(q + kv, kv), dattention, attention,
-                          saved.lse, qk.columns(0, q), qk.columns(q, kv), qkv.columns(q + kv, kv), batch.attention,
-                          c.attention_shape());
+  ops::attention_backward(context, dqkv.columns(0, q), dqkv.columns(q, kv), dqkv.columns(q + kv, kv),
+                          dattention, attention, saved.lse, qk.columns(0, q), qk.columns(q, kv),
+                          qkv.columns(q + kv, kv), batch.attention, c.attention_shape());
   ops::rope_backward(context, dqkv.columns(0, q + kv), batch.positions, cos_sin_.f32(), c.head_dim);
   if (parameters.q_norm != nullptr) {
-    ops::rmsnorm_backward(context, dqkv.columns(0, q), gradient(parameters.q_norm), dqkv.columns(0, q), qkv.columns(0, q),
-                          *parameters.q_norm, saved.rstd_q, /*accumulate=*/false);
-    ops::rmsnorm_backward(context, dqkv.columns(q, kv), gradient(parameters.k_norm), dqkv.columns(q, kv), qkv.columns(q, kv),
-                          *parameters.k_norm, saved.rstd_k, /*accumulate=*/false);
+    ops::rmsnorm_backward(context, dqkv.columns(0, q), gradient(parameters.q_norm), dqkv.columns(0, q),
+                          qkv.columns(0, q), *parameters.q_norm, saved.rstd_q, /*accumulate=*/false);
+    ops::rmsnorm_backward(context, dqkv.columns(q, kv), gradient(parameters.k_norm), dqkv.columns(q, kv),
+                          qkv.columns(q, kv), *parameters.k_norm, saved.rstd_k, /*accumulate=*/false);
   }
   const Tensor residual_in = first_rows(saved.residual_in, rows);
-  ops::rmsnorm_forward(context, normed, saved.rstd_attention, residual_in, *parameters.attention_norm, c.rms_norm_eps);
+  ops::rmsnorm_forward(context, normed, saved.rstd_attention, residual_in, *parameters.attention_norm,
+                       c.rms_norm_eps);
   ops::linear_backward_weight(context, gradient(parameters.qkv), gradient(parameters.qkv_bias), dqkv, normed);
   ops::linear_backward_input(context, dnormed, dqkv, *parameters.qkv);
   ops::rmsnorm_backward(context, dresidual, gradient(parameters.attention_norm), dnormed, residual_in,

@@ -19,35 +19,37 @@ struct DeviceBatch {
 
 // What one layer keeps for its backward. Norms and the SwiGLU output are computed again there.
 struct LayerActivations {
-  Tensor residual_in;   // [T, C]
+  Tensor residual_in;               // [T, C]
   float* rstd_attention = nullptr;  // [T]
-  Tensor qkv;           // [T, q + k + v] as projected
+  Tensor qkv;                       // [T, q + k + v] as projected
   float* rstd_q = nullptr;          // [T * NH], only with q/k norm
   float* rstd_k = nullptr;          // [T * NKV]
-  Tensor qk;            // [T, q + k] normed and rotated: columns of qkv itself unless the q/k norm's backward needs its input
-  Tensor attention;     // [T, q]
-  float* lse = nullptr; // [T * NH]
-  Tensor residual_mid;  // [T, C]
-  float* rstd_mlp = nullptr;        // [T]
-  Tensor gate_up;       // [T, 2 FF]
+  Tensor qk;  // [T, q + k] normed and rotated: columns of qkv itself unless the q/k norm's backward needs its
+              // input
+  Tensor attention;           // [T, q]
+  float* lse = nullptr;       // [T * NH]
+  Tensor residual_mid;        // [T, C]
+  float* rstd_mlp = nullptr;  // [T]
+  Tensor gate_up;             // [T, 2 FF]
 };
 
 // Every tensor of a pass over at most `rows` packed tokens.
 struct Activations {
-  std::vector<LayerActivations> layers;  // one a layer when kept for a backward, else a single one used by all
+  std::vector<LayerActivations>
+      layers;           // one a layer when kept for a backward, else a single one used by all
   Tensor residual_out;  // [T, C]: what the final norm reads
   float* rstd_final = nullptr;
-  Tensor hidden;        // [T, C]: what the head reads
-  Tensor normed;        // [T, C]
-  Tensor staging;       // [T, C]
-  Tensor swiglu;        // [T, FF]
+  Tensor hidden;   // [T, C]: what the head reads
+  Tensor normed;   // [T, C]
+  Tensor staging;  // [T, C]
+  Tensor swiglu;   // [T, FF]
   // Backward only.
-  Tensor dresidual;     // [T, C]
-  Tensor dnormed;       // [T, C]
-  Tensor dqkv;          // [T, q + k + v]
-  Tensor dattention;    // [T, q]
-  Tensor dgate_up;      // [T, 2 FF]
-  Tensor dswiglu;       // [T, FF]
+  Tensor dresidual;   // [T, C]
+  Tensor dnormed;     // [T, C]
+  Tensor dqkv;        // [T, q + k + v]
+  Tensor dattention;  // [T, q]
+  Tensor dgate_up;    // [T, 2 FF]
+  Tensor dswiglu;     // [T, FF]
 
   void carve(Carver& carver, const ModelConfig& config, int64_t rows, bool keep_for_backward);
 };
@@ -56,10 +58,10 @@ class Transformer {
  public:
   Transformer(Backend& backend, const ModelConfig& config, const ParameterStore& parameters);
 
-  // hidden = final norm of the last layer's output, in activations.hidden [batch.rows, C]. `pages` has one entry a layer, or
-  // one that all layers share when nothing is read after the layer.
-  void forward(Context& context, const DeviceBatch& batch, const std::vector<KvPages>& pages, Activations& activations,
-               bool keep_for_backward) const;
+  // hidden = final norm of the last layer's output, in activations.hidden [batch.rows, C]. `pages` has one
+  // entry a layer, or one that all layers share when nothing is read after the layer.
+  void forward(Context& context, const DeviceBatch& batch, const std::vector<KvPages>& pages,
+               Activations& activations, bool keep_for_backward) const;
 
   // From dhidden [rows, C] (destroyed) of a forward that was kept; adds to the gradient arena (layout order).
   void backward(Context& context, const DeviceBatch& batch, Activations& activations, const Tensor& dhidden,
@@ -68,8 +70,9 @@ class Transformer {
   size_t scratch_bytes(int64_t rows) const;
 
  private:
-  void layer_forward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters, const KvPages& pages,
-                     LayerActivations& saved, Activations& work, const Tensor& residual_out) const;
+  void layer_forward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters,
+                     const KvPages& pages, LayerActivations& saved, Activations& work,
+                     const Tensor& residual_out) const;
   void layer_backward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters,
                       const LayerActivations& saved, Activations& work, float* gradients) const;
 

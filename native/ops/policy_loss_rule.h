@@ -1,6 +1,7 @@
-// One token's share of policy_loss (formulas in ops.h), in fp64, for every backend: the CPU's loop and the CUDA kernel differ
-// in how they walk tokens, not in what they compute. Nothing is clamped beyond the clip itself: a ratio that overflows is
-// inf, inf * 0 is NaN, and both reach the loss and the gradient, where the caller's guard refuses the step.
+// One token's share of policy_loss (formulas in ops.h), in fp64, for every backend: the CPU's loop and the
+// CUDA kernel differ in how they walk tokens, not in what they compute. Nothing is clamped beyond the clip
+// itself: a ratio that overflows is inf, inf * 0 is NaN, and both reach the loss and the gradient, where the
+// caller's guard refuses the step.
 #pragma once
 
 #include <cmath>
@@ -26,7 +27,8 @@ struct Surrogate {
 };
 
 // min(ratio A, clamp(ratio) A), then max(., dual_clip A) where A < 0; ties keep the unclipped branch.
-COPPICE_HOST_DEVICE Surrogate clipped_surrogate(double ratio, double advantage, const PolicyLossParams& params) {
+COPPICE_HOST_DEVICE Surrogate clipped_surrogate(double ratio, double advantage,
+                                                const PolicyLossParams& params) {
   Surrogate result{ratio * advantage, advantage, ClipBound::kNone};
   if (params.clip) {
     const double low = 1.0 - params.clip_low, high = 1.0 + params.clip_high;
@@ -42,7 +44,9 @@ COPPICE_HOST_DEVICE Surrogate clipped_surrogate(double ratio, double advantage, 
 }
 
 // slope * ratio, but 0 where the clip holds even if the ratio is infinite.
-COPPICE_HOST_DEVICE double through_ratio(double slope, double ratio) { return slope == 0.0 ? 0.0 : slope * ratio; }
+COPPICE_HOST_DEVICE double through_ratio(double slope, double ratio) {
+  return slope == 0.0 ? 0.0 : slope * ratio;
+}
 
 struct KlTerm {
   double value;

@@ -1,8 +1,10 @@
-// Promise 1: the log-prob recorded when a token is sampled equals, bit for bit, the one computed for it later, whatever else
-// is in the batch, however it is cut, with any number of threads. Random models, prompts, samplings and batches; every token
-// is compared as bits by score() and by the ratio that update() sees.
+// Promise 1: the log-prob recorded when a token is sampled equals, bit for bit, the one computed for it
+// later, whatever else is in the batch, however it is cut, with any number of threads. Random models,
+// prompts, samplings and batches; every token is compared as bits by score() and by the ratio that update()
+// sees.
 //
-//   exact_on_policy_test [--isa NAME] [--tokens N] [--seed N]     default: every instruction set here, 200000 tokens in all
+//   exact_on_policy_test [--isa NAME] [--tokens N] [--seed N]     default: every instruction set here, 200000
+//   tokens in all
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -76,7 +78,8 @@ Prompts random_prompts(Random& random, const ModelConfig& config, int64_t count)
   Prompts prompts;
   for (int64_t i = 0; i < count; ++i) {
     const int64_t length = pick<int64_t>(random, {1, 63, 64, 65, 127, 128, between(random, 2, 200)});
-    for (int64_t t = 0; t < length; ++t) prompts.tokens.push_back(static_cast<int32_t>(between(random, 0, config.vocab_size - 1)));
+    for (int64_t t = 0; t < length; ++t)
+      prompts.tokens.push_back(static_cast<int32_t>(between(random, 0, config.vocab_size - 1)));
     prompts.offsets.push_back(static_cast<int32_t>(prompts.tokens.size()));
   }
   return prompts;
@@ -107,16 +110,23 @@ struct OwnedRows {
   std::vector<int32_t> prompt_tokens, prompt_offsets = {0}, completion_tokens, completion_offsets = {0};
   std::vector<float> temperature, lp, entropy;
   RolloutRows view() const {
-    return {static_cast<int64_t>(temperature.size()), prompt_tokens.data(), prompt_offsets.data(), completion_tokens.data(),
-            completion_offsets.data(), temperature.data()};
+    return {static_cast<int64_t>(temperature.size()),
+            prompt_tokens.data(),
+            prompt_offsets.data(),
+            completion_tokens.data(),
+            completion_offsets.data(),
+            temperature.data()};
   }
 };
 
-OwnedRows gather(const std::vector<Row>& rows, const std::vector<size_t>& order, const Prompts& prompts, float temperature) {
+OwnedRows gather(const std::vector<Row>& rows, const std::vector<size_t>& order, const Prompts& prompts,
+                 float temperature) {
   OwnedRows out;
   for (size_t index : order) {
     const Row& row = rows[index];
-    const auto at = [&](int64_t i) { return prompts.tokens.begin() + prompts.offsets[static_cast<size_t>(i)]; };
+    const auto at = [&](int64_t i) {
+      return prompts.tokens.begin() + prompts.offsets[static_cast<size_t>(i)];
+    };
     out.prompt_tokens.insert(out.prompt_tokens.end(), at(row.prompt), at(row.prompt + 1));
     out.prompt_offsets.push_back(static_cast<int32_t>(out.prompt_tokens.size()));
     const GeneratedSample& sample = row.sample;
@@ -140,13 +150,15 @@ struct Tally {
 };
 
 void report(const char* what, int64_t different, const std::string& setting) {
-  if (different > 0) std::printf("  DIFFER %s: %lld tokens; %s\n", what, static_cast<long long>(different), setting.c_str());
+  if (different > 0)
+    std::printf("  DIFFER %s: %lld tokens; %s\n", what, static_cast<long long>(different), setting.c_str());
 }
 
 void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
   Random random(seed);
   const ModelConfig config = random_config(random);
-  const int sampler_threads = static_cast<int>(between(random, 1, 4)), learner_threads = static_cast<int>(between(random, 1, 4));
+  const int sampler_threads = static_cast<int>(between(random, 1, 4)),
+            learner_threads = static_cast<int>(between(random, 1, 4));
   const auto sampler = Engine::create(config, {"cpu", isa, sampler_threads});
   const auto learner = Engine::create(config, {"cpu", isa, learner_threads});
   fill_parameters(*sampler, seed);
@@ -164,7 +176,8 @@ void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
   const Prompts prompts = random_prompts(random, config, between(random, 2, 8));
   const std::vector<Row> rows = generate(*sampler, prompts, params);
 
-  // Whole groups in random order share their prompts; single rows in random order mostly do not. A subset is scored.
+  // Whole groups in random order share their prompts; single rows in random order mostly do not. A subset is
+  // scored.
   std::vector<size_t> order(rows.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
   const bool shared = random() % 2 == 0;
@@ -174,15 +187,18 @@ void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
   const int64_t budget = pick<int64_t>(random, {1, 100, 700, 100000});
   char setting[256];
   std::snprintf(setting, sizeof setting,
-                "isa %s seed %llu hidden %d heads %d/%d head_dim %d vocab %d threads %d->%d live %d temperature %g shared %d budget %lld",
-                isa.c_str(), static_cast<unsigned long long>(seed), config.hidden_size, config.num_heads, config.num_kv_heads,
-                config.head_dim, config.vocab_size, sampler_threads, learner_threads, params.max_live_sequences,
-                static_cast<double>(params.sampling.temperature), shared, static_cast<long long>(budget));
+                "isa %s seed %llu hidden %d heads %d/%d head_dim %d vocab %d threads %d->%d live %d "
+                "temperature %g shared %d budget %lld",
+                isa.c_str(), static_cast<unsigned long long>(seed), config.hidden_size, config.num_heads,
+                config.num_kv_heads, config.head_dim, config.vocab_size, sampler_threads, learner_threads,
+                params.max_live_sequences, static_cast<double>(params.sampling.temperature), shared,
+                static_cast<long long>(budget));
 
   const size_t tokens = owned.lp.size();
   std::vector<float> lp(tokens), entropy(tokens);
   learner->score(owned.view(), lp.data(), entropy.data(), budget, nullptr);
-  const int64_t lp_different = differing_bits(lp, owned.lp), entropy_different = differing_bits(entropy, owned.entropy);
+  const int64_t lp_different = differing_bits(lp, owned.lp),
+                entropy_different = differing_bits(entropy, owned.entropy);
 
   UpdateInput update;
   update.rows = owned.view();
@@ -192,7 +208,8 @@ void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
   update.norm = norm.data();
   update.token_budget = budget;
   const UpdateStats stats = learner->update(update, nullptr);
-  const bool ratio_off = stats.loss.max_abs_log_ratio != 0 || stats.loss.ratio_sum != static_cast<double>(tokens);
+  const bool ratio_off =
+      stats.loss.max_abs_log_ratio != 0 || stats.loss.ratio_sum != static_cast<double>(tokens);
 
   // Promise 3: one prompt's samples again, alone, under its own keys.
   const int64_t alone = between(random, 0, static_cast<int64_t>(prompts.offsets.size()) - 2);
@@ -211,7 +228,8 @@ void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
   for (const Row& row : rows) {
     if (row.prompt != alone || sample >= group.samples.size()) continue;
     const GeneratedSample& other = group.samples[sample++];
-    regenerated_different += other.tokens != row.sample.tokens || differing_bits(other.lp, row.sample.lp) != 0;
+    regenerated_different +=
+        other.tokens != row.sample.tokens || differing_bits(other.lp, row.sample.lp) != 0;
   }
 
   report("log-probs", lp_different, setting);
@@ -249,19 +267,23 @@ int main(int argc, char** argv) {
   for (const char* isa : {"avx512", "avx2", "neon", "portable"}) {
     if ((only.empty() || only == isa) && available(isa)) sets.push_back(isa);
   }
-  // The portable form has no fused multiply-add and is slow; beside a fast set it gets a small share of the tokens.
+  // The portable form has no fused multiply-add and is slow; beside a fast set it gets a small share of the
+  // tokens.
   int64_t passed = 0, failed = 0;
   try {
     for (const std::string& isa : sets) {
       Tally tally;
       const bool small_share = isa == "portable" && sets.size() > 1;
-      const int64_t share = small_share ? wanted / 20 : wanted / std::max<int64_t>(1, static_cast<int64_t>(sets.size()) - 1);
+      const int64_t share =
+          small_share ? wanted / 20 : wanted / std::max<int64_t>(1, static_cast<int64_t>(sets.size()) - 1);
       for (uint64_t i = 0; tally.tokens < share; ++i) run_case(isa, seed * 1000003 + i, &tally);
       const bool good = tally.lp + tally.entropy + tally.ratio + tally.regenerated == 0;
-      std::printf("%s exact on-policy, %s: %lld of %lld log-probs differ, %lld entropies, %lld ratios, %lld regenerated samples\n",
-                  good ? "ok  " : "FAIL", isa.c_str(), static_cast<long long>(tally.lp), static_cast<long long>(tally.tokens),
-                  static_cast<long long>(tally.entropy), static_cast<long long>(tally.ratio),
-                  static_cast<long long>(tally.regenerated));
+      std::printf(
+          "%s exact on-policy, %s: %lld of %lld log-probs differ, %lld entropies, %lld ratios, %lld "
+          "regenerated samples\n",
+          good ? "ok  " : "FAIL", isa.c_str(), static_cast<long long>(tally.lp),
+          static_cast<long long>(tally.tokens), static_cast<long long>(tally.entropy),
+          static_cast<long long>(tally.ratio), static_cast<long long>(tally.regenerated));
       (good ? passed : failed) += 1;
     }
   } catch (const std::exception& error) {
