@@ -24,7 +24,15 @@ import { type WrittenReport, writeReport } from './report/write-report.ts'
 import { excludesZero, type MethodComparison } from './statistics/compare-methods.ts'
 import { readMetrics } from './trainer.ts'
 
-export type { ExperimentSettings } from './experiment/settings.ts'
+export type {
+  ArmSettings,
+  BaseSettings,
+  EvaluationSettings,
+  ExperimentSettings,
+  HeldOutSettings,
+  MethodSettings,
+  PromptSetSettings,
+} from './experiment/settings.ts'
 export { readExperimentSettings } from './experiment/settings.ts'
 export type { ExperimentProgress } from './experiment/work-plan.ts'
 

@@ -5,15 +5,22 @@
  */
 
 export { type BuildOptions, buildAddon } from './build.ts'
+export type { SafetensorsHeader, TensorHeader } from './checkpoint/safetensors.ts'
 export {
   type DefaultConfigOptions,
   defaultConfig,
+  type FileDtype,
+  type JsonObject,
+  type JsonValue,
   type ModelConfig,
   type ModelFolder,
   readModelFolder,
   readSafetensorsHeader,
   requireWritableFolder,
+  type TensorInFile,
+  type TensorShape,
   tensorShapesOf,
+  type WriteModelOptions,
 } from './checkpoint.ts'
 export { type Environment, environment } from './environment.ts'
 export { CoppiceError, type CoppiceErrorDetails, type ErrorCode } from './errors.ts'
@@ -28,35 +35,89 @@ export * from './experiment.ts'
 export { judge } from './judge.ts'
 export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
 export { type AddonStatus, addonStatus } from './machine.ts'
+export type { NativeEngineInfo, NativeMachine } from './native/types.ts'
 export type {
   Objective,
   ObjectiveKind,
   ObjectiveOptions,
   ObjectiveSpec,
+  OptionsOf,
   ResolvedObjective,
+  ResolvedOf,
+  ResolvedOptions,
 } from './objective-options.ts'
+export type { JudgedColumns } from './objectives/judged-rows.ts'
+export type { FlagColumn, TokenColumn, TokenFlags, TokenValues } from './objectives/token-columns.ts'
+export type { TokenDtype } from './objectives/token-weights.ts'
 export {
   assignAdvantages,
+  type EmptyClass,
   OBJECTIVE_KINDS,
   type RowAdvantages,
   resolveObjective,
 } from './objectives.ts'
 export { nearest } from './options.ts'
+export type { Rows } from './policy/native-rows.ts'
 export * from './policy.ts'
-export { type PolicyLoss, type PolicyLossBatch, policyLoss } from './policy-loss.ts'
-export { createProgressWriter, formatDuration, type Progress, type ProgressWriter } from './progress.ts'
+export {
+  type FloatArray,
+  type FormOf,
+  type PolicyLoss,
+  type PolicyLossBatch,
+  type PolicyLossInputs,
+  type PolicyLossKernel,
+  type PolicyLossParams,
+  type PolicyLossResult,
+  type PolicyLossStats,
+  policyLoss,
+} from './policy-loss.ts'
+export {
+  createProgressWriter,
+  formatDuration,
+  type Progress,
+  type ProgressOptions,
+  type ProgressOutput,
+  type ProgressWriter,
+} from './progress.ts'
 export { type PromptRow, promptBatch, promptsOf, readPrompts } from './prompts.ts'
-export { rasterise } from './report/png.ts'
-export type { ReportData } from './report/report-data.ts'
+export { type PngDrawing, type PngFonts, rasterise } from './report/png.ts'
+export type {
+  MetricsRow,
+  ReportData,
+  ReportEnvironment,
+  ReportEvaluation,
+  ReportMethod,
+  ReportPhase,
+  ReportRun,
+  ReportSample,
+  ReportSet,
+  SampleColumn,
+  SampleGroup,
+  SettingsSection,
+} from './report/report-data.ts'
 export { type WriteReportOptions, type WrittenReport, writeReport } from './report/write-report.ts'
 export * from './rollouts.ts'
 export * from './sft.ts'
-export { bootstrapMeans, type MeanInterval, type PassAtKTable } from './statistics/bootstrap.ts'
-export { compareMethods, excludesZero, type MethodComparison } from './statistics/compare-methods.ts'
+export type { Answer } from './statistics/answers.ts'
+export {
+  type BootstrapOptions,
+  bootstrapMeans,
+  type MeanInterval,
+  type PassAtKTable,
+} from './statistics/bootstrap.ts'
+export {
+  compareMethods,
+  excludesZero,
+  type MethodComparison,
+  type MethodDifference,
+} from './statistics/compare-methods.ts'
 export { majorityAtK, majorityAtKTable } from './statistics/majority-at-k.ts'
 export { passAtK, type RightCount } from './statistics/pass-at-k.ts'
 export { pairedDifferenceTable, passAtKTable, passAtKTableOverSeeds } from './statistics/pass-at-k-table.ts'
+export type { ArithmeticOptions } from './tasks/arithmetic.ts'
+export type { CountdownOptions } from './tasks/countdown.ts'
 export * from './tasks/index.ts'
+export type { Random } from './tasks/random.ts'
 export {
   type Demonstration,
   type DemonstrationTokens,
@@ -64,11 +125,16 @@ export {
   type Split,
   splits,
   type Task,
+  type TaskOptionValue,
   type TaskParts,
+  type TaskPrompt,
   type TaskRow,
 } from './tasks/task.ts'
-export { Tokenizer, writeTokenizer } from './tokenizer.ts'
+export type { WalkOptions } from './tasks/walk.ts'
+export { type DecodeOptions, type EncodeOptions, Tokenizer, writeTokenizer } from './tokenizer.ts'
+export { characterTokenizer, type TokenizerDefinition, wordTokenizer } from './tokenizer-definition.ts'
 export * from './trainer.ts'
 export type { Judgement, Sample, Verdict, Verifier, VerifierContext } from './verdicts.ts'
+export type { WorkerSource } from './verifiers/worker-messages.ts'
 export * from './verify.ts'
 export { version } from './version.ts'

@@ -20,7 +20,7 @@ import {
 import { assignAdvantages, type EmptyClass, resolveObjective } from './objectives.ts'
 import { refuseUnknownKeys, requireOneOf } from './options.ts'
 
-type FloatArray = Float32Array | Float64Array
+export type FloatArray = Float32Array | Float64Array
 
 /** The parameters of the native op `policy_loss`; formulas in native/ops/ops.h. */
 export interface PolicyLossParams {
@@ -145,7 +145,11 @@ export interface PolicyLoss<G extends FloatArray | FloatArray[]> {
   metrics: Record<string, number>
 }
 
-type FormOf<B extends PolicyLossBatch> = B['logprobs'] extends readonly (FloatArray | readonly number[])[]
+/** The form of a batch's log-probs, which its gradients take: ragged or flat. */
+export type FormOf<B extends PolicyLossBatch> = B['logprobs'] extends readonly (
+  | FloatArray
+  | readonly number[]
+)[]
   ? FloatArray[]
   : FloatArray
 

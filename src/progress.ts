@@ -20,7 +20,8 @@ export interface ProgressWriter {
   end(): void
 }
 
-interface Output {
+/** Where progress is written: a terminal gets one line that moves, everything else plain lines. */
+export interface ProgressOutput {
   write(text: string): unknown
   isTTY?: boolean | undefined
   columns?: number | undefined
@@ -28,7 +29,7 @@ interface Output {
 
 export interface ProgressOptions {
   /** Default: stderr. */
-  output?: Output | WriteStream
+  output?: ProgressOutput | WriteStream
   /** Milliseconds, from any start; for tests. */
   now?: () => number
   /** Milliseconds between plain lines where the output is no terminal. Default 10,000. */

@@ -21,4 +21,4 @@ export {
 } from './rollouts/columns.ts'
 export { readBatches, readTable, writeTable } from './rollouts/files.ts'
 export type { FinishReason, KnownColumn, RolloutBatch, RolloutSchemaOptions } from './rollouts/schema.ts'
-export { FINISH_REASONS, promptSchema, rolloutSchema, VERDICTS } from './rollouts/schema.ts'
+export { FINISH_REASONS, KNOWN_COLUMNS, promptSchema, rolloutSchema, VERDICTS } from './rollouts/schema.ts'

@@ -3,15 +3,17 @@ import { CoppiceError, invalidArgument } from '../errors.ts'
 // Columns with a value for every completion token, as callers hand them over: ragged (an array for each completion) or
 // flat (one array that offsets divide).
 
-type Numbers = Float32Array | Float64Array | readonly number[]
-type Flags = ArrayLike<number | boolean>
+/** Numbers of tokens: of one completion, or of all of them one after the other. */
+export type TokenValues = Float32Array | Float64Array | readonly number[]
+/** Zeros and ones, or booleans, in the same two forms. */
+export type TokenFlags = ArrayLike<number | boolean>
 
 /** One number a token. */
-export type TokenColumn = Numbers | readonly Numbers[]
+export type TokenColumn = TokenValues | readonly TokenValues[]
 /** One 0 or 1, false or true, a token. */
-export type FlagColumn = Flags | readonly Flags[]
+export type FlagColumn = TokenFlags | readonly TokenFlags[]
 
-export function isRagged(column: TokenColumn | FlagColumn): column is readonly Numbers[] {
+export function isRagged(column: TokenColumn | FlagColumn): column is readonly TokenValues[] {
   return Array.isArray(column) && typeof column[0] === 'object'
 }
 

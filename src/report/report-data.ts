@@ -46,13 +46,13 @@ export interface ReportMethod {
 export interface ReportRun {
   seed: number
   /** By name of the held-out set; every run has every set, with the same prompts in the same order. */
-  evaluations: Record<string, Evaluation>
+  evaluations: Record<string, ReportEvaluation>
   /** The rows of metrics.jsonl, in order. */
   metrics?: MetricsRow[]
 }
 
 /** One policy on one held-out set. */
-export interface Evaluation {
+export interface ReportEvaluation {
   /** Sampled and right completions, one entry a prompt. */
   right_counts: RightCount[]
   /** Share of prompts whose greedy completion is right, 0 to 1. */

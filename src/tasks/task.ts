@@ -15,7 +15,8 @@ export type Split = (typeof splits)[number]
 /** The share of all instances that falls to each split, decided by a hash of the instance and by nothing else. */
 export const splitShares: Readonly<Record<Split, number>> = { train: 0.7, tune: 0.1, heldout: 0.2 }
 
-export interface PromptRow {
+/** A prompt as text: what a task makes; a tokenizer turns it into a `PromptRow`. */
+export interface TaskPrompt {
   /** The task's name and a hash of the prompt: the same prompt has the same id in every run. */
   promptId: string
   prompt: string
@@ -55,7 +56,7 @@ export interface Task {
    * `count` prompts, no two alike. Splits share no instance, whatever the seeds; a longer list with the same seed
    * starts with the shorter one. INVALID_ARGUMENT where the split has fewer prompts.
    */
-  prompts(split: Split, count: number, seed: number): PromptRow[]
+  prompts(split: Split, count: number, seed: number): TaskPrompt[]
   /**
    * Demonstrations number `first` to `first + count - 1` of the endless list that belongs to `seed`; instances come
    * from the train split. They are diverse and partly wrong, so that a policy trained on them has something to learn.
@@ -150,7 +151,7 @@ export function defineTask(parts: TaskParts): Task {
       requireOneOf(split, 'split', splits)
       requireInteger(count, 'count', 0)
       const random = new Random(seed, `${name} ${split}`)
-      const found = new Map<string, PromptRow>()
+      const found = new Map<string, TaskPrompt>()
       let fruitless = 0
       while (found.size < count) {
         const { prompt, reference } = drawFrom(split, () => parts.draw(random, split))

@@ -1,7 +1,7 @@
 import type {
-  Evaluation,
   MetricsRow,
   ReportData,
+  ReportEvaluation,
   ReportMethod,
   ReportSample,
   SampleGroup,
@@ -140,7 +140,7 @@ function evaluation(
   setSeed: number,
   runSeed: number,
   { prompts, n }: { prompts: number; n: number },
-): Evaluation {
+): ReportEvaluation {
   const difficulty = uniformsFrom(setSeed + 17)
   const luck = uniformsFrom(setSeed + runSeed)
   const shift = Math.log(shape.skill / (1 - shape.skill)) + ease + 0.3 * (luck() - 0.5)

@@ -11,18 +11,14 @@ import { checkTaskContract } from './task-contract.ts'
 const dir = await mkdtemp(join(tmpdir(), 'coppice-docs-'))
 after(() => rm(dir, { recursive: true }))
 
-/** The code block of docs/tasks.md with that name as a file, with the package's parts taken from the source. */
+/** The code block of docs/tasks.md with that name as a file, with the package's public face taken from the source. */
 async function documented(name: string): Promise<string> {
   const text = await readFile(new URL('../../docs/tasks.md', import.meta.url), 'utf8')
   const code = new RegExp(`\`\`\`ts ${name}\n(.*?)\`\`\``, 's').exec(text)?.[1]
   assert.ok(code !== undefined, `docs/tasks.md has no block called ${name}`)
-  const parts = ['tasks/task.ts', 'tokenizer-definition.ts', 'verdicts.ts']
-  const lines = parts.map(
-    (part) => `export * from ${JSON.stringify(new URL(`../../src/${part}`, import.meta.url).href)}`,
-  )
-  await writeFile(join(dir, 'coppice.mts'), lines.join('\n'))
+  const index = new URL('../../src/index.ts', import.meta.url).href
   const file = join(dir, `${name}.mts`)
-  await writeFile(file, code.replace("'coppice'", "'./coppice.mts'"))
+  await writeFile(file, code.replace("'coppice'", JSON.stringify(index)))
   return file
 }
 

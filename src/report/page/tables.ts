@@ -2,7 +2,7 @@ import { excludesZero } from '../../statistics/compare-methods.ts'
 import type { SetAnalysis } from '../analysis.ts'
 import type { MethodStyle } from '../charts/palette.ts'
 import { percent, points, significant } from '../numbers.ts'
-import type { Evaluation, ReportData } from '../report-data.ts'
+import type { ReportData, ReportEvaluation } from '../report-data.ts'
 import { type Html, html } from './html.ts'
 import { methodName } from './key.ts'
 
@@ -79,7 +79,7 @@ export function differencesTableHtml(data: ReportData, analysis: SetAnalysis): H
 }
 
 interface Column {
-  key: Exclude<keyof Evaluation, 'right_counts'>
+  key: Exclude<keyof ReportEvaluation, 'right_counts'>
   title: string
   format: (value: number) => string
 }
