@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -17,7 +18,11 @@
 namespace coppice {
 namespace {
 
-constexpr auto kSpin = std::chrono::microseconds(30);
+// A waiter first spins, then gives its core to whoever wants it between two looks, then sleeps. Waking a sleeper
+// costs about a hundred microseconds on a virtual machine, more than most of the gaps between an engine's regions;
+// spinning all that time would hold up other processes, yielding does not.
+constexpr auto kSpin = std::chrono::microseconds(20);
+constexpr auto kYield = std::chrono::microseconds(400);
 constexpr int kMaxThreads = 1024;
 
 void pause_briefly() {
@@ -28,16 +33,20 @@ void pause_briefly() {
 #endif
 }
 
-// Polls `ready` for at most kSpin; false when time ran out.
+// Polls `ready` for at most kSpin + kYield; false when time ran out.
 template <typename Ready>
-bool spin_until(const Ready& ready) {
-  const auto deadline = std::chrono::steady_clock::now() + kSpin;
+bool poll_until(const Ready& ready) {
+  const auto begin = std::chrono::steady_clock::now();
   do {
     for (int i = 0; i < 16; ++i) {
       if (ready()) return true;
       pause_briefly();
     }
-  } while (std::chrono::steady_clock::now() < deadline);
+  } while (std::chrono::steady_clock::now() < begin + kSpin);
+  while (std::chrono::steady_clock::now() < begin + kSpin + kYield) {
+    if (ready()) return true;
+    std::this_thread::yield();
+  }
   return ready();
 }
 
@@ -51,6 +60,18 @@ void count_forks() {
 
 thread_local bool inside_region = false;
 
+// One thread's tasks of a region: it takes them in grains, and so does whoever has run out of its own.
+struct alignas(64) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+  int64_t grain = 1;
+};
+
+// The gate of a region: (region number << 16) | kClosed | workers that entered.
+constexpr uint64_t kClosed = 0x8000;
+constexpr uint64_t kEntered = 0x7FFF;
+static_assert(kMaxThreads <= kEntered);
+
 }  // namespace
 
 struct ThreadPool::State {
@@ -59,16 +80,19 @@ struct ThreadPool::State {
   std::vector<std::thread> workers;
   std::atomic<int> threads{1};
   int forks_at_birth = 0;
-  std::atomic<bool> may_spin{true};
+  std::atomic<bool> may_poll{true};
 
-  // What the current region runs. Written before `ticket`, read by its participants alone.
+  // What the current region runs. Written before `gate` opens, read by those who entered alone.
   void (*body)(void*, int64_t, int) = nullptr;
   void* context = nullptr;
-  int64_t count = 0;
+  std::vector<Share> shares;
 
   // (region number << 16) | participants; 0 participants tells the workers to end.
   alignas(64) std::atomic<uint64_t> ticket{0xFFFF};
-  alignas(64) std::atomic<int> pending{0};
+  // A worker that comes when the caller has closed the gate finds nothing left to do and stays outside, so that a
+  // short region never waits for a worker to wake.
+  alignas(64) std::atomic<uint64_t> gate{kClosed};
+  alignas(64) std::atomic<uint64_t> left{0};
 
   // Sleeping: a sleeper announces itself before it looks again, a waker changes the state before it looks for
   // sleepers, all sequentially consistent, so that one of the two sees the other.
@@ -80,14 +104,34 @@ struct ThreadPool::State {
 
   static int participants(uint64_t ticket) { return static_cast<int>(ticket & 0xFFFF); }
 
-  void run_share(int thread, int parts) {
-    const int64_t end = (thread + 1) * count / parts;
-    for (int64_t task = thread * count / parts; task < end; ++task) body(context, task, thread);
+  void deal(int64_t count, int parts) {
+    for (int thread = 0; thread < parts; ++thread) {
+      Share& share = shares[static_cast<size_t>(thread)];
+      const int64_t begin = thread * count / parts;
+      share.end = (thread + 1) * count / parts;
+      share.grain = std::max<int64_t>(1, (share.end - begin) / 16);
+      share.next.store(begin, std::memory_order_relaxed);
+    }
+  }
+
+  // The thread's own share, then what is left of the others'.
+  void run_shares(int thread, int parts) {
+    for (int i = 0; i < parts; ++i) {
+      Share& share = shares[static_cast<size_t>((thread + i) % parts)];
+      for (;;) {
+        const int64_t begin = share.next.fetch_add(share.grain, std::memory_order_relaxed);
+        if (begin >= share.end) break;
+        const int64_t end = std::min(begin + share.grain, share.end);
+        for (int64_t task = begin; task < end; ++task) body(context, task, thread);
+      }
+    }
   }
 
   void publish(int parts) {
-    const uint64_t number = ticket.load(std::memory_order_relaxed) >> 16;
-    ticket.store(((number + 1) << 16) | static_cast<uint64_t>(parts));
+    const uint64_t number = (ticket.load(std::memory_order_relaxed) >> 16) + 1;
+    left.store(0);
+    gate.store(number << 16);
+    ticket.store((number << 16) | static_cast<uint64_t>(parts));
     if (sleepers.load() > 0) {
       {
         const std::lock_guard lock(sleep);
@@ -96,12 +140,22 @@ struct ThreadPool::State {
     }
   }
 
-  void wait_for_workers() {
-    const auto finished = [this] { return pending.load(std::memory_order_acquire) == 0; };
-    if (finished() || (may_spin && spin_until(finished))) return;
+  // Whether the worker may run the region `number`.
+  bool enter(uint64_t number) {
+    uint64_t seen = gate.load();
+    while (seen >> 16 == number && (seen & kClosed) == 0) {
+      if (gate.compare_exchange_weak(seen, seen + 1)) return true;
+    }
+    return false;
+  }
+
+  void close_and_wait() {
+    const uint64_t entered = gate.fetch_or(kClosed) & kEntered;
+    const auto finished = [this, entered] { return left.load(std::memory_order_acquire) == entered; };
+    if (finished() || (may_poll && poll_until(finished))) return;
     std::unique_lock lock(sleep);
     caller_sleeps.store(true);
-    done.wait(lock, [this] { return pending.load() == 0; });
+    done.wait(lock, [this, entered] { return left.load() == entered; });
     caller_sleeps.store(false);
   }
 
@@ -112,7 +166,7 @@ struct ThreadPool::State {
     for (;;) {
       const auto called = [this, seen] { return ticket.load(std::memory_order_acquire) != seen; };
       // A worker that the last region left out goes straight back to sleep.
-      if (!(took_part && may_spin && spin_until(called))) {
+      if (!(took_part && may_poll && poll_until(called))) {
         std::unique_lock lock(sleep);
         sleepers.fetch_add(1);
         wake.wait(lock, [this, seen] { return ticket.load() != seen; });
@@ -122,9 +176,10 @@ struct ThreadPool::State {
       const int parts = participants(seen);
       if (parts == 0) return;
       took_part = thread < parts;
-      if (!took_part) continue;
-      run_share(thread, parts);
-      if (pending.fetch_sub(1) == 1 && caller_sleeps.load()) {
+      if (!took_part || !enter(seen >> 16)) continue;
+      run_shares(thread, parts);
+      left.fetch_add(1);
+      if (caller_sleeps.load()) {
         {
           const std::lock_guard lock(sleep);
         }
@@ -135,11 +190,12 @@ struct ThreadPool::State {
 
   void grow(int wanted) {
     const std::lock_guard lock(region);
+    if (static_cast<int>(shares.size()) < wanted) shares = std::vector<Share>(static_cast<size_t>(wanted));
     while (static_cast<int>(workers.size()) + 1 < wanted) {
       const int thread = static_cast<int>(workers.size()) + 1;
       workers.emplace_back([this, thread, seen = ticket.load()] { work(thread, seen); });
     }
-    may_spin = wanted <= available_cores();
+    may_poll = wanted <= available_cores();
     threads.store(static_cast<int>(workers.size()) + 1);
   }
 
@@ -191,11 +247,10 @@ void ThreadPool::run(int64_t count, int threads, void (*body)(void* context, int
     inside_region = true;
     state.body = body;
     state.context = context;
-    state.count = count;
-    state.pending.store(static_cast<int>(parts) - 1, std::memory_order_relaxed);
+    state.deal(count, static_cast<int>(parts));
     if (parts > 1) state.publish(static_cast<int>(parts));
-    state.run_share(0, static_cast<int>(parts));
-    state.wait_for_workers();
+    state.run_shares(0, static_cast<int>(parts));
+    if (parts > 1) state.close_and_wait();
     inside_region = false;
     return;
   }

@@ -194,9 +194,10 @@ void CpuBackend::attention_forward(Context& context, const Tensor& out, float* l
                                    const KvPages& pages, const AttentionBatch& batch,
                                    const AttentionShape& shape) {
   const AttentionScratch scratch = attention_scratch(context.scratch.data, shape, q.rows, threads());
-  team().parallel_for(team().threads(), [&](int64_t lane, int thread) {
+  const int64_t lanes = dealt_lanes(threads());
+  team().parallel_for(lanes, [&](int64_t lane, int thread) {
     const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
-    Dealer dealer(lane, team().threads());
+    Dealer dealer(lane, lanes);
     for (int32_t s = 0; s < batch.segment_count; ++s) {
       for_tiles(batch.segments[s], shape, [&](const QueryTile& tile) {
         if (dealer.mine()) work.run(tile);

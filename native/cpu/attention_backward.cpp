@@ -197,9 +197,10 @@ void CpuBackend::attention_backward(Context& context, const Tensor& dq, const Te
   team().parallel_for(q.rows,
                       [&](int64_t row, int) { head_dot_products(scratch.delta, dout, out, shape, row); });
   const Gradients gradients{dq, dk, dv, dout, lse, scratch.delta, q, k, v};
-  team().parallel_for(team().threads(), [&](int64_t lane, int thread) {
+  const int64_t lanes = dealt_lanes(threads());
+  team().parallel_for(lanes, [&](int64_t lane, int thread) {
     const BackwardScratch arrays = backward_scratch(scratch, shape, thread);
-    Dealer dealer(lane, team().threads());
+    Dealer dealer(lane, lanes);
     for (int32_t root = 0; root < batch.segment_count;) {
       const int32_t end = tree_end(batch, root);
       for (int64_t kv_head = 0; kv_head < shape.num_kv_heads; ++kv_head) {

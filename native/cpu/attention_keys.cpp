@@ -96,8 +96,9 @@ void transpose_keys(float* block, int64_t slot, const float* rows, int64_t strid
 
 void CpuBackend::kv_write(Context&, const KvPages& pages, const Tensor& k, const Tensor& v,
                           const AttentionBatch& batch, const AttentionShape& shape) {
-  team().parallel_for(team().threads(), [&](int64_t lane, int) {
-    Dealer dealer(lane, team().threads());
+  const int64_t lanes = dealt_lanes(threads());
+  team().parallel_for(lanes, [&](int64_t lane, int) {
+    Dealer dealer(lane, lanes);
     for (int32_t s = 0; s < batch.segment_count; ++s) {
       const Segment& segment = batch.segments[s];
       if (segment.length <= 0) continue;

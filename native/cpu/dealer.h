@@ -5,6 +5,11 @@
 namespace coppice {
 namespace COPPICE_ISA {
 
+// Lanes for `threads` threads: a few each, so that a thread that is done early can take over some of another's.
+inline int64_t dealt_lanes(int threads) {
+  return threads == 1 ? 1 : 4 * threads;
+}
+
 // Deals pieces of work out to lanes in turn, while every lane walks over all of them. It needs no list of the
 // pieces, and lanes stay even where the work of neighbours grows steadily, as under a causal mask.
 class Dealer {

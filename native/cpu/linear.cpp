@@ -2,6 +2,7 @@
 // thread computes an element never changes its bits.
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
+#include "cpu/row_ranges.h"
 
 namespace coppice {
 namespace COPPICE_ISA {
@@ -44,6 +45,8 @@ Grid choose_grid(int threads, int64_t rows, int64_t cols, int64_t depth) {
     best.row_parts = row_parts;
     best.col_parts = col_parts;
   }
+  // Finer parts, so that a thread that is done early finds something to take over.
+  best.row_parts *= larger(1, ceil_div(rows, best.row_parts * kPackRows));
   return best;
 }
 
@@ -52,9 +55,21 @@ float* thread_scratch(const Context& context, int64_t shared, int thread, int64_
   return static_cast<float*>(context.scratch.data) + shared + thread * floats;
 }
 
-// The columns of X that a thread packs beside A when it sums over rows.
-int64_t weight_scratch_floats(int64_t in_cols) {
-  return packed_floats(kProductDepth, in_cols) + kPackFloats;
+// body(first column, columns) for every panel of `cols` columns, divided among the threads.
+template <typename Body>
+void for_panels(const ThreadTeam& team, int64_t depth, int64_t cols, const Body& body) {
+  for_row_ranges(team, ceil_div(cols, kPanel), 2 * depth * kPanel, [&](int64_t begin, int64_t end) {
+    const int64_t col = begin * kPanel;
+    body(col, smaller(end * kPanel, cols) - col);
+  });
+}
+
+// Rows of X that are packed at a time for a sum over rows: whole blocks of the products rule, as many as stay in
+// the second-level cache together with A.
+int64_t packed_rows(int64_t rows, int64_t in_cols) {
+  constexpr int64_t kPackedFloats = 1 << 17;
+  const int64_t blocks = larger(1, kPackedFloats / packed_floats(kProductDepth, in_cols));
+  return smaller(blocks * kProductDepth, round_up(rows, kProductDepth));
 }
 
 // sums[j] += sum_t rows[t][j] in blocks of kProductDepth rows, for at most 16 columns.
@@ -94,7 +109,7 @@ void forward(const ThreadTeam& team, const Context& context, const Tensor& inp, 
 // Also what rmsnorm_backward needs for its partial sums: a row of `in_cols` for each block of rows.
 size_t CpuBackend::linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols) const {
   const int64_t input = packed_floats(out_cols, in_cols) + threads() * kPackFloats;
-  const int64_t weight = threads() * weight_scratch_floats(in_cols);
+  const int64_t weight = packed_floats(packed_rows(rows, in_cols), in_cols) + threads() * kPackFloats;
   const int64_t norm = ceil_div(rows, kProductDepth) * in_cols;
   return static_cast<size_t>(larger(norm, larger(input, weight))) * sizeof(float);
 }
@@ -124,10 +139,8 @@ void CpuBackend::linear_backward_input(Context& context, const Tensor& dinp, con
                                        const Parameter& weight) {
   const int64_t depth = weight.rows, cols = weight.cols;
   float* panels = static_cast<float*>(context.scratch.data);
-  const int64_t panel_count = ceil_div(cols, kPanel);
-  team().parallel_for(panel_count, [&](int64_t task, int) {
-    const int64_t col = task * kPanel;
-    pack_parameter_rows(panels + col * depth, weight, 0, depth, col, smaller(kPanel, cols - col));
+  for_panels(team(), depth, cols, [&](int64_t col, int64_t count) {
+    pack_parameter_rows(panels + col * depth, weight, 0, depth, col, count);
   });
   const Grid grid = choose_grid(threads(), dout.rows, cols, depth);
   team().parallel_for(grid.count(), [&](int64_t task, int thread) {
@@ -145,28 +158,33 @@ void CpuBackend::linear_backward_input(Context& context, const Tensor& dinp, con
   });
 }
 
+// X is packed by all threads for all of them, some blocks of rows at a time.
 void CpuBackend::linear_backward_weight(Context& context, float* dweight, float* dbias, const Tensor& dout,
                                         const Tensor& inp) {
-  const int64_t out_cols = dout.cols, in_cols = inp.cols;
-  const Grid grid = choose_grid(threads(), out_cols, in_cols, inp.rows);
-  team().parallel_for(grid.count(), [&](int64_t task, int thread) {
-    const int64_t out_col = grid.row_begin(task), in_col = grid.col_begin(task);
-    float* panels = thread_scratch(context, 0, thread, weight_scratch_floats(in_cols));
-    Product p;
-    p.rows = grid.row_end(task) - out_col;
-    p.cols = grid.col_end(task) - in_col;
-    p.out = dweight + out_col * in_cols + in_col;
-    p.out_stride = in_cols;
-    p.into_out = true;
-    p.pack = panels + packed_floats(kProductDepth, in_cols);
-    for (int64_t row = 0; row < inp.rows; row += kProductDepth) {
-      p.depth = smaller(kProductDepth, inp.rows - row);
-      pack_right(panels, inp.f32() + row * inp.stride + in_col, inp.stride, p.depth, p.cols);
+  const int64_t out_cols = dout.cols, in_cols = inp.cols, at_once = packed_rows(inp.rows, in_cols);
+  float* panels = static_cast<float*>(context.scratch.data);
+  const Grid grid = choose_grid(threads(), out_cols, in_cols, smaller(at_once, inp.rows));
+  for (int64_t row = 0; row < inp.rows; row += at_once) {
+    const int64_t depth = smaller(at_once, inp.rows - row);
+    const float* block = inp.f32() + row * inp.stride;
+    for_panels(team(), depth, in_cols, [&](int64_t col, int64_t cols) {
+      pack_right(panels + col * depth, block + col, inp.stride, depth, cols);
+    });
+    team().parallel_for(grid.count(), [&](int64_t task, int thread) {
+      const int64_t out_col = grid.row_begin(task), in_col = grid.col_begin(task);
+      Product p;
       p.a = {dout.f32() + row * dout.stride + out_col, 1, dout.stride};
-      p.b = packed_right(panels, p.depth);
+      p.b = packed_right(panels + in_col * depth, depth);
+      p.rows = grid.row_end(task) - out_col;
+      p.cols = grid.col_end(task) - in_col;
+      p.depth = depth;
+      p.out = dweight + out_col * in_cols + in_col;
+      p.out_stride = in_cols;
+      p.into_out = true;
+      p.pack = thread_scratch(context, packed_floats(at_once, in_cols), thread, kPackFloats);
       product(p);
-    }
-  });
+    });
+  }
   if (dbias == nullptr) return;
   team().parallel_for(ceil_div(out_cols, kLanes), [&](int64_t task, int) {
     const int64_t j = task * kLanes;
