@@ -1,57 +1,14 @@
-// The rule that turns log-probs into a loss and its gradients: ratio, clip, dual clip, KL and entropy terms.
+// Walks the tokens of a sequence twice, as the CUDA kernel does: first for its mean log-ratio, then for loss
+// and gradients. Both take a token's share from ops/policy_loss_rule.h.
 //
 // All arithmetic is scalar and in fp64 whatever the arrays hold: a token costs two or three exponentials
-// against the head's millions of multiplications. Nothing is clamped beyond the clip itself: a ratio that
-// overflows is inf, inf * 0 is NaN, and both reach the loss and the gradient, where the caller's guard
-// refuses the step.
+// against the head's millions of multiplications.
 #include "cpu/cpu_backend.h"
+#include "ops/policy_loss_rule.h"
 
 namespace coppice {
 namespace COPPICE_ISA {
 namespace {
-
-enum class Bound : uint8_t { kNone, kLow, kHigh };
-
-struct Surrogate {
-  double value;
-  double slope;  // d value / d ratio
-  Bound bound;   // the bound that took the gradient away
-};
-
-// min(ratio A, clamp(ratio) A), then max(., dual_clip A) where A < 0; ties keep the unclipped branch.
-Surrogate clipped_surrogate(double ratio, double advantage, const PolicyLossParams& params) {
-  Surrogate result{ratio * advantage, advantage, Bound::kNone};
-  if (params.clip) {
-    const double low = 1.0 - params.clip_low, high = 1.0 + params.clip_high;
-    const double clamped = ratio < low ? low : ratio > high ? high : ratio;
-    if (clamped * advantage < result.value) {
-      result = {clamped * advantage, 0.0, ratio < low ? Bound::kLow : Bound::kHigh};
-    }
-  }
-  if (params.dual_clip > 0.0 && advantage < 0.0 && result.value < params.dual_clip * advantage) {
-    result = {params.dual_clip * advantage, 0.0, Bound::kHigh};
-  }
-  return result;
-}
-
-struct KlTerm {
-  double value;
-  double slope;  // d value / d lp
-};
-
-KlTerm kl_term(KlKind kind, double ref_minus_lp) {
-  const double d = ref_minus_lp;
-  switch (kind) {
-    case KlKind::kK1:
-      return {-d, 1.0};
-    case KlKind::kK2:
-      return {0.5 * d * d, -d};
-    case KlKind::kK3:
-      break;
-  }
-  const double exp_minus_one = __builtin_expm1(d);
-  return {exp_minus_one - d, -exp_minus_one};
-}
 
 template <typename T>
 struct Arrays {
@@ -92,11 +49,6 @@ SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end,
   return sequence;
 }
 
-// slope * ratio, but 0 where the clip holds even if the ratio is infinite.
-double through_ratio(double slope, double ratio) {
-  return slope == 0.0 ? 0.0 : slope * ratio;
-}
-
 // d loss / d lp that every active token shares through the sequence's ratio.
 template <typename T>
 double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, const SequenceRatio& sequence,
@@ -128,8 +80,8 @@ double loss_of_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t
       } else {
         const double ratio = __builtin_exp(by_sequence ? sequence.mean_log_ratio : arrays.log_ratio(t));
         const Surrogate surrogate = clipped_surrogate(ratio, advantage, params);
-        stats->clipped_low += surrogate.bound == Bound::kLow;
-        stats->clipped_high += surrogate.bound == Bound::kHigh;
+        stats->clipped_low += surrogate.bound == ClipBound::kLow;
+        stats->clipped_high += surrogate.bound == ClipBound::kHigh;
         loss -= norm * surrogate.value;
         gradient = by_sequence ? shared : -norm * through_ratio(surrogate.slope, ratio);
       }
