@@ -39,6 +39,7 @@ class TransformerEngine final : public Engine {
         backend_(open_backend(options)),
         parameters_(*backend_, config_),
         workspace_(*backend_),
+        kv_memory_(*backend_),
         transformer_(*backend_, config_, parameters_),
         learner_(*backend_, config_, parameters_, transformer_, workspace_) {}
 
@@ -105,6 +106,7 @@ class TransformerEngine final : public Engine {
   std::unique_ptr<Backend> backend_;
   ParameterStore parameters_;
   Workspace workspace_;
+  KvMemory kv_memory_;
   Transformer transformer_;
   Learner learner_;
   uint64_t version_ = 0;
@@ -273,7 +275,8 @@ std::unique_ptr<Generation> TransformerEngine::generate(const int32_t* prompt_to
                                                         const int64_t* prompt_index, int64_t count,
                                                         const GenerationParams& params) {
   return std::make_unique<EngineGeneration>(*backend_, config_, parameters_, transformer_, workspace_,
-                                            prompt_tokens, prompt_offsets, prompt_index, count, params);
+                                            kv_memory_, prompt_tokens, prompt_offsets, prompt_index, count,
+                                            params);
 }
 
 MemoryPlan TransformerEngine::plan(int64_t token_budget, const GenerationParams& generation,

@@ -64,9 +64,9 @@ void Generator::StepBatch::add_segment(const int32_t* from, int32_t length, int3
 }
 
 Generator::Generator(Backend& backend, const ModelConfig& config, const ParameterStore& parameters,
-                     const Transformer& transformer, Workspace& workspace, const int32_t* prompt_tokens,
-                     const int32_t* prompt_offsets, const int64_t* prompt_index, int64_t count,
-                     const GenerationParams& params)
+                     const Transformer& transformer, Workspace& workspace, KvMemory& kv_memory,
+                     const int32_t* prompt_tokens, const int32_t* prompt_offsets, const int64_t* prompt_index,
+                     int64_t count, const GenerationParams& params)
     : backend_(backend),
       config_(config),
       parameters_(parameters),
@@ -113,7 +113,7 @@ Generator::Generator(Backend& backend, const ModelConfig& config, const Paramete
          pages_for_one, static_cast<double>(page_bytes * static_cast<uint64_t>(pages_for_one)) / 1048576.0,
          pages);
   }
-  cache_ = std::make_unique<KvCache>(backend, config, pages);
+  cache_ = std::make_unique<KvCache>(kv_memory, config, pages);
   const int32_t slots = params_.max_live_sequences + 1;
   prompt_hidden_ =
       Buffer(backend, static_cast<size_t>(slots) * static_cast<size_t>(config.hidden_size) * sizeof(float));
@@ -367,6 +367,7 @@ void Generator::record() {
     Live& live = live_[i];
     Group& group = *live.group;
     if (!(step_.lp[i] <= 0.0f)) {
+      cache_->spoil();
       fail(ErrorCode::kNonFinite, "generation: prompt %lld, sample %d: the log-prob of token %d is %g",
            static_cast<long long>(group.prompt), live.sample,
            static_cast<int>(group.output.samples[static_cast<size_t>(live.sample)].tokens.size()),

@@ -17,9 +17,9 @@ class Generator final : public Generation {
  public:
   // `workspace` is shared with the engine's other jobs: nothing in it outlives a step.
   Generator(Backend& backend, const ModelConfig& config, const ParameterStore& parameters,
-            const Transformer& transformer, Workspace& workspace, const int32_t* prompt_tokens,
-            const int32_t* prompt_offsets, const int64_t* prompt_index, int64_t count,
-            const GenerationParams& params);
+            const Transformer& transformer, Workspace& workspace, KvMemory& kv_memory,
+            const int32_t* prompt_tokens, const int32_t* prompt_offsets, const int64_t* prompt_index,
+            int64_t count, const GenerationParams& params);
 
   bool step() override;
   bool done() const override;

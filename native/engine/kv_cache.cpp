@@ -1,5 +1,7 @@
 #include "engine/kv_cache.h"
 
+#include <utility>
+
 #include "base/error.h"
 #include "ops/ops.h"
 
@@ -17,12 +19,28 @@ uint64_t KvCache::page_bytes(const ModelConfig& config, int32_t layers) {
   return uint64_t{2} * page_elements(config) * sizeof(float) * static_cast<uint64_t>(layers);
 }
 
-KvCache::KvCache(Backend& backend, const ModelConfig& config, int32_t page_count)
+Buffer KvMemory::take(size_t bytes) {
+  if (kept_.bytes() >= bytes) return std::move(kept_);
+  kept_ = Buffer();  // freed first: the two need not fit side by side
+  Buffer memory(*backend_, bytes);
+  backend_->zero(memory.data(), memory.bytes());
+  return memory;
+}
+
+void KvMemory::give_back(Buffer memory) {
+  if (memory.bytes() > kept_.bytes()) kept_ = std::move(memory);
+}
+
+KvCache::~KvCache() {
+  if (!spoiled_) source_.give_back(std::move(memory_));
+}
+
+KvCache::KvCache(KvMemory& source, const ModelConfig& config, int32_t page_count)
     : shape_(config.attention_shape()),
       page_count_(page_count),
-      memory_(backend, page_bytes(config, config.num_layers) * static_cast<size_t>(page_count)),
+      source_(source),
+      memory_(source.take(page_bytes(config, config.num_layers) * static_cast<size_t>(page_count))),
       references_(static_cast<size_t>(page_count), 0) {
-  backend.zero(memory_.data(), memory_.bytes());  // slots not yet written must hold finite numbers
   const size_t half = page_elements(config) * static_cast<size_t>(page_count);
   for (int32_t l = 0; l < config.num_layers; ++l) {
     float* keys = memory_.f32() + 2 * half * static_cast<size_t>(l);

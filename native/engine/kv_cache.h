@@ -10,9 +10,25 @@
 
 namespace coppice {
 
+// The cache's memory between two generations: fetching and clearing hundreds of megabytes anew costs as much
+// as many decoding steps. What lies in it is finite, as slots that are not yet written must be.
+class KvMemory {
+ public:
+  explicit KvMemory(Backend& backend) : backend_(&backend) {}
+  Buffer take(size_t bytes);
+  void give_back(Buffer memory);
+
+ private:
+  Backend* backend_;
+  Buffer kept_;
+};
+
 class KvCache {
  public:
-  KvCache(Backend& backend, const ModelConfig& config, int32_t page_count);
+  KvCache(KvMemory& source, const ModelConfig& config, int32_t page_count);
+  ~KvCache();
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
 
   // Bytes of one page over `layers` layers.
   static uint64_t page_bytes(const ModelConfig& config, int32_t layers);
@@ -23,6 +39,8 @@ class KvCache {
   void share(int32_t page);  // one more reference
   void drop(int32_t page);
   void drop_all();  // back to empty, whatever is referenced
+  // Something that is not finite was computed: the memory is not to be used again.
+  void spoil() { spoiled_ = true; }
 
   const std::vector<KvPages>& layers() const { return layers_; }
   // Copies the first `slots` positions of a page in every layer.
@@ -31,7 +49,9 @@ class KvCache {
  private:
   AttentionShape shape_;
   int32_t page_count_;
+  KvMemory& source_;
   Buffer memory_;
+  bool spoiled_ = false;
   std::vector<KvPages> layers_;
   std::vector<int32_t> references_;
   std::vector<int32_t> free_;
