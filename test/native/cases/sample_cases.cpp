@@ -106,12 +106,17 @@ struct Truncated {
   std::vector<double> p;
 };
 
+// Denormals are zero to the engine (float_environment.h), so that they tie with it.
+float flushed(float x) {
+  return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x;
+}
+
 // By sorting, in double.
 Truncated truncate(const std::vector<float>& logits, const SampleParams& params) {
   const size_t vocab = logits.size();
   const float inverse = 1.0f / params.temperature;
   std::vector<float> y;
-  for (const float z : logits) y.push_back(z * inverse);
+  for (const float z : logits) y.push_back(flushed(flushed(z) * inverse));
   const double largest = static_cast<double>(*std::max_element(y.begin(), y.end()));
   Truncated result{std::vector<char>(vocab, 0), 0.0, {}};
   double total = 0.0;
@@ -205,6 +210,29 @@ const Case ties("sample", "ties are cut by the smaller id", [](Run& run) {
   std::vector<float> zeros(40, 0.0f);
   for (size_t v = 0; v < zeros.size(); v += 2) zeros[v] = -0.0f;
   expect_draws(run, "both zeros", zeros, {1, 9, 1, 0}, 60);
+  // 1.2e-38 is a normal number, and becomes a denormal at a temperature above 1.
+  const float small[] = {0.0f, 1e-40f, -1e-40f, -0.0f, 1.2e-38f};
+  std::vector<float> denormals(40);
+  for (size_t v = 0; v < denormals.size(); ++v) denormals[v] = small[(v * 3) % 5];
+  for (const float temperature : {0.7f, 1.0f, 1.3f}) {
+    const SampleParams rule{temperature, 9, 1, 0};
+    expect_draws(run, "denormals, " + word(rule), denormals, rule, 60);
+  }
+});
+
+// The kept set's log-sum-exp is summed in another way than the whole one's, and would differ now and then.
+const Case uncut("sample", "sampler_lp has the bits of lp where nothing is cut", [](Run& run) {
+  constexpr int32_t kVocab = 30000;
+  std::vector<SampleParams> params;
+  for (int i = 0; i < 64; ++i) {
+    const float temperature = 0.5f + 0.02f * static_cast<float>(i);
+    // Off, and limits that reach no token.
+    for (const int32_t top_k : {0, kVocab}) {
+      for (const float min_p : {0.0f, 1e-20f}) params.push_back({temperature, top_k, 1.0f, min_p});
+    }
+  }
+  const Draws got = draw(run, known_logits(run, run.normals(kVocab), params));
+  run.expect_same_bits("sampler_lp", got.sampler_lp, got.lp);
 });
 
 const Case greedy("sample", "greedy takes the smallest id among the largest logits", [](Run& run) {
