@@ -18,9 +18,9 @@
 namespace coppice {
 namespace {
 
-// A waiter first spins, then gives its core to whoever wants it between two looks, then sleeps. Waking a sleeper
-// costs about a hundred microseconds on a virtual machine, more than most of the gaps between an engine's regions;
-// spinning all that time would hold up other processes, yielding does not.
+// A waiter first spins, then gives its core to whoever wants it between two looks, then sleeps. Waking a
+// sleeper costs about a hundred microseconds on a virtual machine, more than most of the gaps between an
+// engine's regions; spinning all that time would hold up other processes, yielding does not.
 constexpr auto kSpin = std::chrono::microseconds(20);
 constexpr auto kYield = std::chrono::microseconds(400);
 constexpr int kMaxThreads = 1024;
@@ -89,8 +89,8 @@ struct ThreadPool::State {
 
   // (region number << 16) | participants; 0 participants tells the workers to end.
   alignas(64) std::atomic<uint64_t> ticket{0xFFFF};
-  // A worker that comes when the caller has closed the gate finds nothing left to do and stays outside, so that a
-  // short region never waits for a worker to wake.
+  // A worker that comes when the caller has closed the gate finds nothing left to do and stays outside, so
+  // that a short region never waits for a worker to wake.
   alignas(64) std::atomic<uint64_t> gate{kClosed};
   alignas(64) std::atomic<uint64_t> left{0};
 

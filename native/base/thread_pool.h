@@ -1,9 +1,9 @@
-// A persistent pool that divides numbered tasks: thread t of n begins with tasks [t * count / n, (t + 1) * count
-// / n), and a thread that has run out takes over what is left of the others', so that a core that is slowed
-// down by something else does not hold up the rest. A task owns its output alone, so neither the number of
-// threads nor who runs what changes a bit of any result.
-// Waiting spins for some tens of microseconds, then yields for some hundreds, and then sleeps: unbounded
-// spinning was 5 to 15 times slower beside another busy process.
+// A persistent pool that divides numbered tasks: thread t of n begins with tasks [t * count / n, (t + 1) *
+// count / n), and a thread that has run out takes over what is left of the others', so that a core that is
+// slowed down by something else does not hold up the rest. A task owns its output alone, so neither the
+// number of threads nor who runs what changes a bit of any result. Waiting spins for some tens of
+// microseconds, then yields for some hundreds, and then sleeps: unbounded spinning was 5 to 15 times slower
+// beside another busy process.
 #pragma once
 
 #include <cstdint>

@@ -5,7 +5,8 @@
 namespace coppice {
 namespace COPPICE_ISA {
 
-// Lanes for `threads` threads: a few each, so that a thread that is done early can take over some of another's.
+// Lanes for `threads` threads: a few each, so that a thread that is done early can take over some of
+// another's.
 inline int64_t dealt_lanes(int threads) {
   return threads == 1 ? 1 : 4 * threads;
 }

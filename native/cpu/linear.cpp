@@ -64,8 +64,8 @@ void for_panels(const ThreadTeam& team, int64_t depth, int64_t cols, const Body&
   });
 }
 
-// Rows of X that are packed at a time for a sum over rows: whole blocks of the products rule, as many as stay in
-// the second-level cache together with A.
+// Rows of X that are packed at a time for a sum over rows: whole blocks of the products rule, as many as stay
+// in the second-level cache together with A.
 int64_t packed_rows(int64_t rows, int64_t in_cols) {
   constexpr int64_t kPackedFloats = 1 << 17;
   const int64_t blocks = larger(1, kPackedFloats / packed_floats(kProductDepth, in_cols));
