@@ -32,7 +32,13 @@ export const experimentVerb = defineVerb({
     full: {
       type: 'boolean',
       default: false,
-      describe: 'three seeds, and a harder task beside the quick one',
+      describe: 'three seeds on a task that the base policy cannot solve by trying often',
+    },
+    seeds: { type: 'string', describe: "seeds of the training runs, as '1,2,3' [default: the settings']" },
+    tune: {
+      type: 'boolean',
+      default: false,
+      describe: 'judge on prompts of the tuning split: for choosing settings without a look at the held-out ones',
     },
     settings: { type: 'string', describe: 'settings of your own, as JSON, instead of one of these forms' },
     out: { type: 'string', describe: 'folder of the experiment [default: runs/<form>]' },
@@ -43,7 +49,9 @@ export const experimentVerb = defineVerb({
   async run(args) {
     const form = FORMS.find((name) => args[name]) ?? 'quick'
     const settings = await readExperimentSettings(args.settings ?? settingsPath(form))
-    const out = args.out ?? join('runs', settings.name)
+    if (args.seeds !== undefined) settings.seeds = args.seeds.split(',').map(Number)
+    if (args.tune) settings.evaluation.split = 'tune'
+    const out = args.out ?? join('runs', args.tune ? `${settings.name}-tune` : settings.name)
     const progress = createProgressWriter()
     const begin = performance.now()
     let stage = ''

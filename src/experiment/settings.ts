@@ -3,7 +3,7 @@ import type { DefaultConfigOptions } from '../checkpoint.ts'
 import { CoppiceError, invalidArgument } from '../errors.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
 import { resolveObjective } from '../objectives.ts'
-import { refuseUnknownKeys, requireInteger } from '../options.ts'
+import { refuseUnknownKeys, requireInteger, requireOneOf } from '../options.ts'
 import type { SftOptions } from '../sft.ts'
 import type { TrainSettings } from '../trainer.ts'
 
@@ -75,6 +75,8 @@ export interface HeldOutSettings extends PromptSetSettings {
 export interface EvaluationSettings {
   /** Completions of each held-out prompt. */
   n: number
+  /** `tune` judges on the tuning split instead, so that settings can be chosen without a look at the held-out prompts. */
+  split?: 'heldout' | 'tune'
   seed: number
   sets: HeldOutSettings[]
   /** Prompts of the greedy evaluations during training; they come from the tuning split. */
@@ -107,10 +109,15 @@ export async function readExperimentSettings(path: string): Promise<ExperimentSe
 
 /** Checks settings in full, before any time is spent on them. */
 export function checkExperimentSettings(given: unknown, where = 'experiment'): ExperimentSettings {
-  const section = <K extends keyof typeof SECTIONS>(kind: K, value: unknown, at: string) => {
+  const section = <K extends keyof typeof SECTIONS>(
+    kind: K,
+    value: unknown,
+    at: string,
+    optional: readonly string[] = [],
+  ) => {
     if (typeof value !== 'object' || value === null)
       throw invalidArgument(`${where}, ${at}`, 'an object', value)
-    refuseUnknownKeys(value, SECTIONS[kind], `${where}, ${at}`)
+    refuseUnknownKeys(value, [...SECTIONS[kind], ...optional], `${where}, ${at}`)
     for (const key of SECTIONS[kind]) {
       if (!(key in value)) throw invalidArgument(`${where}, ${at}`, `the key '${snakeCase(key)}'`, undefined)
     }
@@ -118,7 +125,9 @@ export function checkExperimentSettings(given: unknown, where = 'experiment'): E
   section('settings', given, 'settings')
   const settings = given as ExperimentSettings
   const { evaluation, methods, arms, seeds } = settings
-  section('evaluation', evaluation, 'evaluation')
+  section('evaluation', evaluation, 'evaluation', ['split'])
+  if (evaluation.split !== undefined)
+    requireOneOf(evaluation.split, `${where}, evaluation.split`, ['heldout', 'tune'])
   requireInteger(evaluation.n, `${where}, evaluation.n`, 1)
   const pool = (value: PromptSetSettings, at: string) => {
     requireInteger(value.prompts, `${where}, ${at}.prompts`, 1)

@@ -42,9 +42,9 @@ export interface TaskPrompts {
 export async function taskPrompts(settings: ExperimentSettings): Promise<TaskPrompts> {
   const task = await loadTask(settings.task, settings.taskOptions)
   const tokenizer = Tokenizer.fromDefinition(task.tokenizer)
-  const { sets, watch } = settings.evaluation
+  const { sets, watch, split = 'heldout' } = settings.evaluation
   const heldOut = new Map<string, readonly PromptRow[]>()
-  for (const set of sets) heldOut.set(set.name, await promptSet(settings, tokenizer, 'heldout', set))
+  for (const set of sets) heldOut.set(set.name, await promptSet(settings, tokenizer, split, set))
   return { task, tokenizer, heldOut, watch: await promptSet(settings, tokenizer, 'tune', watch) }
 }
 
