@@ -47,6 +47,7 @@ import { concatBatches, emptyBatch, type RolloutBatch } from './rollouts.ts'
 import { Tokenizer } from './tokenizer.ts'
 
 export type * from './policy/options.ts'
+export { DEFAULT_TOKEN_BUDGET } from './policy/options.ts'
 export { updateMetrics } from './policy/update.ts'
 
 const BACKEND_KEYS = ['device', 'dtype', 'threads', 'isa', 'seed']

@@ -90,13 +90,17 @@ export function createProgressWriter(options: ProgressOptions = {}): ProgressWri
   }
 }
 
-/** Remaining time from the pace so far, the recent pace counting more: the pace of a run drifts. */
+/**
+ * Remaining time from the pace so far, the recent pace counting more: the pace of a run drifts. Time and units are
+ * averaged apart, so that a slow start over few units (loading, the first batch) does not pass for the pace of all.
+ */
 export class TimeLeft {
   readonly #startMs: number
   #atMs: number
   #done: number
   #total = 0
-  #msPerUnit: number | undefined
+  #recentMs = 0
+  #recentUnits = 0
 
   constructor(nowMs: number, done: number) {
     this.#startMs = nowMs
@@ -108,10 +112,10 @@ export class TimeLeft {
     this.#total = total
     if (done <= this.#done) return
     const units = done - this.#done
-    const pace = (nowMs - this.#atMs) / units
-    // A unit's share of the average shrinks by this much for every unit that follows, at least five of them in all.
+    // What came before shrinks by this much for every unit that follows, at least five of them in all.
     const keep = Math.exp(-units / Math.max(5, total / 10))
-    this.#msPerUnit = this.#msPerUnit === undefined ? pace : keep * this.#msPerUnit + (1 - keep) * pace
+    this.#recentMs = keep * this.#recentMs + (nowMs - this.#atMs)
+    this.#recentUnits = keep * this.#recentUnits + units
     this.#atMs = nowMs
     this.#done = done
   }
@@ -122,8 +126,9 @@ export class TimeLeft {
 
   /** Undefined until a first unit is done. */
   leftMs(nowMs: number): number | undefined {
-    if (this.#msPerUnit === undefined) return undefined
-    return Math.max(0, this.#msPerUnit * (this.#total - this.#done) - (nowMs - this.#atMs))
+    if (this.#recentUnits === 0) return undefined
+    const msPerUnit = this.#recentMs / this.#recentUnits
+    return Math.max(0, msPerUnit * (this.#total - this.#done) - (nowMs - this.#atMs))
   }
 }
 

@@ -3,6 +3,7 @@ import { evaluateGreedily } from './evaluate.ts'
 import { judge, judgedColumns } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from './objectives.ts'
+import { DEFAULT_TOKEN_BUDGET } from './policy.ts'
 import { appendColumns, columnsOf, type RolloutBatch, writeTable } from './rollouts.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
@@ -171,7 +172,7 @@ class Trainer {
           policy: this.#options.policy,
           settings: this.#settings,
           learningRate,
-          tokenBudget: this.#options.tokenBudget ?? 8192,
+          tokenBudget: this.#options.tokenBudget ?? DEFAULT_TOKEN_BUDGET,
           onUpdate: (done, all) => this.tell(step, 'update', done / all),
         }),
       )

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { taskPrompts } from '../src/experiment/workspace.ts'
 import {
   type ExperimentProgress,
   type ExperimentSettings,
@@ -128,20 +129,32 @@ describe('experiment', () => {
     await refused({ sedes: [1] }, /unknown option 'sedes'.*did you mean 'seeds'/)
     await refused({ evaluation: { ...settings.evaluation, watch: undefined } }, /watch/)
     await refused({ methods: [{ ...settings.methods[0], name: 'base' }] }, /names/)
+    await refused({ evaluation: { ...settings.evaluation, split: 'train' } }, /split/)
     await refused({ arms: [{ ...settings.arms[0], sets: ['soft'] }] }, /sets.*soft/)
     await refused({ training: { ...settings.training, learningRates: 1 } }, /learningRates/)
   })
 
+  it('can judge on the tuning split, whose prompts are others', async () => {
+    const references = async (evaluation: ExperimentSettings['evaluation']) => {
+      const { heldOut } = await taskPrompts({ ...settings, evaluation })
+      return [...heldOut.values()].flat().map(({ reference }) => reference)
+    }
+    const heldOut = new Set(await references({ ...settings.evaluation, split: 'heldout' }))
+    const tuning = await references({ ...settings.evaluation, split: 'tune' })
+    assert.deepEqual([...heldOut], await references(settings.evaluation))
+    assert.ok(tuning.length > 0 && tuning.every((reference) => !heldOut.has(reference)))
+  })
+
   it('has valid committed settings, in which no objective has a setting of its own', async () => {
-    for (const form of ['quick', 'smoke']) {
+    for (const form of ['quick', 'smoke', 'full']) {
       const { methods, name, evaluation, arms } = await readExperimentSettings(join(FORMS, `${form}.json`))
       assert.equal(name, form)
       assert.deepEqual(
-        methods.map(({ objective }) => objective),
+        methods.map(({ objective }) => objective).filter(({ kind }) => kind !== 'reinforce'),
         [{ kind: 'psr' }, { kind: 'nsr' }, { kind: 'w-reinforce', lambda: 0.1 }, { kind: 'grpo' }],
       )
       assert.ok(evaluation.n === 256 || form === 'smoke')
-      assert.ok(arms.length >= 2)
+      assert.ok(arms.length >= (form === 'full' ? 1 : 2))
     }
   })
 })

@@ -38,7 +38,8 @@ export const experimentVerb = defineVerb({
     tune: {
       type: 'boolean',
       default: false,
-      describe: 'judge on prompts of the tuning split: for choosing settings without a look at the held-out ones',
+      describe:
+        'judge on prompts of the tuning split: for choosing settings without a look at the held-out ones',
     },
     settings: { type: 'string', describe: 'settings of your own, as JSON, instead of one of these forms' },
     out: { type: 'string', describe: 'folder of the experiment [default: runs/<form>]' },

@@ -1,6 +1,7 @@
 import type { Options } from 'yargs'
 import {
   type BackendOptions,
+  DEFAULT_TOKEN_BUDGET,
   type GenerateOptions,
   type LearningRateSchedule,
   type LoadOptions,
@@ -49,7 +50,7 @@ export const SEED_FLAG = {
 export const TOKEN_BUDGET_FLAG = {
   'token-budget': {
     type: 'number',
-    default: 8192,
+    default: DEFAULT_TOKEN_BUDGET,
     describe: 'packed tokens of a micro-batch: memory against speed',
   },
 } as const satisfies Record<string, Options>

@@ -6,6 +6,12 @@ import type { Tokenizer } from '../tokenizer.ts'
 
 // What the methods of Policy take and give, with every default. The methods themselves are in policy.ts.
 
+/**
+ * Packed tokens of a micro-batch. Small enough for the activations of small models to stay in the CPU's cache, large
+ * enough for the gradients' own traffic to be hidden.
+ */
+export const DEFAULT_TOKEN_BUDGET = 2048
+
 /** Where and how the model computes. */
 export interface BackendOptions {
   /** `auto` (default) takes a CUDA device when this build and this machine have one, else the CPU. */
@@ -82,7 +88,7 @@ export interface GenerateOptions {
 export interface ScoreOptions {
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 8192. */
+  /** Packed tokens of a micro-batch. Default 2048. */
   tokenBudget?: number
   /** Whether entropies are computed. Default true. */
   entropies?: boolean
@@ -99,7 +105,7 @@ export interface Scores {
 export interface GradOptions {
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 8192. */
+  /** Packed tokens of a micro-batch. Default 2048. */
   tokenBudget?: number
   signal?: AbortSignal
 }
@@ -124,7 +130,7 @@ export interface UpdateOptions extends OptimizerOptions, ObjectiveOptions {
   objective: ObjectiveSpec
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 8192. */
+  /** Packed tokens of a micro-batch. Default 2048. */
   tokenBudget?: number
   signal?: AbortSignal
 }
@@ -148,7 +154,7 @@ export interface ApplyUpdateOptions {
   optimizer: OptimizerOptions
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 8192. */
+  /** Packed tokens of a micro-batch. Default 2048. */
   tokenBudget?: number
   signal?: AbortSignal
 }
@@ -172,7 +178,7 @@ export interface UpdateStats extends PolicyLossStats {
 }
 
 export interface SupervisedOptions extends OptimizerOptions {
-  /** Packed tokens of a micro-batch. Default 8192. */
+  /** Packed tokens of a micro-batch. Default 2048. */
   tokenBudget?: number
   signal?: AbortSignal
 }
@@ -181,7 +187,7 @@ export interface SupervisedOptions extends OptimizerOptions {
 export type SaveOptions = Omit<WriteModelOptions, 'copyTokenizerFrom'>
 
 export interface PlanOptions {
-  /** Packed tokens of a micro-batch. Default 8192. */
+  /** Packed tokens of a micro-batch. Default 2048. */
   tokenBudget?: number
   numGenerations?: number
   maxCompletionLength?: number

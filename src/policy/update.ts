@@ -29,8 +29,7 @@ import type {
   UpdateResult,
   UpdateStats,
 } from './options.ts'
-
-export const DEFAULT_TOKEN_BUDGET = 8192
+import { DEFAULT_TOKEN_BUDGET } from './options.ts'
 
 const OPTIMIZER_KEYS = [
   'learningRate',

@@ -72,7 +72,7 @@ export interface TrainOptions extends TrainSettings {
   saveEvery?: number
   /** How many of the newest checkpoints stay. Default 2. */
   keepCheckpoints?: number
-  /** Packed tokens of a micro-batch: memory against speed; results agree up to the order of fp32 sums. Default 8192. */
+  /** Packed tokens of a micro-batch: memory against speed; results agree up to the order of fp32 sums. Default 2048. */
   tokenBudget?: number
   /** Time limits and isolation of the verifier. */
   verify?: VerifyOptions
