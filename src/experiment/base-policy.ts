@@ -10,7 +10,7 @@ import { baseStage } from './work-plan.ts'
 import type { Workspace } from './workspace.ts'
 
 /** A change of this number makes every cached base policy be built anew. */
-const RECIPE = 1
+const RECIPE = 2
 
 /**
  * The folder of the base policy: maximum likelihood of the task's demonstrations. Built once for the same settings,
