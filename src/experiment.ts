@@ -183,7 +183,7 @@ async function writeMethodFiles(
   }
 }
 
-/** What another arm showed, in a paragraph: every pair of methods whose pass@k differs beyond the interval. */
+/** What another arm showed, in a paragraph: how many paired differences exclude 0, and which at the curve's two ends. */
 function armNote({ title, report, sets }: ExperimentResult['arms'][number], out: string): string {
   const findings = sets.map(({ label, methods, comparison }) => {
     const trained = comparison.differences.filter(({ a }) => a > 0)
@@ -192,11 +192,19 @@ function armNote({ title, report, sets }: ExperimentResult['arms'][number], out:
         .filter(([, interval]) => excludesZero(interval))
         .map(([k, { mean }]) => {
           const [more, less] = mean > 0 ? [a, b] : [b, a]
-          return `${methods[more]!.label} over ${methods[less]!.label} at k=${k} by ${(100 * Math.abs(mean)).toFixed(1)}`
+          const points = (100 * Math.abs(mean)).toFixed(1)
+          return { k: Number(k), text: `${methods[more]!.label} over ${methods[less]!.label} by ${points}` }
         }),
     )
+    const at = (k: number) => apart.filter((one) => one.k === k).map(({ text }) => text)
+    const ends = [comparison.ks[0]!, comparison.ks.at(-1)!]
+      .filter((k) => at(k).length > 0)
+      .map((k) => `at k = ${k}, in points, ${at(k).join(', ')}`)
     const count = trained.length * comparison.ks.length
-    return `${label}: ${apart.length} of ${count} paired differences between trained methods exclude 0${apart.length === 0 ? '' : ` (points: ${apart.join('; ')})`}`
+    return [
+      `${label}: ${apart.length} of ${count} paired differences between trained methods exclude 0`,
+      ...ends,
+    ].join('; ')
   })
   return `${title} (${relative(out, report)}). ${findings.join('. ')}.`
 }
