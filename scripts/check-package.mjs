@@ -70,4 +70,5 @@ new Worker(new URL('./stream-stage.mjs', import.meta.url)).on('error', (error) =
 step('from ESM', process.execPath, ['esm.mjs'], folder)
 step('from require', process.execPath, ['required.cjs'], folder)
 step('in a worker', process.execPath, ['worker.mjs'], folder)
+step('npx coppice experiment', 'npx', ['--no-install', 'coppice', 'experiment', '--smoke'], folder)
 say('the package works as installed')
