@@ -238,7 +238,14 @@ export class Policy implements AsyncDisposable {
       this.rawConfig,
       this.#layout,
       (tensors) => call(() => this.#engine.save(tensors)),
-      { ...(this.#folder !== undefined && { copyTokenizerFrom: this.#folder }), ...options },
+      {
+        ...options,
+        ...(this.#folder !== undefined && { copyTokenizerFrom: this.#folder }),
+        alongside: async (partial) => {
+          if (this.#folder === undefined) await this.tokenizer?.save(partial)
+          await options.alongside?.(partial)
+        },
+      },
     )
   }
 

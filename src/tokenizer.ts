@@ -1,9 +1,13 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
 import { refuseUnknownKeys } from './options.ts'
 import { type TokenizerDefinition, tokenizerConfig, tokenizerJson } from './tokenizer-definition.ts'
+
+const FILES = ['tokenizer.json', 'tokenizer_config.json']
+
+type WriteFiles = (dir: string) => Promise<void>
 
 export interface EncodeOptions {
   /** Whether the tokenizer's own template adds its tokens (a beginning-of-sequence token, say). Default true. */
@@ -28,10 +32,17 @@ export class Tokenizer {
   readonly config: Readonly<Record<string, unknown>>
   readonly #inner: HuggingFaceTokenizer
   readonly #where: string
+  readonly #writeFiles: WriteFiles
 
-  private constructor(inner: HuggingFaceTokenizer, config: Record<string, unknown>, where: string) {
+  private constructor(
+    inner: HuggingFaceTokenizer,
+    config: Record<string, unknown>,
+    where: string,
+    writeFiles: WriteFiles,
+  ) {
     this.#inner = inner
     this.#where = where
+    this.#writeFiles = writeFiles
     this.config = config
     let largest = -1
     for (const id of inner.get_vocab().values()) largest = Math.max(largest, id)
@@ -51,7 +62,9 @@ export class Tokenizer {
   static async load(dir: string): Promise<Tokenizer> {
     const path = join(dir, 'tokenizer.json')
     const [json, config] = [await readJson(path), await readJson(join(dir, 'tokenizer_config.json'))]
-    return Tokenizer.fromJson(json, config, path)
+    return Tokenizer.#open(json, config, path, async (to) => {
+      for (const name of FILES) await copyFile(join(dir, name), join(to, name))
+    })
   }
 
   /** The tokenizer that `writeTokenizer` would write, without a folder in between. */
@@ -61,6 +74,10 @@ export class Tokenizer {
 
   /** The two files' parsed contents; `where` names them in errors. */
   static fromJson(json: unknown, config: unknown, where = 'tokenizer.json'): Tokenizer {
+    return Tokenizer.#open(json, config, where, (to) => writeFiles(to, json, config))
+  }
+
+  static #open(json: unknown, config: unknown, where: string, write: WriteFiles): Tokenizer {
     if (!isRecord(json) || !isRecord(json.model) || !Array.isArray(json.added_tokens ?? [])) {
       throw new CoppiceError('DATA_CORRUPT', 'not a tokenizer', {
         where,
@@ -85,7 +102,13 @@ export class Tokenizer {
     } catch (cause) {
       throw new CoppiceError('DATA_CORRUPT', `not a tokenizer: ${(cause as Error).message}`, { where, cause })
     }
-    return new Tokenizer(inner, config, where)
+    return new Tokenizer(inner, config, where, write)
+  }
+
+  /** Writes `tokenizer.json` and `tokenizer_config.json` into `dir` (made if absent); a loaded tokenizer's are copied. */
+  async save(dir: string): Promise<void> {
+    await mkdir(dir, { recursive: true })
+    await this.#writeFiles(dir)
   }
 
   encode(text: string, options: EncodeOptions = {}): Int32Array {
@@ -130,14 +153,13 @@ export class Tokenizer {
 
 /** Writes `tokenizer.json` and `tokenizer_config.json`, readable by Hugging Face libraries, into `dir` (made if absent). */
 export async function writeTokenizer(dir: string, definition: TokenizerDefinition): Promise<void> {
-  const files = {
-    'tokenizer.json': tokenizerJson(definition),
-    'tokenizer_config.json': tokenizerConfig(definition),
-  }
   await mkdir(dir, { recursive: true })
-  for (const [name, content] of Object.entries(files)) {
-    await writeFile(join(dir, name), `${JSON.stringify(content, null, 2)}\n`)
-  }
+  await writeFiles(dir, tokenizerJson(definition), tokenizerConfig(definition))
+}
+
+async function writeFiles(dir: string, ...contents: [json: unknown, config: unknown]): Promise<void> {
+  for (const [i, name] of FILES.entries())
+    await writeFile(join(dir, name), `${JSON.stringify(contents[i], null, 2)}\n`)
 }
 
 async function readJson(path: string): Promise<unknown> {

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { defaultConfig } from '../checkpoint.ts'
 import { Policy } from '../policy.ts'
 import { demonstrationBatches, sft } from '../sft.ts'
-import { writeTokenizer } from '../tokenizer.ts'
 import { baseStage } from './work-plan.ts'
 import type { Workspace } from './workspace.ts'
 
@@ -56,10 +55,7 @@ export async function basePolicy(workspace: Workspace): Promise<string> {
     for await (const { step, metrics } of training)
       plan.tell(baseStage, step / steps, { loss: metrics.loss ?? 0 })
     await policy.save(folder, {
-      alongside: async (directory) => {
-        await writeTokenizer(directory, task.tokenizer)
-        await copyFile(join(run, 'metrics.jsonl'), join(directory, 'metrics.jsonl'))
-      },
+      alongside: (directory) => copyFile(join(run, 'metrics.jsonl'), join(directory, 'metrics.jsonl')),
     })
     await rm(run, { recursive: true })
   })
