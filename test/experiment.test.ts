@@ -129,6 +129,7 @@ describe('experiment', () => {
     await refused({ sedes: [1] }, /unknown option 'sedes'.*did you mean 'seeds'/)
     await refused({ evaluation: { ...settings.evaluation, watch: undefined } }, /watch/)
     await refused({ methods: [{ ...settings.methods[0], name: 'base' }] }, /names/)
+    await refused({ seeds: [1, 1] }, /seeds.*every seed once/)
     await refused({ evaluation: { ...settings.evaluation, split: 'train' } }, /split/)
     await refused({ arms: [{ ...settings.arms[0], sets: ['soft'] }] }, /sets.*soft/)
     await refused({ training: { ...settings.training, learningRates: 1 } }, /learningRates/)

@@ -50,7 +50,7 @@ export const experimentVerb = defineVerb({
   async run(args) {
     const form = FORMS.find((name) => args[name]) ?? 'quick'
     const settings = await readExperimentSettings(args.settings ?? settingsPath(form))
-    if (args.seeds !== undefined) settings.seeds = args.seeds.split(',').map(Number)
+    if (args.seeds !== undefined) settings.seeds = args.seeds.split(',').map(seedOf)
     if (args.tune) settings.evaluation.split = 'tune'
     const out = args.out ?? join('runs', args.tune ? `${settings.name}-tune` : settings.name)
     const progress = createProgressWriter()
@@ -85,6 +85,11 @@ export const experimentVerb = defineVerb({
     })
   },
 })
+
+/** What is no number becomes NaN, which the settings' check refuses by name; Number('') would be 0. */
+function seedOf(text: string): number {
+  return text.trim() === '' ? Number.NaN : Number(text)
+}
 
 /** The committed settings of a form; they stand beside src/ and dist/. */
 function settingsPath(form: string): string {

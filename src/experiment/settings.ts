@@ -153,7 +153,10 @@ export function checkExperimentSettings(given: unknown, where = 'experiment'): E
       throw invalidArgument(`${where}, arms, ${arm.name}.sets`, 'names of evaluation.sets', set)
     }
   }
-  for (const seed of seeds) requireInteger(seed, `${where}, seeds`, 0)
+  for (const [i, seed] of seeds.entries()) {
+    requireInteger(seed, `${where}, seeds`, 0)
+    if (seeds.indexOf(seed) !== i) throw invalidArgument(`${where}, seeds`, 'every seed once', seed)
+  }
   const names = [...methods, ...arms.slice(1)].map(({ name }) => name)
   for (const name of ['base', ...names]) {
     if (
