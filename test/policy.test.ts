@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
@@ -404,24 +404,6 @@ describe('checkpoints of a policy', () => {
       policy.loadTrainingState(path),
       refused('CHECKPOINT_CORRUPT', /optimizer.safetensors/),
     )
-  })
-
-  it('carry the tokenizer, also of a policy that never had a folder', async () => {
-    const [made, again] = [join(folder, 'with-tokenizer'), join(folder, 'with-tokenizer-again')]
-    const tokenizer = Tokenizer.fromDefinition(characterTokenizer('abc'))
-    const size = { hiddenSize: 16, numLayers: 1, numHeads: 2, intermediateSize: 16, maxPositions: 16 }
-    const config = defaultConfig({ ...size, vocabSize: tokenizer.vocabSize })
-    await using policy = await Policy.init({ config, tokenizer })
-    await policy.save(made)
-    await using loaded = await Policy.load({ model: made })
-    assert.deepEqual(loaded.tokenizer!.encode('cab'), tokenizer.encode('cab'))
-    await loaded.save(again)
-    await loaded.tokenizer!.save(join(folder, 'tokenizer-alone'))
-    for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
-      const text = readFileSync(join(made, name), 'utf8')
-      assert.equal(readFileSync(join(again, name), 'utf8'), text)
-      assert.equal(readFileSync(join(folder, 'tokenizer-alone', name), 'utf8'), text)
-    }
   })
 
   it('tell beforehand what training and sampling will hold', async () => {

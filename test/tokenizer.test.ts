@@ -3,6 +3,8 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
+import { defaultConfig } from '../src/checkpoint.ts'
+import { Policy } from '../src/policy.ts'
 import { Tokenizer, writeTokenizer } from '../src/tokenizer.ts'
 import { characterTokenizer, type TokenizerDefinition, wordTokenizer } from '../src/tokenizer-definition.ts'
 
@@ -60,6 +62,24 @@ describe('tokenizer', () => {
         Tokenizer.fromDefinition(definition).encode(text),
         (await written(definition)).encode(text),
       )
+    }
+  })
+
+  it('is saved with a policy, also with one that never had a folder', async () => {
+    const [made, again] = [join(dir, 'with-tokenizer'), join(dir, 'with-tokenizer-again')]
+    const tokenizer = Tokenizer.fromDefinition(characterTokenizer('abc'))
+    const size = { hiddenSize: 16, numLayers: 1, numHeads: 2, intermediateSize: 16, maxPositions: 16 }
+    const config = defaultConfig({ ...size, vocabSize: tokenizer.vocabSize })
+    await using policy = await Policy.init({ config, tokenizer })
+    await policy.save(made)
+    await using loaded = await Policy.load({ model: made })
+    assert.deepEqual(loaded.tokenizer!.encode('cab'), tokenizer.encode('cab'))
+    await loaded.save(again)
+    await loaded.tokenizer!.save(join(dir, 'tokenizer-alone'))
+    for (const name of ['tokenizer.json', 'tokenizer_config.json']) {
+      const text = await readFile(join(made, name), 'utf8')
+      assert.equal(await readFile(join(again, name), 'utf8'), text)
+      assert.equal(await readFile(join(dir, 'tokenizer-alone', name), 'utf8'), text)
     }
   })
 
