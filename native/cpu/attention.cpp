@@ -67,14 +67,14 @@ class ForwardTile {
     const float* values = static_cast<const float*>(pages_.v) + page_offset(page, tile.kv_head, shape_);
     const bool diagonal = last && rows > kSmallestBanded;
     for_bands(tile, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
-      chain_product(scratch_.scores + r * kKeyBlock, kKeyBlock, {scratch_.q + r * head_dim, head_dim, 1},
-                    keys, kKeyBlock, band, score_cols(keys_seen), head_dim, false);
+      chain_product(scratch_.scores + r * kKeyBlock, kKeyBlock, {scratch_.q + r * head_dim, head_dim}, keys,
+                    kKeyBlock, band, score_cols(keys_seen), head_dim, false);
       for_vector_count(keys_seen,
                        [&](auto vectors) { soften<decltype(vectors)::kCount>(tile, r, band, last); });
     });
     rescale(rows, block > 0);
     for_bands(tile, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
-      chain_product(scratch_.out + r * head_dim, head_dim, {scratch_.scores + r * kKeyBlock, kKeyBlock, 1},
+      chain_product(scratch_.out + r * head_dim, head_dim, {scratch_.scores + r * kKeyBlock, kKeyBlock},
                     values, head_dim, band, head_dim, keys_seen, block > 0);
     });
   }

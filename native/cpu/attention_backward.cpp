@@ -75,14 +75,14 @@ class KeyTile {
       const int64_t n = smaller(band, rows - i), keys_seen = diagonal ? smaller(i + n, count_) : count_;
       float* p = scratch_.p + i * kKeyBlock;
       float* dscores = scratch_.dscores + i * kKeyBlock;
-      chain_product(p, kKeyBlock, {q + i * g_.q.stride, g_.q.stride, 1}, scratch_.keys, kKeyBlock, n,
+      chain_product(p, kKeyBlock, {q + i * g_.q.stride, g_.q.stride}, scratch_.keys, kKeyBlock, n,
                     score_cols(keys_seen), head_dim, false);
-      chain_product(dscores, kKeyBlock, {dout + i * g_.dout.stride, g_.dout.stride, 1}, scratch_.values,
+      chain_product(dscores, kKeyBlock, {dout + i * g_.dout.stride, g_.dout.stride}, scratch_.values,
                     kKeyBlock, n, score_cols(keys_seen), head_dim, false);
       for_vector_count(keys_seen, [&](auto vectors) {
         differentiate<decltype(vectors)::kCount>(row, i, n, head, diagonal);
       });
-      chain_product(element(g_.dq, row + i, column), g_.dq.stride, {dscores, kKeyBlock, 1},
+      chain_product(element(g_.dq, row + i, column), g_.dq.stride, {dscores, kKeyBlock},
                     element(g_.k, first_, key_column), g_.k.stride, n, head_dim, keys_seen, !opens_path_);
     }
     const int64_t key_band = banded ? kDiagonalBand : count_;
@@ -90,9 +90,9 @@ class KeyTile {
       const int64_t n = smaller(key_band, count_ - j), skip = diagonal ? j : 0;
       const int64_t at = skip * kKeyBlock + j, depth = rows - skip;
       chain_product(element(g_.dk, first_ + j, key_column), g_.dk.stride,
-                    {scratch_.dscores + at, 1, kKeyBlock}, q + skip * g_.q.stride, g_.q.stride, n, head_dim,
-                    depth, has_gradient_);
-      chain_product(element(g_.dv, first_ + j, key_column), g_.dv.stride, {scratch_.p + at, 1, kKeyBlock},
+                    {scratch_.dscores + at, kKeyBlock, true}, q + skip * g_.q.stride, g_.q.stride, n,
+                    head_dim, depth, has_gradient_);
+      chain_product(element(g_.dv, first_ + j, key_column), g_.dv.stride, {scratch_.p + at, kKeyBlock, true},
                     dout + skip * g_.dout.stride, g_.dout.stride, n, head_dim, depth, has_gradient_);
     }
   }

@@ -16,18 +16,22 @@ namespace coppice {
 namespace COPPICE_ISA {
 
 inline constexpr int64_t kPanel = 32;
-// A row-major block of A is packed as rows of this many floats: the odd one more staggers the cache lines of
-// a tile's rows.
-inline constexpr int64_t kPackedStride = kProductDepth + kLanes + 1;
 // Rows of A that are packed at a time: kPackRows x kProductDepth floats stay in the second-level cache.
 inline constexpr int64_t kPackRows = kTileRows * ((252 + kTileRows - 1) / kTileRows);
 
-// A(i, k) = data[i * row_stride + k * depth_stride]. A row-major matrix has depth_stride 1, a transposed one
-// row_stride 1.
+// Columns of B over one block of k that stay in the second-level cache while tiles of rows go by.
+inline constexpr int64_t kBlockCols = 256;
+
+// A(i, k) = data[i * stride + k], or data[k * stride + i] where transposed.
 struct Left {
   const float* data;
-  int64_t row_stride;
-  int64_t depth_stride;
+  int64_t stride;
+  bool transposed = false;
+
+  const float* row(int64_t i) const { return data + (transposed ? i : i * stride); }
+  Left from(int64_t i, int64_t k) const {
+    return {row(i) + (transposed ? k * stride : k), stride, transposed};
+  }
 };
 
 // B(k, j) = data[(j / 32) * panel_stride + k * row_stride + j % 32]. Where `padded`, a panel may be read at
@@ -71,11 +75,11 @@ struct Product {
   int64_t addend_stride = 0;
   float* partial = nullptr;
   int64_t partial_stride = 0;
-  // kPackFloats floats of this thread's own, or null: then A is read where it stands. Packing never changes a
-  // bit; it pays where A's rows are far apart and many columns use them.
+  // kPackFloats floats of this thread's own, into which a transposed A is copied tile by tile, or null: then
+  // it is read where it stands, which a tile of a wide matrix does a line for each k. Never changes a bit.
   float* pack = nullptr;
 };
-inline constexpr int64_t kPackFloats = kPackRows * kPackedStride;
+inline constexpr int64_t kPackFloats = kPackRows * (kProductDepth + kLanes);
 void product(const Product& product);
 
 // One chain without blocks, for short depths (attention): c[i][j] = fma over k in order, from zero or, where

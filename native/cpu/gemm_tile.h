@@ -11,8 +11,7 @@ namespace COPPICE_ISA {
 // b + (v / 2) * b_panel_stride + (v % 2) * 16.
 struct Tile {
   const float* a;
-  int64_t a_row_stride;
-  int64_t a_depth_stride;
+  int64_t a_stride;
   const float* b;
   int64_t b_panel_stride;
   int64_t b_row_stride;
@@ -66,23 +65,38 @@ COPPICE_INLINE void finish_tile(const Tile& tile, Vec (&acc)[kRows][kVectors], i
                                    });
 }
 
-// How the rows of A lie.
-enum class Rows {
-  kStrided,  // anyhow
-  kPacked,   // kPackedStride apart, with depth stride 1: one address for all
-  kUnit,     // beside each other (a transposed matrix): one address for all
+// How the operands lie. `transposed`: the tile's rows stand beside each other, a_stride from one k to the
+// next; otherwise each is contiguous in k, a_stride from the next row. `panels`: b_row_stride is kPanel.
+struct TileOperands {
+  bool transposed;
+  bool panels;
 };
 
-// Touches the lines that the tile will write, so that they have come when the sums are done.
-template <int kRows, int kVectors>
-COPPICE_INLINE void prefetch_out(const Tile& tile) {
-  for_each_vector<kRows, kVectors>(kLanes, [&](int i, int, int j, int) __attribute__((always_inline)) {
-    __builtin_prefetch(tile.out + i * tile.out_stride + j);
-  });
+// Rows of A that one pointer serves: x86 addresses p, p + stride and p + 2 stride without arithmetic.
+constexpr int kRowsAPointer = 3;
+
+// One k: the tile's elements of A, `a_at` behind the pointers, times vectors of B.
+template <int kRows, int kVectors, bool kTransposed, bool kMaskedB>
+COPPICE_INLINE void step(Vec (&acc)[kRows][kVectors], const float* const* a, int64_t a_stride, int64_t a_at,
+                         const float* b, int64_t b_panel_stride, int cols) {
+  Vec columns[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) {
+    const float* p = b + (v / 2) * b_panel_stride + (v % 2) * kLanes;
+    columns[v] = kMaskedB ? load_lanes(p, cols) : load(p);
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < kRows; ++i) {
+    const Vec row =
+        splat(kTransposed ? a[0][a_at + i] : a[i / kRowsAPointer][(i % kRowsAPointer) * a_stride + a_at]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(row, columns[v], acc[i][v]);
+  }
 }
 
-// kMaskedB: B may not be read past the tile's columns.
-template <int kRows, int kVectors, Rows kRowsOfA, bool kMaskedB>
+// kMaskedB: B may not be read past the tile's columns. Two k a round: beside a busy neighbour on the same
+// core what counts is instructions, and the pointers' share of them halves.
+template <int kRows, int kVectors, bool kTransposed, bool kPanels, bool kMaskedB>
 void run_tile(const Tile& tile) {
   const int last_lanes = tile.cols - (kVectors - 1) * kLanes;
   Vec acc[kRows][kVectors];
@@ -94,36 +108,24 @@ void run_tile(const Tile& tile) {
                                        acc[i][v] = load_lanes(tile.start + i * tile.start_stride + j, n);
                                      });
   }
-  prefetch_out<kRows, kVectors>(tile);
-  // Three rows from one pointer: x86 addresses p, p + stride and p + 2 stride without arithmetic.
-  constexpr int kGroup = kRowsOfA == Rows::kStrided ? 3 : kRows;
-  constexpr int kGroups = (kRows + kGroup - 1) / kGroup;
-  const int64_t a_row_stride = kRowsOfA == Rows::kUnit     ? 1
-                               : kRowsOfA == Rows::kPacked ? kPackedStride
-                                                           : tile.a_row_stride;
-  const int64_t a_depth_stride = kRowsOfA == Rows::kPacked ? 1 : tile.a_depth_stride;
-  const float* a[kGroups];
-  for (int g = 0; g < kGroups; ++g) a[g] = tile.a + g * kGroup * a_row_stride;
+
+  constexpr int kPointers = kTransposed ? 1 : (kRows + kRowsAPointer - 1) / kRowsAPointer;
+  const int64_t a_stride = tile.a_stride, b_panel_stride = tile.b_panel_stride,
+                b_row_stride = kPanels ? kPanel : tile.b_row_stride, next_k = kTransposed ? a_stride : 1;
+  const float* a[kPointers];
+  for (int g = 0; g < kPointers; ++g) a[g] = tile.a + g * kRowsAPointer * a_stride;
   const float* b = tile.b;
-  const int64_t b_panel_stride = tile.b_panel_stride, b_row_stride = tile.b_row_stride;
   const int cols = tile.cols;
-  for (int64_t k = tile.depth; k > 0; --k) {
-    Vec columns[kVectors];
+  for (int64_t k = tile.depth / 2; k > 0; --k) {
+    step<kRows, kVectors, kTransposed, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
+    step<kRows, kVectors, kTransposed, kMaskedB>(acc, a, a_stride, next_k, b + b_row_stride, b_panel_stride,
+                                                 cols);
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      const float* p = b + (v / 2) * b_panel_stride + (v % 2) * kLanes;
-      columns[v] = kMaskedB ? load_lanes(p, cols) : load(p);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i) {
-      const Vec row = splat(a[i / kGroup][(i % kGroup) * a_row_stride]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(row, columns[v], acc[i][v]);
-    }
-#pragma GCC unroll 8
-    for (int g = 0; g < kGroups; ++g) a[g] += a_depth_stride;
-    b += b_row_stride;
+    for (int g = 0; g < kPointers; ++g) a[g] += 2 * next_k;
+    b += 2 * b_row_stride;
   }
+  if (tile.depth % 2 != 0)
+    step<kRows, kVectors, kTransposed, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
   if (last_lanes == kLanes) {
     finish_tile<kRows, kVectors>(tile, acc, kLanes);
   } else {
@@ -134,7 +136,7 @@ void run_tile(const Tile& tile) {
 using TileFunction = void (*)(const Tile&);
 
 // The kernel for `rows` x `vectors`, where vectors is a power of two and at most tile_vectors(rows).
-TileFunction tile_function(int rows, int vectors, Rows rows_of_a, bool masked_b);
+TileFunction tile_function(int rows, int vectors, TileOperands operands, bool masked_b);
 
 }  // namespace COPPICE_ISA
 }  // namespace coppice

@@ -70,14 +70,13 @@ struct SpanGradient {
     const int64_t blocks = vocab_blocks(span), hidden = weight.cols;
     const int64_t tile_rows = logit_tile_rows(items, blocks, team.threads(), kMostLogitRows);
     const int64_t tiles = ceil_div(items, tile_rows);
-    team.parallel_for(blocks * tiles, [&](int64_t task, int thread) {
+    team.parallel_for(blocks * tiles, [&](int64_t task, int) {
       const int64_t block = task / tiles, first = task % tiles * tile_rows,
                     rows = smaller(tile_rows, items - first);
       float* tile = scratch.dlogits + first * shape.span_stride + block * kVocabBlock;
       const int64_t cols = smaller(kVocabBlock, span - block * kVocabBlock);
-      block_logits(tile, shape.span_stride, {scratch.rows.hidden + first * hidden, hidden, 1}, rows, weight,
-                   span_begin / kVocabBlock + block, scratch.rows.inverse_temperature + first,
-                   scratch.rows.pack + thread * kPackFloats);
+      block_logits(tile, shape.span_stride, {scratch.rows.hidden + first * hidden, hidden}, rows, weight,
+                   span_begin / kVocabBlock + block, scratch.rows.inverse_temperature + first);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t i = item_begin + first + r;
         const bool with_entropy = g_entropy != nullptr;
@@ -97,7 +96,7 @@ struct SpanGradient {
     team.parallel_for(ceil_div(span, tile), [&](int64_t task, int thread) {
       const int64_t first = task * tile;
       Product work;
-      work.a = {scratch.dlogits + first, 1, shape.span_stride};
+      work.a = {scratch.dlogits + first, shape.span_stride, true};
       work.b = packed_right(scratch.hidden_panels, items);
       work.rows = smaller(tile, span - first);
       work.cols = hidden;
@@ -105,7 +104,7 @@ struct SpanGradient {
       work.out = dweight + (span_begin + first) * hidden;
       work.out_stride = hidden;
       work.into_out = true;
-      work.pack = scratch.rows.pack + thread * kPackFloats;
+      work.pack = scratch.pack + thread * kPackFloats;
       product(work);
     });
   }
@@ -124,11 +123,10 @@ struct SpanGradient {
       work.out = scratch.dhidden + first * hidden + column;
       work.out_stride = hidden;
       work.into_out = true;
-      work.pack = scratch.rows.pack + thread * kPackFloats;
       for (int64_t row = 0; row < span; row += kVocabBlock) {
         work.depth = smaller(kVocabBlock, span - row);
         pack_parameter_rows(panels, weight, span_begin + row, work.depth, column, work.cols);
-        work.a = {scratch.dlogits + first * shape.span_stride + row, shape.span_stride, 1};
+        work.a = {scratch.dlogits + first * shape.span_stride + row, shape.span_stride};
         work.b = packed_right(panels, work.depth);
         product(work);
       }
@@ -161,9 +159,8 @@ void CpuBackend::head_forward(Context& context, float* lp, float* entropy, float
       const int64_t block = task / tiles, first = task % tiles * tile_rows,
                     rows = smaller(tile_rows, count - first);
       float* tile = scratch.tiles + thread * kMostLogitRows * kVocabBlock;
-      block_logits(tile, kVocabBlock, {scratch.rows.hidden + first * hidden.cols, hidden.cols, 1}, rows,
-                   weight, block, scratch.rows.inverse_temperature + first,
-                   scratch.rows.pack + thread * kPackFloats);
+      block_logits(tile, kVocabBlock, {scratch.rows.hidden + first * hidden.cols, hidden.cols}, rows, weight,
+                   block, scratch.rows.inverse_temperature + first);
       const int64_t cols = vocab_block_cols(weight.rows, block);
       for (int64_t r = 0; r < rows; ++r) {
         const float* row = tile + r * kVocabBlock;

@@ -10,7 +10,7 @@ int64_t logit_tile_rows(int64_t rows, int64_t blocks, int threads, int64_t most)
 }
 
 void block_logits(float* y, int64_t y_stride, Left hidden, int64_t rows, const Parameter& weight,
-                  int64_t block, const float* inverse_temperature, float* pack) {
+                  int64_t block, const float* inverse_temperature) {
   Product work;
   work.a = hidden;
   work.b = parameter_right(weight, block * kVocabBlock);
@@ -19,7 +19,6 @@ void block_logits(float* y, int64_t y_stride, Left hidden, int64_t rows, const P
   work.depth = weight.cols;
   work.out = y;
   work.out_stride = y_stride;
-  work.pack = pack;
   product(work);
   for (int64_t r = 0; r < rows; ++r) {
     if (inverse_temperature[r] == 1.0f) continue;

@@ -35,9 +35,9 @@ COPPICE_INLINE int64_t vocab_block_cols(int64_t vocab, int64_t block) {
 int64_t logit_tile_rows(int64_t rows, int64_t blocks, int threads, int64_t most);
 
 // y[r][j] = (sum_k hidden(r, k) weight[block * kVocabBlock + j][k]) * inverse_temperature[r]; y's rows are
-// y_stride apart. pack: kPackFloats of the calling thread.
+// y_stride apart.
 void block_logits(float* y, int64_t y_stride, Left hidden, int64_t rows, const Parameter& weight,
-                  int64_t block, const float* inverse_temperature, float* pack);
+                  int64_t block, const float* inverse_temperature);
 
 BlockSums reduce_block(const float* y, int64_t cols);
 // sums [blocks], merged in order.

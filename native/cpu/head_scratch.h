@@ -40,7 +40,6 @@ COPPICE_INLINE HeadShape head_shape(int64_t items, int64_t vocab) {
 struct HeadRows {
   float* hidden;               // [chunk][hidden]
   float* inverse_temperature;  // [chunk]
-  float* pack;                 // kPackFloats for each thread
 };
 
 struct HeadForwardScratch {
@@ -58,15 +57,14 @@ struct HeadBackwardScratch {
   float* hidden_panels;  // the chunk's hidden rows as a right operand
   float* weight_panels;  // [kVocabBlock] rows, kInputColumns columns of weight as a right operand, for each
                          // thread
+  float* pack;           // kPackFloats for each thread
   size_t bytes;
 };
 
-COPPICE_INLINE HeadRows head_rows(ScratchCutter& cutter, const HeadShape& shape, int64_t hidden,
-                                  int threads) {
+COPPICE_INLINE HeadRows head_rows(ScratchCutter& cutter, const HeadShape& shape, int64_t hidden) {
   HeadRows rows;
   rows.hidden = cutter.take(shape.chunk * hidden);
   rows.inverse_temperature = cutter.take(shape.chunk);
-  rows.pack = cutter.take(kPackFloats * threads);
   return rows;
 }
 
@@ -74,7 +72,7 @@ COPPICE_INLINE HeadForwardScratch head_forward_scratch(void* data, const HeadSha
                                                        int threads) {
   ScratchCutter cutter(data);
   HeadForwardScratch scratch;
-  scratch.rows = head_rows(cutter, shape, hidden, threads);
+  scratch.rows = head_rows(cutter, shape, hidden);
   scratch.sums = cutter.take<BlockSums>(shape.chunk * shape.blocks);
   scratch.target = cutter.take(shape.chunk);
   scratch.tiles = cutter.take(kMostLogitRows * kVocabBlock * threads);
@@ -86,11 +84,12 @@ COPPICE_INLINE HeadBackwardScratch head_backward_scratch(void* data, const HeadS
                                                          int threads) {
   ScratchCutter cutter(data);
   HeadBackwardScratch scratch;
-  scratch.rows = head_rows(cutter, shape, hidden, threads);
+  scratch.rows = head_rows(cutter, shape, hidden);
   scratch.dlogits = cutter.take(shape.chunk * shape.span_stride);
   scratch.dhidden = cutter.take(shape.chunk * hidden);
   scratch.hidden_panels = cutter.take(packed_floats(shape.chunk, hidden));
   scratch.weight_panels = cutter.take(packed_floats(kVocabBlock, kInputColumns) * threads);
+  scratch.pack = cutter.take(kPackFloats * threads);
   scratch.bytes = cutter.used();
   return scratch;
 }

@@ -28,8 +28,8 @@ struct Grid {
   int64_t col_end(int64_t task) const { return col_at(task % col_parts + 1); }
 };
 
-// The grid whose largest part takes the shortest time; packing a row tile costs about as much as using it on
-// one panel.
+// The grid whose largest part takes the shortest time; what a part costs beside its products (packing a
+// transposed A, fetching the rows) counts as one more panel.
 Grid choose_grid(int threads, int64_t rows, int64_t cols, int64_t depth) {
   Grid best;
   best.rows = rows;
@@ -48,11 +48,6 @@ Grid choose_grid(int threads, int64_t rows, int64_t cols, int64_t depth) {
   // Finer parts, so that a thread that is done early finds something to take over.
   best.row_parts *= larger(1, ceil_div(rows, best.row_parts * kPackRows));
   return best;
-}
-
-// Where a thread packs A; it lies after `shared` floats that all threads read.
-float* thread_scratch(const Context& context, int64_t shared, int thread, int64_t floats) {
-  return static_cast<float*>(context.scratch.data) + shared + thread * floats;
 }
 
 // body(first column, columns) for every panel of `cols` columns, divided among the threads.
@@ -85,13 +80,12 @@ void add_column_sums(float* sums, const Tensor& rows) {
   store_lanes(sums, total, n);
 }
 
-void forward(const ThreadTeam& team, const Context& context, const Tensor& inp, const Parameter& weight,
-             const Product& epilogue) {
+void forward(const ThreadTeam& team, const Tensor& inp, const Parameter& weight, const Product& epilogue) {
   const Grid grid = choose_grid(team.threads(), inp.rows, weight.rows, weight.cols);
-  team.parallel_for(grid.count(), [&](int64_t task, int thread) {
+  team.parallel_for(grid.count(), [&](int64_t task, int) {
     const int64_t row = grid.row_begin(task), col = grid.col_begin(task);
     Product p = epilogue;
-    p.a = {inp.f32() + row * inp.stride, inp.stride, 1};
+    p.a = {inp.f32() + row * inp.stride, inp.stride};
     p.b = parameter_right(weight, col);
     p.rows = grid.row_end(task) - row;
     p.cols = grid.col_end(task) - col;
@@ -99,7 +93,6 @@ void forward(const ThreadTeam& team, const Context& context, const Tensor& inp, 
     p.out += row * p.out_stride + col;
     if (p.addend != nullptr) p.addend += row * p.addend_stride + col;
     if (p.partial != nullptr) p.partial += row * p.partial_stride + col;
-    p.pack = thread_scratch(context, 0, thread, kPackFloats);
     product(p);
   });
 }
@@ -108,23 +101,23 @@ void forward(const ThreadTeam& team, const Context& context, const Tensor& inp, 
 
 // Also what rmsnorm_backward needs for its partial sums: a row of `in_cols` for each block of rows.
 size_t CpuBackend::linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols) const {
-  const int64_t input = packed_floats(out_cols, in_cols) + threads() * kPackFloats;
+  const int64_t input = packed_floats(out_cols, in_cols);
   const int64_t weight = packed_floats(packed_rows(rows, in_cols), in_cols) + threads() * kPackFloats;
   const int64_t norm = ceil_div(rows, kProductDepth) * in_cols;
   return static_cast<size_t>(larger(norm, larger(input, weight))) * sizeof(float);
 }
 
-void CpuBackend::linear_forward(Context& context, const Tensor& out, const Tensor& inp,
-                                const Parameter& weight, const Parameter* bias) {
+void CpuBackend::linear_forward(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
+                                const Parameter* bias) {
   Product epilogue;
   epilogue.out = out.f32();
   epilogue.out_stride = out.stride;
   if (bias != nullptr) epilogue.addend = static_cast<const float*>(bias->storage);
-  forward(team(), context, inp, weight, epilogue);
+  forward(team(), inp, weight, epilogue);
 }
 
-void CpuBackend::linear_residual(Context& context, const Tensor& out, const Tensor& inp,
-                                 const Parameter& weight, const Tensor& residual, const Tensor& staging) {
+void CpuBackend::linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
+                                 const Tensor& residual, const Tensor& staging) {
   Product epilogue;
   epilogue.out = out.f32();
   epilogue.out_stride = out.stride;
@@ -132,7 +125,7 @@ void CpuBackend::linear_residual(Context& context, const Tensor& out, const Tens
   epilogue.addend_stride = residual.stride;
   epilogue.partial = staging.f32();
   epilogue.partial_stride = staging.stride;
-  forward(team(), context, inp, weight, epilogue);
+  forward(team(), inp, weight, epilogue);
 }
 
 void CpuBackend::linear_backward_input(Context& context, const Tensor& dinp, const Tensor& dout,
@@ -143,17 +136,16 @@ void CpuBackend::linear_backward_input(Context& context, const Tensor& dinp, con
     pack_parameter_rows(panels + col * depth, weight, 0, depth, col, count);
   });
   const Grid grid = choose_grid(threads(), dout.rows, cols, depth);
-  team().parallel_for(grid.count(), [&](int64_t task, int thread) {
+  team().parallel_for(grid.count(), [&](int64_t task, int) {
     const int64_t row = grid.row_begin(task), col = grid.col_begin(task);
     Product p;
-    p.a = {dout.f32() + row * dout.stride, dout.stride, 1};
+    p.a = {dout.f32() + row * dout.stride, dout.stride};
     p.b = packed_right(panels + col * depth, depth);
     p.rows = grid.row_end(task) - row;
     p.cols = grid.col_end(task) - col;
     p.depth = depth;
     p.out = dinp.f32() + row * dinp.stride + col;
     p.out_stride = dinp.stride;
-    p.pack = thread_scratch(context, packed_floats(depth, cols), thread, kPackFloats);
     product(p);
   });
 }
@@ -173,7 +165,7 @@ void CpuBackend::linear_backward_weight(Context& context, float* dweight, float*
     team().parallel_for(grid.count(), [&](int64_t task, int thread) {
       const int64_t out_col = grid.row_begin(task), in_col = grid.col_begin(task);
       Product p;
-      p.a = {dout.f32() + row * dout.stride + out_col, 1, dout.stride};
+      p.a = {dout.f32() + row * dout.stride + out_col, dout.stride, true};
       p.b = packed_right(panels + in_col * depth, depth);
       p.rows = grid.row_end(task) - out_col;
       p.cols = grid.col_end(task) - in_col;
@@ -181,7 +173,7 @@ void CpuBackend::linear_backward_weight(Context& context, float* dweight, float*
       p.out = dweight + out_col * in_cols + in_col;
       p.out_stride = in_cols;
       p.into_out = true;
-      p.pack = thread_scratch(context, packed_floats(at_once, in_cols), thread, kPackFloats);
+      p.pack = panels + packed_floats(at_once, in_cols) + thread * kPackFloats;
       product(p);
     });
   }

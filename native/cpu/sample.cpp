@@ -20,7 +20,6 @@ struct SampleScratch {
   BlockSums* sums;             // [chunk][blocks]
   float* inverse_temperature;  // [chunk]
   double* block_mass;          // [blocks] for each thread
-  float* pack;                 // kPackFloats for each thread
   size_t bytes;
 };
 
@@ -34,7 +33,6 @@ SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, int thread
   scratch.sums = cutter.take<BlockSums>(scratch.chunk * scratch.blocks);
   scratch.inverse_temperature = cutter.take(scratch.chunk);
   scratch.block_mass = cutter.take<double>(round_up(scratch.blocks, 8) * threads);
-  scratch.pack = cutter.take(kPackFloats * threads);
   scratch.bytes = cutter.used();
   return scratch;
 }
@@ -99,13 +97,12 @@ void CpuBackend::sample(Context& context, int32_t* token, float* lp, float* samp
     }
     const int64_t tile_rows = logit_tile_rows(count, scratch.blocks, threads(), kMostTileRows);
     const int64_t tiles = ceil_div(count, tile_rows);
-    team().parallel_for(scratch.blocks * tiles, [&](int64_t task, int thread) {
+    team().parallel_for(scratch.blocks * tiles, [&](int64_t task, int) {
       const int64_t block = task / tiles, first = task % tiles * tile_rows,
                     rows = smaller(tile_rows, count - first);
       float* tile = scratch.logits + first * scratch.stride + block * kVocabBlock;
-      block_logits(tile, scratch.stride, {hidden.f32() + (begin + first) * hidden.stride, hidden.stride, 1},
-                   rows, weight, block, scratch.inverse_temperature + first,
-                   scratch.pack + thread * kPackFloats);
+      block_logits(tile, scratch.stride, {hidden.f32() + (begin + first) * hidden.stride, hidden.stride},
+                   rows, weight, block, scratch.inverse_temperature + first);
       for (int64_t r = 0; r < rows; ++r) {
         scratch.sums[(first + r) * scratch.blocks + block] =
             reduce_block(tile + r * scratch.stride, vocab_block_cols(vocab, block));

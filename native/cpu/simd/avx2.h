@@ -12,6 +12,8 @@ inline constexpr const char* kInstructionSet = "avx2";
 // The micro-tile of a product: 6 rows x 1 vector is 12 of 16 registers; two for B, one for A.
 inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = 1;
+// A product of so few rows is one tile.
+inline constexpr int kTallestTile = kTileRows;
 
 struct Vec {
   __m256 lo, hi;

@@ -15,8 +15,10 @@ namespace COPPICE_ISA {
 
 inline constexpr const char* kInstructionSet = "avx512";
 // The micro-tile of a product: rows x vectors of accumulators (28 of 32 registers; two for B, two for A).
-inline constexpr int kTileRows = 14;
-inline constexpr int kTileVectors = 2;
+inline constexpr int kTileRows = 6;
+inline constexpr int kTileVectors = 4;
+// A product of so few rows is one tile.
+inline constexpr int kTallestTile = 10;
 
 struct Vec {
   __m512 v;

@@ -13,6 +13,8 @@ inline constexpr const char* kInstructionSet = "neon";
 // The micro-tile of a product: 6 rows x 1 vector is 24 of 32 registers; four for B, the rest for A.
 inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = 1;
+// A product of so few rows is one tile.
+inline constexpr int kTallestTile = kTileRows;
 
 struct Vec {
   float32x4_t q[4];

@@ -11,6 +11,8 @@ inline constexpr const char* kInstructionSet = "portable";
 // The micro-tile of a product: 2 rows x 1 vector is 8 registers of 4 floats.
 inline constexpr int kTileRows = 2;
 inline constexpr int kTileVectors = 1;
+// A product of so few rows is one tile.
+inline constexpr int kTallestTile = kTileRows;
 
 typedef float Float4 __attribute__((vector_size(16)));
 typedef int32_t Int4 __attribute__((vector_size(16)));
