@@ -197,10 +197,10 @@ void CpuBackend::attention_forward(Context& context, const Tensor& out, float* l
   const int64_t lanes = dealt_lanes(threads());
   team().parallel_for(lanes, [&](int64_t lane, int thread) {
     const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
-    Dealer dealer(lane, lanes);
+    HeadDealer dealer(lane, lanes, batch.segment_count);
     for (int32_t s = 0; s < batch.segment_count; ++s) {
       for_tiles(batch.segments[s], shape, [&](const QueryTile& tile) {
-        if (dealer.mine()) work.run(tile);
+        if (dealer.mine(tile.kv_head == 0 && tile.first_head == 0)) work.run(tile);
       });
     }
   });

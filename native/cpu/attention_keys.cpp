@@ -41,10 +41,19 @@ class PageWriter {
     const int64_t head_dim = shape_.head_dim, row = segment.token_begin + (begin - segment.position_begin);
     const int64_t offset = page_offset(page, kv_head_, shape_), slot = begin % kKeyBlock,
                   column = kv_head_ * head_dim;
+    if (end - begin == 1 && kv_head_ + 1 < shape_.num_kv_heads)
+      fetch_column(offset + head_dim * kKeyBlock + slot);
     transpose_keys(static_cast<float*>(pages_.k) + offset, slot, k_.f32() + row * k_.stride + column,
                    k_.stride, end - begin, head_dim);
     copy_rows(static_cast<float*>(pages_.v) + offset + slot * head_dim, head_dim,
               v_.f32() + row * v_.stride + column, v_.stride, end - begin, head_dim);
+  }
+
+  // One position's key is a column, every element on a line of its own: those of the next head are fetched
+  // while this one's are written.
+  void fetch_column(int64_t offset) const {
+    const float* k = static_cast<const float*>(pages_.k) + offset;
+    for (int64_t d = 0; d < shape_.head_dim; ++d) __builtin_prefetch(k + d * kKeyBlock, 1);
   }
 
   // From the ancestors' rows and not from their pages, so that no page waits for another. Only what was in
@@ -98,14 +107,14 @@ void CpuBackend::kv_write(Context&, const KvPages& pages, const Tensor& k, const
                           const AttentionBatch& batch, const AttentionShape& shape) {
   const int64_t lanes = dealt_lanes(threads());
   team().parallel_for(lanes, [&](int64_t lane, int) {
-    Dealer dealer(lane, lanes);
+    HeadDealer dealer(lane, lanes, batch.segment_count);
     for (int32_t s = 0; s < batch.segment_count; ++s) {
       const Segment& segment = batch.segments[s];
       if (segment.length <= 0) continue;
       const int64_t last = (segment.position_begin + segment.length - 1) / kKeyBlock;
       for (int64_t block = segment.position_begin / kKeyBlock; block <= last; ++block) {
         for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
-          if (dealer.mine()) PageWriter(pages, k, v, batch, shape, head).write(segment, block);
+          if (dealer.mine(head == 0)) PageWriter(pages, k, v, batch, shape, head).write(segment, block);
         }
       }
     }

@@ -29,5 +29,25 @@ class Dealer {
   int64_t lanes_;
 };
 
+// Deals out segments' work on their kv heads: all heads of a piece together where there are many segments.
+// They lie behind each other in a page, and one thread then reads them in order, as the processor fetches
+// them ahead; few segments are dealt out head by head.
+class HeadDealer {
+ public:
+  HeadDealer(int64_t lane, int64_t lanes, int64_t segments)
+      : dealer_(lane, lanes), together_(segments >= 4 * lanes) {}
+
+  // Heads of one piece must be asked for in order, beginning at `first`.
+  COPPICE_INLINE bool mine(bool first) {
+    if (first || !together_) mine_ = dealer_.mine();
+    return mine_;
+  }
+
+ private:
+  Dealer dealer_;
+  bool together_;
+  bool mine_ = false;
+};
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice
