@@ -69,7 +69,6 @@ describe('experiment', () => {
       assert.ok(shares[i]! >= shares[i - 1]! - 1e-9, `progress ${i} goes back`)
     assert.ok(Math.abs(shares.at(-1)! - 1) < 1e-9)
 
-    const begin = performance.now()
     const stages = new Set<string>()
     const again = await experiment({
       ...{ settings, out, backend, cache: cache() },
@@ -77,7 +76,6 @@ describe('experiment', () => {
     })
     assert.deepEqual(again, result)
     assert.deepEqual([...stages], ['report'])
-    assert.ok(performance.now() - begin < 5000)
   })
 
   it('goes on where it was stopped, and ends in the same figures', async () => {

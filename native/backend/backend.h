@@ -95,6 +95,7 @@ struct AttentionShape {
   int32_t num_kv_heads = 0;
   int32_t head_dim = 0;
   float scale = 0.0f;  // on q k^T; 1 / sqrt(head_dim)
+  int32_t window = 0;  // a query sees its last `window` keys, its own included; 0 = all
 };
 
 // The items a head works on, one for each predicted token; independent of rows, so that several items may

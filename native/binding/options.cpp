@@ -23,6 +23,16 @@ class Fields {
   int32_t int32(const char* key, int64_t min = 0) const {
     return static_cast<int32_t>(integer(key, min, kMaxInt32));
   }
+  std::vector<int32_t> int32_list(const char* key) const {
+    const Napi::Value value = get(key);
+    if (!value.IsArray()) fail(ErrorCode::kInvalidArgument, "%s: expected an array", name(key).c_str());
+    const Napi::Array array = value.As<Napi::Array>();
+    std::vector<int32_t> list;
+    for (uint32_t i = 0; i < array.Length(); ++i) {
+      list.push_back(static_cast<int32_t>(read_integer(array.Get(i), name(key).c_str(), 0, kMaxInt32)));
+    }
+    return list;
+  }
   // The value that belongs to the word found.
   template <typename T>
   T word(const char* key, std::initializer_list<std::pair<const char*, T>> words) const {
@@ -104,6 +114,7 @@ ModelConfig read_model_config(const Napi::Value& value) {
   config.qkv_bias = fields.flag("qkvBias");
   config.qk_norm = fields.flag("qkNorm");
   config.tie_embeddings = fields.flag("tieEmbeddings");
+  config.layer_windows = fields.int32_list("layerWindows");
   return config;
 }
 

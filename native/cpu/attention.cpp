@@ -6,6 +6,9 @@
 // one do its rows see different numbers of keys. Every row of a tile therefore takes the same steps that it
 // would take alone: what a row computes beyond its own last key is p = 0, which adds nothing. (It may turn -0
 // into +0 or not; the last line of a row, which adds +0, settles that.)
+//
+// Under a window a row begins with the block of its first key, so the earlier blocks are met by the tile's
+// first rows alone.
 #include "cpu/attention_scratch.h"
 #include "cpu/copy_rows.h"
 #include "cpu/cpu_backend.h"
@@ -44,8 +47,16 @@ class ForwardTile {
       scratch_.maximum[r] = -__builtin_inff();
       scratch_.sum[r] = 0.0f;
     }
-    const int64_t last_block = tile.position(0) / kKeyBlock;
-    for (int64_t block = 0; block <= last_block; ++block) attend(tile, block, block == last_block);
+    const int64_t position = tile.position(0), last_block = position / kKeyBlock;
+    const int64_t first_block = keys_behind_window(shape_, position, 0) / kKeyBlock;
+    // Rows that come in later find their sums at zero; without a window the first block writes them.
+    if (shape_.window > 0) clear_rows(scratch_.out, tile.rows() * head_dim);
+    for (int64_t block = first_block; block <= last_block; ++block) {
+      const int64_t block_end = (block + 1) * kKeyBlock;
+      const int64_t tokens =
+          shape_.window == 0 ? tile.tokens : smaller(tile.tokens, block_end - 1 + shape_.window - position);
+      attend(tile, tokens * tile.heads, block, block == last_block);
+    }
     finish(tile);
   }
 
@@ -60,30 +71,37 @@ class ForwardTile {
     return last ? tile.position(r) % kKeyBlock + 1 : kKeyBlock;
   }
 
-  void attend(const QueryTile& tile, int64_t block, bool last) const {
-    const int64_t head_dim = shape_.head_dim, rows = tile.rows();
+  static void clear_rows(float* data, int64_t count) {
+    for_lanes(count, [&](int64_t i, int n) { store_lanes(data + i, zero(), n); });
+  }
+
+  // The tile's first `rows` rows meet a block.
+  void attend(const QueryTile& tile, int64_t rows, int64_t block, bool last) const {
+    const int64_t head_dim = shape_.head_dim;
+    const bool carries = block > 0 || shape_.window > 0;
     const int32_t page = batch_.page_table[tile.segment->page_begin + block];
     const float* keys = static_cast<const float*>(pages_.k) + page_offset(page, tile.kv_head, shape_);
     const float* values = static_cast<const float*>(pages_.v) + page_offset(page, tile.kv_head, shape_);
     const bool diagonal = last && rows > kSmallestBanded;
-    for_bands(tile, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
+    for_bands(tile, rows, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
       chain_product(scratch_.scores + r * kKeyBlock, kKeyBlock, {scratch_.q + r * head_dim, head_dim}, keys,
                     kKeyBlock, band, score_cols(keys_seen), head_dim, false);
       for_vector_count(keys_seen,
-                       [&](auto vectors) { soften<decltype(vectors)::kCount>(tile, r, band, last); });
+                       [&](auto vectors) { soften<decltype(vectors)::kCount>(tile, r, band, block, last); });
     });
-    rescale(rows, block > 0);
-    for_bands(tile, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
+    rescale(rows, carries);
+    for_bands(tile, rows, last, diagonal, [&](int64_t r, int64_t band, int64_t keys_seen) {
       chain_product(scratch_.out + r * head_dim, head_dim, {scratch_.scores + r * kKeyBlock, kKeyBlock},
-                    values, head_dim, band, head_dim, keys_seen, block > 0);
+                    values, head_dim, band, head_dim, keys_seen, carries);
     });
   }
 
   // body(first row, rows, keys that the last of them sees). Under the diagonal a band of rows needs no more
   // keys.
   template <typename Body>
-  COPPICE_INLINE void for_bands(const QueryTile& tile, bool last, bool diagonal, const Body& body) const {
-    const int64_t rows = tile.rows(), height = diagonal ? kDiagonalBand : rows;
+  COPPICE_INLINE void for_bands(const QueryTile& tile, int64_t rows, bool last, bool diagonal,
+                                const Body& body) const {
+    const int64_t height = diagonal ? kDiagonalBand : rows;
     for (int64_t r = 0; r < rows; r += height) {
       const int64_t band = smaller(height, rows - r);
       body(r, band, visible(tile, r + band - 1, last));
@@ -93,16 +111,18 @@ class ForwardTile {
   // Scores become p = exp(score - new_maximum) with new_maximum = max(maximum, the row's scores) and
   // block_sum = sum p. What a row does not see is -inf and becomes 0.
   template <int kVectors>
-  void soften(const QueryTile& tile, int64_t first, int64_t rows, bool last) const {
+  void soften(const QueryTile& tile, int64_t first, int64_t rows, int64_t block, bool last) const {
     const Vec scale = splat(shape_.scale), lowest = splat(-__builtin_inff());
     for (int64_t r = first; r < first + rows; ++r) {
       float* row = scratch_.scores + r * kKeyBlock;
       const int64_t own = visible(tile, r, last);
+      const int64_t behind = keys_behind_window(shape_, tile.position(r), block * kKeyBlock);
       Vec scores[kVectors];
       Vec largest = lowest;
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         scores[v] = select(lanes_below(own - v * kLanes), load(row + v * kLanes) * scale, lowest);
+        if (behind > 0) scores[v] = select(lanes_below(behind - v * kLanes), lowest, scores[v]);
         largest = max(scores[v], largest);
       }
       const float new_maximum = max(scratch_.maximum[r], maximum(largest));

@@ -26,6 +26,11 @@ COPPICE_INLINE Mask lanes_below(int64_t n) {
   return first_lanes(static_cast<int>(smaller(larger(n, 0), kLanes)));
 }
 
+// Keys that a query at position `query` does not see any more, of those that begin at position `first_key`.
+COPPICE_INLINE int64_t keys_behind_window(const AttentionShape& shape, int64_t query, int64_t first_key) {
+  return shape.window == 0 ? 0 : larger(query - shape.window + 1 - first_key, 0);
+}
+
 template <int kVectors>
 struct VectorCount {
   static constexpr int kCount = kVectors;

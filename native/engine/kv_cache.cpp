@@ -36,7 +36,7 @@ KvCache::~KvCache() {
 }
 
 KvCache::KvCache(KvMemory& source, const ModelConfig& config, int32_t page_count)
-    : shape_(config.attention_shape()),
+    : shape_(config.attention_shape(0)),
       page_count_(page_count),
       source_(source),
       memory_(source.take(page_bytes(config, config.num_layers) * static_cast<size_t>(page_count))),

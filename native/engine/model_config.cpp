@@ -6,9 +6,10 @@
 
 namespace coppice {
 
-AttentionShape ModelConfig::attention_shape() const {
+AttentionShape ModelConfig::attention_shape(int32_t layer) const {
   return {num_heads, num_kv_heads, head_dim,
-          static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)))};
+          static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))),
+          layer_windows.empty() ? 0 : layer_windows[static_cast<size_t>(layer)]};
 }
 
 namespace {
@@ -39,6 +40,15 @@ void ModelConfig::check() const {
   if (head_dim % 8 != 0 || head_dim > 256) {
     fail(ErrorCode::kInvalidArgument, "model config: head_dim must be a multiple of 8 up to 256; received %d",
          head_dim);
+  }
+  if (!layer_windows.empty() && layer_windows.size() != static_cast<size_t>(num_layers)) {
+    fail(ErrorCode::kInvalidArgument, "model config: %zu layer windows for %d layers", layer_windows.size(),
+         num_layers);
+  }
+  for (const int32_t window : layer_windows) {
+    if (window < 0) {
+      fail(ErrorCode::kInvalidArgument, "model config: a window must not be negative; received %d", window);
+    }
   }
   if (!(rms_norm_eps >= 0.0f) || !std::isfinite(rms_norm_eps)) {
     fail(ErrorCode::kInvalidArgument,

@@ -32,11 +32,12 @@ struct ModelConfig {
   bool qkv_bias = false;  // Qwen2
   bool qk_norm = false;   // Qwen3
   bool tie_embeddings = false;
+  std::vector<int32_t> layer_windows;  // keys that a query sees in each layer, 0 = all; empty = 0 everywhere
 
   int32_t q_cols() const { return num_heads * head_dim; }
   int32_t kv_cols() const { return num_kv_heads * head_dim; }
   int32_t qkv_cols() const { return q_cols() + 2 * kv_cols(); }
-  AttentionShape attention_shape() const;
+  AttentionShape attention_shape(int32_t layer) const;
   // INVALID_ARGUMENT that names the field, unless every size is positive and they fit together.
   void check() const;
 };

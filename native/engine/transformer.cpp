@@ -58,7 +58,7 @@ Transformer::Transformer(Backend& backend, const ModelConfig& config, const Para
 
 size_t Transformer::scratch_bytes(int64_t rows) const {
   const ModelConfig& c = *config_;
-  size_t bytes = backend_->attention_scratch_bytes(c.attention_shape(), rows);
+  size_t bytes = backend_->attention_scratch_bytes(c.attention_shape(0), rows);
   const auto product = [&](int64_t out_cols, int64_t in_cols) {
     bytes = std::max(bytes, backend_->linear_scratch_bytes(rows, out_cols, in_cols));
   };
@@ -80,21 +80,21 @@ void Transformer::forward(Context& context, const DeviceBatch& batch, const std:
     const Tensor& next = !keep_for_backward ? activations.layers.front().residual_in
                          : last             ? activations.residual_out
                                             : activations.layers[kept + 1].residual_in;
-    layer_forward(context, batch, parameters_->layer(l),
-                  pages[pages.size() == 1 ? 0 : static_cast<size_t>(l)], activations.layers[kept],
-                  activations, first_rows(next, rows));
+    layer_forward(context, batch, l, pages[pages.size() == 1 ? 0 : static_cast<size_t>(l)],
+                  activations.layers[kept], activations, first_rows(next, rows));
   }
   ops::rmsnorm_forward(context, first_rows(activations.hidden, rows), activations.rstd_final,
                        first_rows(activations.residual_out, rows), parameters_->final_norm(),
                        config_->rms_norm_eps);
 }
 
-void Transformer::layer_forward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters,
+void Transformer::layer_forward(Context& context, const DeviceBatch& batch, int32_t layer,
                                 const KvPages& pages, LayerActivations& saved, Activations& work,
                                 const Tensor& residual_out) const {
   const ModelConfig& c = *config_;
+  const LayerParameters& parameters = parameters_->layer(layer);
   const int64_t rows = batch.rows, q = c.q_cols(), kv = c.kv_cols();
-  const AttentionShape shape = c.attention_shape();
+  const AttentionShape shape = c.attention_shape(layer);
   const Tensor residual_in = first_rows(saved.residual_in, rows), normed = first_rows(work.normed, rows);
   const Tensor qkv = first_rows(saved.qkv, rows), qk = first_rows(saved.qk, rows);
   const Tensor attention = first_rows(saved.attention, rows);
@@ -130,17 +130,16 @@ void Transformer::backward(Context& context, const DeviceBatch& batch, Activatio
                         activations.rstd_final,
                         /*accumulate=*/false);
   for (int32_t l = config_->num_layers - 1; l >= 0; --l) {
-    layer_backward(context, batch, parameters_->layer(l), activations.layers[static_cast<size_t>(l)],
-                   activations, gradients);
+    layer_backward(context, batch, l, activations.layers[static_cast<size_t>(l)], activations, gradients);
   }
   ops::embedding_backward(context, parameters_->in_arena(gradients, &parameters_->embedding()),
                           config_->vocab_size, dresidual, batch.tokens);
 }
 
-void Transformer::layer_backward(Context& context, const DeviceBatch& batch,
-                                 const LayerParameters& parameters, const LayerActivations& saved,
-                                 Activations& work, float* gradients) const {
+void Transformer::layer_backward(Context& context, const DeviceBatch& batch, int32_t layer,
+                                 const LayerActivations& saved, Activations& work, float* gradients) const {
   const ModelConfig& c = *config_;
+  const LayerParameters& parameters = parameters_->layer(layer);
   const int64_t rows = batch.rows, q = c.q_cols(), kv = c.kv_cols();
   const auto gradient = [&](const Parameter* parameter) {
     return parameters_->in_arena(gradients, parameter);
@@ -167,7 +166,7 @@ void Transformer::layer_backward(Context& context, const DeviceBatch& batch,
   ops::linear_backward_input(context, dattention, dresidual, *parameters.attention_out);
   ops::attention_backward(context, dqkv.columns(0, q), dqkv.columns(q, kv), dqkv.columns(q + kv, kv),
                           dattention, attention, saved.lse, qk.columns(0, q), qk.columns(q, kv),
-                          qkv.columns(q + kv, kv), batch.attention, c.attention_shape());
+                          qkv.columns(q + kv, kv), batch.attention, c.attention_shape(layer));
   ops::rope_backward(context, dqkv.columns(0, q + kv), batch.positions, cos_sin_.f32(), c.head_dim);
   if (parameters.q_norm != nullptr) {
     ops::rmsnorm_backward(context, dqkv.columns(0, q), gradient(parameters.q_norm), dqkv.columns(0, q),

@@ -70,10 +70,9 @@ class Transformer {
   size_t scratch_bytes(int64_t rows) const;
 
  private:
-  void layer_forward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters,
-                     const KvPages& pages, LayerActivations& saved, Activations& work,
-                     const Tensor& residual_out) const;
-  void layer_backward(Context& context, const DeviceBatch& batch, const LayerParameters& parameters,
+  void layer_forward(Context& context, const DeviceBatch& batch, int32_t layer, const KvPages& pages,
+                     LayerActivations& saved, Activations& work, const Tensor& residual_out) const;
+  void layer_backward(Context& context, const DeviceBatch& batch, int32_t layer,
                       const LayerActivations& saved, Activations& work, float* gradients) const;
 
   Backend* backend_;

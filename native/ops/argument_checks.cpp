@@ -68,6 +68,7 @@ void check_scratch(const char* op, const Context& context, size_t bytes) {
 }
 
 void check_heads(const char* op, const AttentionShape& shape) {
+  check_that(op, shape.window >= 0, "a window must not be negative");
   const bool right = shape.num_heads > 0 && shape.num_kv_heads > 0 && shape.head_dim > 0 &&
                      shape.num_heads % shape.num_kv_heads == 0;
   if (right) return;

@@ -83,7 +83,8 @@ void kv_write(Context&, const KvPages& pages, const Tensor& k, const Tensor& v, 
 void kv_copy(Context&, const KvPages& pages, int32_t to_page, int32_t from_page, int32_t slots,
              const AttentionShape& shape);
 
-// Causal attention over the pages. Query row at absolute position p reads keys 0 .. p of its path.
+// Causal attention over the pages. Query row at absolute position p reads keys 0 .. p of its path, or with a
+// window w keys p - w + 1 .. p alone: it then begins with the key block of the first of them.
 // out [T, NH * HD], lse [T * NH] = log sum exp(scale * q k) (natural log), q [T, NH * HD] (rotated).
 // Query head h reads kv head h / (NH / NKV). `lse` may be null (generation).
 void attention_forward(Context&, const Tensor& out, float* lse, const Tensor& q, const KvPages& pages,

@@ -1,6 +1,6 @@
 import { refuseUnknownKeys, requireInteger, requireNumber, requireOneOf } from '../options.ts'
 import { refused } from './config-fields.ts'
-import { MODEL_TYPES, type ModelType } from './model-config.ts'
+import { ARCHITECTURES, MODEL_TYPES, type ModelType } from './model-config.ts'
 import { type JsonObject, shortJson } from './strict-json.ts'
 
 /** The shape of a new model. Sizes in tokens, features, layers and heads. */
@@ -42,7 +42,6 @@ const KNOWN = [
   ],
   ...['maxPositions', 'ropeTheta', 'rmsNormEps', 'tieEmbeddings', 'eosTokenId', 'bosTokenId', 'padTokenId'],
 ]
-const ARCHITECTURES = { llama: 'LlamaForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM' }
 
 /**
  * The config.json of a new model, in the layout that every version of transformers reads (rope_theta beside, not inside,
@@ -69,6 +68,7 @@ export function defaultConfig(options: DefaultConfigOptions): JsonObject {
     rope_theta: requireNumber(options.ropeTheta ?? 10000, 'defaultConfig.ropeTheta', Number.MIN_VALUE),
     hidden_act: 'silu',
     tie_word_embeddings: options.tieEmbeddings ?? true,
+    ...(modelType === 'mistral' ? { sliding_window: null } : {}),
     initializer_range: INITIALIZER_RANGE,
     torch_dtype: 'float32',
     eos_token_id: options.eosTokenId ?? null,

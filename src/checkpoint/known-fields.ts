@@ -9,7 +9,7 @@ const HONOURED = [
   'model_type architectures vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads',
   'num_key_value_heads head_dim max_position_embeddings rms_norm_eps tie_word_embeddings',
   'rope_theta rope_scaling rope_parameters original_max_position_embeddings partial_rotary_factor',
-  'layer_types use_sliding_window max_window_layers eos_token_id',
+  'eos_token_id',
 ]
 
 /** Nothing that is computed here depends on them: book-keeping, padding, other heads, initialisation, generation defaults. */
@@ -38,6 +38,7 @@ const ONLY: Record<string, readonly JsonValue[]> = {
   tie_encoder_decoder: [false],
   use_mrope: [false],
   rope_interleaved: [false],
+  use_sliding_window: [false],
 }
 
 const WHY: Record<string, string> = {
@@ -48,14 +49,18 @@ const WHY: Record<string, string> = {
 }
 
 const PASSED_OVER = new Set([...HONOURED, ...WITHOUT_EFFECT].flatMap((line) => line.split(' ')))
-// Only these two use it, behind use_sliding_window.
-const SLIDING_WINDOW_MODELS = ['qwen2', 'qwen3']
+// Read by layer-windows.ts.
+const SLIDING_WINDOW_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  mistral: ['sliding_window'],
+  qwen2: ['sliding_window', 'use_sliding_window', 'max_window_layers', 'layer_types'],
+  qwen3: ['sliding_window', 'use_sliding_window', 'max_window_layers', 'layer_types'],
+}
 
 /** Refuses a config.json (INVALID_ARGUMENT, by the field's name) that holds more than is honoured. */
 export function refuseUnknownFields(raw: JsonObject, modelType: string, where: string): void {
   for (const [field, value] of Object.entries(raw)) {
     if (value === null || PASSED_OVER.has(field)) continue
-    if (field === 'sliding_window' && SLIDING_WINDOW_MODELS.includes(modelType)) continue
+    if (SLIDING_WINDOW_FIELDS[modelType]?.includes(field)) continue
     const allowed = Object.hasOwn(ONLY, field) ? ONLY[field]! : undefined
     if (allowed?.includes(value)) continue
     const why = Object.hasOwn(WHY, field) ? ` (${WHY[field]})` : ''

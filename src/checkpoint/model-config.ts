@@ -1,11 +1,20 @@
 import { refused, requireBoolean, requirePositive, requireSize } from './config-fields.ts'
 import { refuseUnknownFields } from './known-fields.ts'
+import { layerWindowsOf } from './layer-windows.ts'
 import { type RopeConfig, ropeConfigOf } from './rope-config.ts'
 import { type JsonObject, shortJson } from './strict-json.ts'
 
-/** The three architectures of the one implementation: Qwen2 adds q/k/v biases, Qwen3 q/k norms. */
-export const MODEL_TYPES = ['llama', 'qwen2', 'qwen3'] as const
+/** The architectures of the one implementation: Qwen2 adds q/k/v biases, Qwen3 q/k norms, Mistral a sliding window. */
+export const MODEL_TYPES = ['llama', 'mistral', 'qwen2', 'qwen3'] as const
 export type ModelType = (typeof MODEL_TYPES)[number]
+
+/** The class of transformers that each of them is. */
+export const ARCHITECTURES: Readonly<Record<ModelType, string>> = {
+  llama: 'LlamaForCausalLM',
+  mistral: 'MistralForCausalLM',
+  qwen2: 'Qwen2ForCausalLM',
+  qwen3: 'Qwen3ForCausalLM',
+}
 
 /** The shape of a model as the engine knows it (native/engine/model_config.h). */
 export interface ModelConfig extends RopeConfig {
@@ -21,6 +30,8 @@ export interface ModelConfig extends RopeConfig {
   qkvBias: boolean
   qkNorm: boolean
   tieEmbeddings: boolean
+  /** Keys that a query sees in each layer, its own included, 0 = all; empty = all in every layer. */
+  layerWindows: number[]
 }
 
 const MAX_SIZE = 2 ** 31 - 1
@@ -30,7 +41,7 @@ const MAX_LAYERS = 4096
 /**
  * Turns a Hugging Face config.json into a ModelConfig. Every field is honoured, known to change nothing here, or refused
  * by name with INVALID_ARGUMENT. Defaults are those of transformers, except where that default (32 key/value heads of
- * qwen2 and qwen3, head_dim 128 of qwen3) would be a guess about somebody's model: such fields must be present.
+ * qwen2 and qwen3, 8 of mistral, head_dim 128 of qwen3) would be a guess about somebody's model: such fields must be present.
  */
 export function modelConfigOf(raw: JsonObject, where: string): ModelConfig {
   const modelType = modelTypeOf(raw, where)
@@ -38,27 +49,29 @@ export function modelConfigOf(raw: JsonObject, where: string): ModelConfig {
   const size = (field: string, max = MAX_SIZE) => requireSize(raw, field, where, max)
   const numHeads = size('num_attention_heads')
   const hiddenSize = size('hidden_size')
+  const numLayers = size('num_hidden_layers', MAX_LAYERS)
+  const maxPositions = size('max_position_embeddings')
   const config: ModelConfig = {
     vocabSize: size('vocab_size'),
     hiddenSize,
-    numLayers: size('num_hidden_layers', MAX_LAYERS),
+    numLayers,
     numHeads,
     numKvHeads: numKvHeadsOf(raw, modelType, numHeads, where),
     headDim: headDimOf(raw, modelType, hiddenSize, numHeads, where),
     intermediateSize: size('intermediate_size'),
-    maxPositions: size('max_position_embeddings'),
+    maxPositions,
     rmsNormEps: requirePositive(raw, 'rms_norm_eps', 1e-6, where),
     ...ropeConfigOf(raw, where),
     qkvBias: modelType === 'qwen2',
     qkNorm: modelType === 'qwen3',
     tieEmbeddings: requireBoolean(raw, 'tie_word_embeddings', false, where),
+    layerWindows: layerWindowsOf(raw, modelType, numLayers, maxPositions, where),
   }
   if (config.numHeads % config.numKvHeads !== 0) {
     throw refused(where, 'num_attention_heads is not a multiple of num_key_value_heads', {
       received: `${config.numHeads} and ${config.numKvHeads}`,
     })
   }
-  refuseSlidingWindow(raw, modelType, config, where)
   return config
 }
 
@@ -73,9 +86,7 @@ export function modelTypeOf(raw: JsonObject, where: string): ModelType {
   }
   const { architectures } = raw
   if (architectures != null) {
-    const expected = { llama: 'LlamaForCausalLM', qwen2: 'Qwen2ForCausalLM', qwen3: 'Qwen3ForCausalLM' }[
-      modelType as ModelType
-    ]
+    const expected = ARCHITECTURES[modelType as ModelType]
     if (!Array.isArray(architectures) || !architectures.includes(expected)) {
       throw refused(where, 'architectures does not name a causal language model of this model_type', {
         expected: `["${expected}"]`,
@@ -106,35 +117,4 @@ function headDimOf(
     })
   }
   return hiddenSize / numHeads
-}
-
-/** A window that is switched on, reaches fewer positions than the model has and is used by some layer cannot be honoured. */
-function refuseSlidingWindow(
-  raw: JsonObject,
-  modelType: ModelType,
-  config: ModelConfig,
-  where: string,
-): void {
-  if (modelType === 'llama') return
-  const layerTypes = raw.layer_types
-  if (layerTypes != null) {
-    const full =
-      Array.isArray(layerTypes) &&
-      layerTypes.every((type) => type === 'full_attention' || type === 'attention')
-    if (!full || layerTypes.length !== config.numLayers) {
-      throw refused(where, 'layer_types is not supported', {
-        expected: `"full_attention" for each of ${config.numLayers} layers`,
-        received: shortJson(layerTypes),
-      })
-    }
-  }
-  const window = raw.sliding_window
-  if (!requireBoolean(raw, 'use_sliding_window', false, where) || window == null) return
-  if (typeof window === 'number' && window >= config.maxPositions) return
-  const firstSliding = raw.max_window_layers ?? 28
-  if (typeof firstSliding === 'number' && firstSliding >= config.numLayers) return
-  throw refused(where, 'sliding-window attention is not supported', {
-    expected: 'use_sliding_window false',
-    received: `use_sliding_window true, sliding_window ${shortJson(window)}`,
-  })
 }

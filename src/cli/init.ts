@@ -15,7 +15,7 @@ export const initVerb = defineVerb({
     config: {
       type: 'string',
       demandOption: true,
-      describe: 'config.json of the Llama, Qwen2 or Qwen3 family',
+      describe: 'config.json of the Llama, Mistral, Qwen2 or Qwen3 family',
     },
     out: { type: 'string', demandOption: true, describe: 'folder of the new model' },
     tokenizer: {

@@ -22,6 +22,7 @@ export interface NativeModelConfig {
   qkvBias: boolean
   qkNorm: boolean
   tieEmbeddings: boolean
+  layerWindows: number[]
 }
 
 export type NativeDType = 'f32' | 'bf16' | 'f16'

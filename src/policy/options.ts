@@ -35,7 +35,7 @@ export interface LoadOptions extends BackendOptions {
 }
 
 export interface InitOptions extends BackendOptions {
-  /** The contents of a Hugging Face config.json of the Llama, Qwen2 or Qwen3 family. Parameters are drawn from `seed`. */
+  /** The contents of a Hugging Face config.json of the Llama, Mistral, Qwen2 or Qwen3 family. Parameters are drawn from `seed`. */
   config: Record<string, unknown>
   tokenizer?: Tokenizer
 }

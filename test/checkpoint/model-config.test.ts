@@ -24,6 +24,7 @@ const llama3Rope = {
   high_freq_factor: 4,
   original_max_position_embeddings: 64,
 }
+const mistral: JsonObject = { ...llama, model_type: 'mistral', architectures: ['MistralForCausalLM'] }
 const of = (raw: JsonObject) => modelConfigOf(raw, 'config.json')
 const defaultRope = {
   ropeTheta: 10000,
@@ -47,14 +48,32 @@ test('each architecture is read with the defaults of transformers', () => {
     tieEmbeddings: false,
     ...defaultRope,
   }
-  assert.deepEqual(of(llama), { ...common, headDim: 16, qkvBias: false, qkNorm: false })
-  assert.deepEqual(of(qwen2), { ...common, headDim: 16, qkvBias: true, qkNorm: false })
-  assert.deepEqual(of(qwen3), { ...common, headDim: 24, qkvBias: false, qkNorm: true })
+  assert.deepEqual(of(llama), { ...common, headDim: 16, qkvBias: false, qkNorm: false, layerWindows: [] })
+  assert.deepEqual(of(qwen2), { ...common, headDim: 16, qkvBias: true, qkNorm: false, layerWindows: [] })
+  assert.deepEqual(of(qwen3), { ...common, headDim: 24, qkvBias: false, qkNorm: true, layerWindows: [] })
   const { num_key_value_heads: _, ...withoutGroups } = llama
   assert.equal(of(withoutGroups).numKvHeads, 4)
   assert.equal(of({ ...qwen2, num_key_value_heads: null }).numKvHeads, 4)
   assert.equal(of({ ...llama, head_dim: null }).headDim, 16)
   assert.equal(of({ ...llama, head_dim: 40 }).headDim, 40)
+})
+
+test('a sliding window is read as transformers reads it', () => {
+  const windows = (raw: JsonObject) => of(raw).layerWindows
+  const sliding = { use_sliding_window: true, sliding_window: 64 }
+  assert.deepEqual(windows({ ...mistral, sliding_window: 64 }), [64, 64])
+  assert.deepEqual(windows({ ...mistral, sliding_window: null }), [])
+  // The default of 4096 reaches behind this model's 512 positions.
+  assert.deepEqual(windows(mistral), [])
+  assert.deepEqual(windows({ ...mistral, max_position_embeddings: 8192 }), [4096, 4096])
+  assert.deepEqual(windows({ ...qwen2, ...sliding, max_window_layers: 1 }), [0, 64])
+  assert.deepEqual(windows({ ...qwen2, ...sliding, max_window_layers: 0 }), [64, 64])
+  assert.deepEqual(windows({ ...qwen2, ...sliding, sliding_window: 512, max_window_layers: 0 }), [])
+  // 28 layers see everything unless the file says otherwise.
+  assert.deepEqual(windows({ ...qwen2, ...sliding }), [])
+  assert.deepEqual(windows({ ...qwen3, ...sliding, use_sliding_window: false, max_window_layers: 0 }), [])
+  const layerTypes = { layer_types: ['sliding_attention', 'full_attention'] }
+  assert.deepEqual(windows({ ...qwen3, ...sliding, ...layerTypes }), [64, 0])
 })
 
 test('both layouts of the rotary fields mean the same', () => {
@@ -126,7 +145,10 @@ test('what a real config carries beside the model changes nothing', () => {
 })
 
 const refusedFields: [JsonObject, RegExp][] = [
-  [{ ...llama, model_type: 'mistral' }, /model_type is not supported.*llama, qwen2, qwen3.*"mistral"/],
+  [
+    { ...llama, model_type: 'mixtral' },
+    /model_type is not supported.*llama, mistral, qwen2, qwen3.*"mixtral"/,
+  ],
   [{ ...llama, model_type: 'qwen3_moe' }, /model_type/],
   [{ ...llama, model_type: '__proto__' }, /model_type/],
   [{ ...llama, architectures: ['LlamaForSequenceClassification'] }, /architectures/],
@@ -141,7 +163,13 @@ const refusedFields: [JsonObject, RegExp][] = [
   [{ ...llama, attention_dropout: 0.1 }, /"attention_dropout"/],
   [{ ...llama, sliding_window: 4096 }, /"sliding_window"/],
   [{ ...llama, logit_softcapping: 30 }, /"logit_softcapping"/],
-  [{ ...qwen2, use_sliding_window: true, sliding_window: 64, max_window_layers: 1 }, /sliding-window/],
+  [{ ...llama, use_sliding_window: true }, /"use_sliding_window"/],
+  [{ ...llama, layer_types: ['full_attention', 'full_attention'] }, /"layer_types"/],
+  [{ ...mistral, layer_types: ['full_attention', 'sliding_attention'] }, /"layer_types"/],
+  [{ ...mistral, sliding_window: 0 }, /bad sliding_window/],
+  [{ ...mistral, sliding_window: 1.5 }, /bad sliding_window/],
+  [{ ...qwen2, use_sliding_window: true, sliding_window: '64' }, /bad sliding_window/],
+  [{ ...qwen2, use_sliding_window: true, sliding_window: 64, max_window_layers: '1' }, /max_window_layers/],
   [{ ...qwen3, layer_types: ['full_attention', 'sliding_attention'] }, /layer_types/],
   [{ ...qwen3, layer_types: ['full_attention'] }, /layer_types/],
   [{ ...llama, partial_rotary_factor: 0.5 }, /partial_rotary_factor/],

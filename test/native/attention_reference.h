@@ -1,6 +1,7 @@
 // Attention over a forest of segments in plain double, and the forests that its cases use.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -91,9 +92,11 @@ AttentionReference attention_reference(const Forest& forest, const AttentionShap
       for (size_t h = 0; h < nh; ++h) {
         const size_t at = (static_cast<size_t>(row) * nh + h) * hd;
         const auto key_at = [&](size_t j) { return (static_cast<size_t>(path[j]) * nkv + h / group) * hd; };
-        std::vector<double> p(path.size());
+        std::vector<double> p(path.size(), -INFINITY);
         double maximum = -INFINITY, sum = 0.0, d = 0.0;
-        for (size_t j = 0; j < path.size(); ++j) {
+        const size_t window = shape.window == 0 ? path.size() : static_cast<size_t>(shape.window);
+        const size_t first = path.size() - std::min(window, path.size());
+        for (size_t j = first; j < path.size(); ++j) {
           double dot = 0.0;
           for (size_t e = 0; e < hd; ++e) dot += double(q[at + e]) * double(k[key_at(j) + e]);
           p[j] = dot * double(shape.scale);

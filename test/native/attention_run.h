@@ -15,12 +15,14 @@ struct AttentionInputs {
   std::vector<float> q, k, v, dout;
 };
 
-inline AttentionShape attention_shape(int32_t num_heads, int32_t num_kv_heads, int32_t head_dim) {
-  return {num_heads, num_kv_heads, head_dim, static_cast<float>(1.0 / std::sqrt(double(head_dim)))};
+inline AttentionShape attention_shape(int32_t num_heads, int32_t num_kv_heads, int32_t head_dim,
+                                      int32_t window = 0) {
+  return {num_heads, num_kv_heads, head_dim, static_cast<float>(1.0 / std::sqrt(double(head_dim))), window};
 }
 
 inline std::string word(const AttentionShape& s) {
-  return sizes({s.num_heads, s.num_kv_heads, s.head_dim});
+  return sizes({s.num_heads, s.num_kv_heads, s.head_dim}) +
+         (s.window == 0 ? "" : ", window " + std::to_string(s.window));
 }
 
 inline AttentionInputs random_attention_inputs(Run& run, int64_t rows, const AttentionShape& s) {

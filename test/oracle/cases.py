@@ -32,6 +32,12 @@ CONFIGS = {
             "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
         }, **COMMON,
     ),
+    # A window that ends inside a key block and reaches over the end of one; two query heads to a key head.
+    "mistral-window": dict(
+        model_type="mistral", vocab_size=71, hidden_size=40, intermediate_size=56, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=16, max_position_embeddings=256, sliding_window=40,
+        tie_word_embeddings=False, rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, **COMMON,
+    ),
 }
 
 

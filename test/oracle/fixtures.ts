@@ -6,7 +6,7 @@ import { readSafetensorsHeader } from '../../src/checkpoint.ts'
 const FOLDER = fileURLToPath(new URL('fixtures', import.meta.url))
 
 /** Model folders with log-probs, entropies and gradients; made by make_fixtures.py. */
-export const GRADIENT_FIXTURES = ['qwen2-tied', 'qwen3-untied', 'llama-llama3'] as const
+export const GRADIENT_FIXTURES = ['qwen2-tied', 'qwen3-untied', 'llama-llama3', 'mistral-window'] as const
 
 export function fixturePath(...parts: string[]): string {
   return join(FOLDER, ...parts)

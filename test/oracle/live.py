@@ -36,7 +36,7 @@ LOGPROB_BOUND = 3e-5
 GRADIENT_BOUND = 1e-4
 # Below this norm a gradient is compared absolutely: it is the rounding of others.
 GRADIENT_FLOOR = 1e-6
-KINDS = ["qwen3", "llama", "qwen2"]
+KINDS = ["qwen3", "llama", "qwen2", "mistral"]
 
 
 class Failure(Exception):
@@ -68,6 +68,10 @@ def random_config(draw, kind):
             "rope_type": "llama3", "rope_theta": 5e5, "factor": draw.choice([4.0, 8.0, 32.0]), "low_freq_factor": 1.0,
             "high_freq_factor": 4.0, "original_max_position_embeddings": draw.choice([16, 64, 128]),
         }
+    if kind == "mistral":
+        fields["sliding_window"] = draw.choice([2, 20, 64, 100, None])
+    elif kind != "llama" and draw.random() < 0.4:
+        fields.update(use_sliding_window=True, sliding_window=draw.choice([7, 64, 90]), max_window_layers=draw.randint(0, 2))
     return fields
 
 
@@ -183,7 +187,7 @@ def in_new_folder(check, *arguments):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1, help="of the random models")
-    parser.add_argument("--models", type=int, default=6, help="number of random models")
+    parser.add_argument("--models", type=int, default=12, help="number of random models")
     parser.add_argument("--cli", default="node --import tsx src/cli/main.ts", help="how coppice is run from the root")
     options = parser.parse_args()
     coppice = Coppice(options.cli)

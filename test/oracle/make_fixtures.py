@@ -22,6 +22,7 @@ STORED_AS = {
     "qwen2-tied": (torch.float32, "10GB"),
     "qwen3-untied": (torch.bfloat16, "40KB"),
     "llama-llama3": (torch.float16, "10GB"),
+    "mistral-window": (torch.bfloat16, "10GB"),
 }
 
 

@@ -1,4 +1,4 @@
-"""A decoder of the Llama / Qwen2 / Qwen3 family in float64, one sequence at a time and nothing clever: the oracle.
+"""A decoder of the Llama / Mistral / Qwen2 / Qwen3 family in float64, one sequence at a time and nothing clever: the oracle.
 
 It shares no code and no layout with the engine. Rows are dicts with the columns of a rollout file: prompt_tokens,
 completion_tokens, temperature, token_weights.
@@ -70,7 +70,13 @@ def rms_norm(x, scale, config):
     return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + config.get("rms_norm_eps", 1e-6)) * scale
 
 
-def attention(x, p, prefix, config):
+def window_of(config, layer):
+    """Keys that a query of the layer sees, its own included; None: all."""
+    sliding = config["model_type"] == "mistral" or (config.get("layer_types") or {layer: ""})[layer] == "sliding_attention"
+    return config.get("sliding_window") if sliding else None
+
+
+def attention(x, p, prefix, config, window):
     heads, kv_heads, size = config["num_attention_heads"], config["num_key_value_heads"], head_dim_of(config)
 
     def project(name, count):
@@ -84,11 +90,13 @@ def attention(x, p, prefix, config):
         q = rms_norm(q, p[f"{prefix}q_norm.weight"], config)
         k = rms_norm(k, p[f"{prefix}k_norm.weight"], config)
     q, k = rotate(q, config), rotate(k, config)
-    future = torch.ones(len(x), len(x), dtype=torch.bool).triu(1)
+    unseen = torch.ones(len(x), len(x), dtype=torch.bool).triu(1)
+    if window is not None:
+        unseen |= torch.ones(len(x), len(x), dtype=torch.bool).tril(-window)
     outs = []
     for h in range(heads):
         shared = h // (heads // kv_heads)
-        score = (q[:, h] @ k[:, shared].T / math.sqrt(size)).masked_fill(future, -math.inf)
+        score = (q[:, h] @ k[:, shared].T / math.sqrt(size)).masked_fill(unseen, -math.inf)
         outs.append(score.softmax(-1) @ v[:, shared])
     return torch.cat(outs, dim=-1) @ p[f"{prefix}o_proj.weight"].T
 
@@ -99,7 +107,8 @@ def logits(tokens, p, config):
     x = embedding[torch.tensor(tokens)]
     for layer in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{layer}."
-        x = x + attention(rms_norm(x, p[f"{prefix}input_layernorm.weight"], config), p, f"{prefix}self_attn.", config)
+        normed = rms_norm(x, p[f"{prefix}input_layernorm.weight"], config)
+        x = x + attention(normed, p, f"{prefix}self_attn.", config, window_of(config, layer))
         y = rms_norm(x, p[f"{prefix}post_attention_layernorm.weight"], config)
         gate, up = y @ p[f"{prefix}mlp.gate_proj.weight"].T, y @ p[f"{prefix}mlp.up_proj.weight"].T
         x = x + (gate * torch.sigmoid(gate) * up) @ p[f"{prefix}mlp.down_proj.weight"].T

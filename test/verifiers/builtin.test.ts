@@ -279,7 +279,7 @@ describe('built-in verifiers', () => {
         verdictOf(name, text, '1')
         // Milliseconds when the machine is quiet; the limit only has to tell bounded from unbounded.
         const took = performance.now() - started
-        assert.ok(took < 1000, `${name} took ${took} ms on ${text.slice(0, 20)}...`)
+        assert.ok(took < 10_000, `${name} took ${took} ms on ${text.slice(0, 20)}...`)
       }
     }
   })

@@ -44,33 +44,37 @@ const Case reference_itself(
       forest.add(2, prompt);
       const int32_t branch = forest.add(1, prompt);
       forest.add(1, branch);
-      const AttentionShape s = attention_shape(4, 2, 8);
-      const AttentionInputs inputs = random_attention_inputs(run, forest.rows(), s);
-      const std::vector<double> q = to_double(inputs.q), k = to_double(inputs.k), v = to_double(inputs.v),
-                                dout = to_double(inputs.dout);
-      const auto loss = [&](const std::vector<double>& q_, const std::vector<double>& k_,
-                            const std::vector<double>& v_) {
-        return dot(attention_reference(forest, s, q_, k_, v_, dout).out, inputs.dout);
-      };
-      const AttentionReference want = attention_reference(forest, s, q, k, v, dout);
-      const auto compare = [&](const char* name, const std::vector<double>& formula,
-                               const std::vector<double>& differences) {
-        run.expect_close(name, {formula.begin(), formula.end()}, differences, 1e-6);
-      };
-      compare("dq", want.dq,
-              numeric_gradient([&](const std::vector<double>& x) { return loss(x, k, v); }, q));
-      compare("dk", want.dk,
-              numeric_gradient([&](const std::vector<double>& x) { return loss(q, x, v); }, k));
-      compare("dv", want.dv,
-              numeric_gradient([&](const std::vector<double>& x) { return loss(q, k, x); }, v));
+      for (const int32_t window : {0, 2}) {
+        const AttentionShape s = attention_shape(4, 2, 8, window);
+        const AttentionInputs inputs = random_attention_inputs(run, forest.rows(), s);
+        const std::vector<double> q = to_double(inputs.q), k = to_double(inputs.k), v = to_double(inputs.v),
+                                  dout = to_double(inputs.dout);
+        const auto loss = [&](const std::vector<double>& q_, const std::vector<double>& k_,
+                              const std::vector<double>& v_) {
+          return dot(attention_reference(forest, s, q_, k_, v_, dout).out, inputs.dout);
+        };
+        const AttentionReference want = attention_reference(forest, s, q, k, v, dout);
+        const auto compare = [&](const char* name, const std::vector<double>& formula,
+                                 const std::vector<double>& differences) {
+          run.expect_close(name, {formula.begin(), formula.end()}, differences, 1e-6);
+        };
+        compare("dq", want.dq,
+                numeric_gradient([&](const std::vector<double>& x) { return loss(x, k, v); }, q));
+        compare("dk", want.dk,
+                numeric_gradient([&](const std::vector<double>& x) { return loss(q, x, v); }, k));
+        compare("dv", want.dv,
+                numeric_gradient([&](const std::vector<double>& x) { return loss(q, k, x); }, v));
+      }
     });
 
 const Case forests("attention_backward", "forests, head sizes, grouped queries", [](Run& run) {
   const Forest forest = mixed_forest();
-  const AttentionShape shapes[] = {attention_shape(2, 2, 8),  attention_shape(4, 2, 16),
-                                   attention_shape(4, 1, 24), attention_shape(7, 1, 32),
-                                   attention_shape(2, 2, 64), attention_shape(2, 1, 80),
-                                   attention_shape(2, 1, 96), attention_shape(2, 1, 128)};
+  const AttentionShape shapes[] = {
+      attention_shape(2, 2, 8),       attention_shape(4, 2, 16),     attention_shape(4, 1, 24),
+      attention_shape(7, 1, 32),      attention_shape(2, 2, 64),     attention_shape(2, 1, 80),
+      attention_shape(2, 1, 96),      attention_shape(2, 1, 128),    attention_shape(4, 2, 16, 2),
+      attention_shape(4, 2, 16, 63),  attention_shape(4, 1, 24, 64), attention_shape(2, 2, 64, 65),
+      attention_shape(4, 2, 16, 100), attention_shape(4, 2, 16, 150)};
   for (const AttentionShape& s : shapes) {
     const AttentionInputs inputs = random_attention_inputs(run, forest.rows(), s);
     const AttentionGradients got = backward(run, forest, s, inputs);
@@ -103,23 +107,25 @@ const Case short_groups("attention_backward", "groups of short completions", [](
 });
 
 const Case trees_alone("attention_backward", "a tree's bits do not depend on other trees", [](Run& run) {
-  const AttentionShape s = attention_shape(4, 2, 24);
-  const int64_t q_cols = int64_t{s.num_heads} * s.head_dim, kv_cols = int64_t{s.num_kv_heads} * s.head_dim;
-  const Forest alone = mixed_forest();
-  Forest together;
-  together.add(77);
-  const int32_t before = together.rows(), first = static_cast<int32_t>(together.segments().size());
-  for (const Segment& segment : alone.segments())
-    together.add(segment.length, segment.parent < 0 ? -1 : segment.parent + first);
-  together.add(5, together.add(130));
-  const AttentionInputs inputs = random_attention_inputs(run, together.rows(), s);
-  std::vector<int32_t> rows;
-  for (int32_t i = 0; i < alone.rows(); ++i) rows.push_back(before + i);
-  const AttentionGradients want = backward(run, alone, s, inputs_of(inputs, s, rows));
-  const AttentionGradients got = backward(run, together, s, inputs);
-  run.expect_same_bits("dq", rows_of(got.dq, q_cols, before, alone.rows()), want.dq);
-  run.expect_same_bits("dk", rows_of(got.dk, kv_cols, before, alone.rows()), want.dk);
-  run.expect_same_bits("dv", rows_of(got.dv, kv_cols, before, alone.rows()), want.dv);
+  for (const int32_t window : {0, 70}) {
+    const AttentionShape s = attention_shape(4, 2, 24, window);
+    const int64_t q_cols = int64_t{s.num_heads} * s.head_dim, kv_cols = int64_t{s.num_kv_heads} * s.head_dim;
+    const Forest alone = mixed_forest();
+    Forest together;
+    together.add(77);
+    const int32_t before = together.rows(), first = static_cast<int32_t>(together.segments().size());
+    for (const Segment& segment : alone.segments())
+      together.add(segment.length, segment.parent < 0 ? -1 : segment.parent + first);
+    together.add(5, together.add(130));
+    const AttentionInputs inputs = random_attention_inputs(run, together.rows(), s);
+    std::vector<int32_t> rows;
+    for (int32_t i = 0; i < alone.rows(); ++i) rows.push_back(before + i);
+    const AttentionGradients want = backward(run, alone, s, inputs_of(inputs, s, rows));
+    const AttentionGradients got = backward(run, together, s, inputs);
+    run.expect_same_bits("dq", rows_of(got.dq, q_cols, before, alone.rows()), want.dq);
+    run.expect_same_bits("dk", rows_of(got.dk, kv_cols, before, alone.rows()), want.dk);
+    run.expect_same_bits("dv", rows_of(got.dv, kv_cols, before, alone.rows()), want.dv);
+  }
 });
 
 }  // namespace

@@ -36,6 +36,30 @@ const Case forests("attention_forward", "forests, head sizes, grouped queries", 
   }
 });
 
+const Case windows("attention_forward", "sliding windows that end inside, at and between key blocks",
+                   [](Run& run) {
+                     const Forest forest = mixed_forest();
+                     for (const int32_t window : {1, 2, 63, 64, 65, 100, 128, 170, 500}) {
+                       const AttentionShape s = attention_shape(4, 2, 24, window);
+                       const AttentionInputs inputs = random_attention_inputs(run, forest.rows(), s);
+                       const AttentionOutputs got = attend(run, forest, s, inputs);
+                       const AttentionReference want =
+                           attention_reference(forest, s, inputs.q, inputs.k, inputs.v, inputs.dout);
+                       run.expect_close("out " + word(s), got.out, want.out, 2e-6);
+                       run.expect_close("lse " + word(s), got.lse, want.lse, 1e-6);
+                       run.record("out " + word(s), got.out);
+                     }
+                   });
+
+const Case wide_window("attention_forward", "a window as long as the sequence changes no bit", [](Run& run) {
+  const Forest forest = mixed_forest();
+  const AttentionShape all = attention_shape(4, 2, 24), window = attention_shape(4, 2, 24, 175);
+  const AttentionInputs inputs = random_attention_inputs(run, forest.rows(), all);
+  const AttentionOutputs want = attend(run, forest, all, inputs), got = attend(run, forest, window, inputs);
+  run.expect_same_bits("out", got.out, want.out);
+  run.expect_same_bits("lse", got.lse, want.lse);
+});
+
 const Case many_heads("attention_forward", "more query heads to a kv head than a tile has rows",
                       [](Run& run) {
                         Forest forest;
@@ -100,7 +124,8 @@ AttentionOutputs decode(Run& run, const AttentionShape& s, const AttentionInputs
 const Case same_bits("attention_forward",
                      "decode, prefill and training, prompt shared or not, give the same bits", [](Run& run) {
                        for (const AttentionShape& s :
-                            {attention_shape(2, 2, 24), attention_shape(7, 1, 16)}) {
+                            {attention_shape(2, 2, 24), attention_shape(7, 1, 16),
+                             attention_shape(4, 2, 16, 40), attention_shape(2, 1, 16, 100)}) {
                          const int64_t q_cols = int64_t{s.num_heads} * s.head_dim;
                          for (const int32_t prompt : {1, 63, 64, 65, 127}) {
                            Forest shared;

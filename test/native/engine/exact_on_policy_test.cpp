@@ -47,6 +47,10 @@ ModelConfig random_config(Random& random) {
   config.qk_norm = random() % 2 == 0;
   config.tie_embeddings = random() % 2 == 0;
   if (random() % 3 == 0) {
+    for (int32_t l = 0; l < config.num_layers; ++l)
+      config.layer_windows.push_back(static_cast<int32_t>(pick<int64_t>(random, {0, 1, 30, 64, 150})));
+  }
+  if (random() % 3 == 0) {
     config.rope_scaling = RopeScaling::kLlama3;
     config.rope_factor = 8;
     config.rope_original_max_positions = 64;
