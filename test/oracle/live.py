@@ -4,7 +4,7 @@
 
 1. reference.py agrees with transformers (check_reference.py).
 2. transformers writes a checkpoint; `score` and `grad` must give its log-probs, entropies and gradients in float64.
-   What coppice then saves must hold the same parameters for transformers.
+   What coppice then saves must hold the same parameters for transformers, and its greedy tokens must be theirs.
 3. `init` and `sft` write checkpoints; transformers must load them without a complaint and give the log-probs of `score`.
 """
 
@@ -34,6 +34,11 @@ torch.set_num_threads(1)  # the models are too small for more
 ROOT = Path(__file__).resolve().parents[2]
 LOGPROB_BOUND = 3e-5
 GRADIENT_BOUND = 1e-4
+GREEDY_TOKENS = 64
+# A greedy token is compared where the two largest logits are further apart than four times what a log-prob may be off, which
+# must be the case at most positions.
+GREEDY_MARGIN = 4 * LOGPROB_BOUND
+GREEDY_SHARE = 0.9
 # Below this norm a gradient is compared absolutely: it is the rounding of others.
 GRADIENT_FLOOR = 1e-6
 KINDS = ["qwen3", "llama", "qwen2", "mistral"]
@@ -101,6 +106,13 @@ class Coppice:
         return json.loads(printed)["loss"], load_file(out)
 
 
+    def greedy(self, model, prompts_path, folder):
+        out = folder / "greedy.jsonl"
+        lengths = ["--max-completion-length", GREEDY_TOKENS, "--num-generations", 1]
+        self.run("generate", "--model", model, "--in", prompts_path, "--out", out, "--temperature", 0, *lengths)
+        return [json.loads(line) for line in out.read_text().splitlines()]
+
+
 def write_rows(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
@@ -144,7 +156,29 @@ def check_foreign_model(coppice, kind, seed, folder):
     require(abs(loss - their_loss) <= 1e-5 * max(1, abs(their_loss)), f"{what}: loss {loss}, not {their_loss}")
     gradient = compare_gradients(what, ours, theirs)
     check_saved_again(coppice, what, model, rows_path, folder)
-    print(f"{what}: log-prob and entropy {lp:.1e}, gradient {gradient:.1e}", flush=True)
+    clear = check_greedy(coppice, what, fields, logits_of, seed, folder)
+    print(f"{what}: log-prob and entropy {lp:.1e}, gradient {gradient:.1e}, greedy equal ({clear:.0%} decided)", flush=True)
+
+
+def check_greedy(coppice, what, fields, logits_of, seed, folder):
+    """Greedy tokens against the float64 logits behind each of them, whatever came before."""
+    prompts = [{"prompt_tokens": row["prompt_tokens"]} for row in random_rows(fields["vocab_size"], seed, [1, 37, 64])]
+    rows = coppice.greedy(folder, write_rows(folder / "prompts.jsonl", prompts), folder)
+    require(len(rows) == len(prompts), f"{what}: {len(rows)} completions for {len(prompts)} prompts")
+    clear = 0
+    for row in rows:
+        prompt, completion = row["prompt_tokens"], row["completion_tokens"]
+        require(len(completion) == GREEDY_TOKENS, f"{what}: {len(completion)} greedy tokens")
+        with torch.no_grad():
+            top = logits_of(prompt + completion)[len(prompt) - 1 : -1].topk(2)
+        for i, (margin, token) in enumerate(zip(top.values[:, 0] - top.values[:, 1], top.indices[:, 0])):
+            if margin <= GREEDY_MARGIN:
+                continue
+            clear += 1
+            require(completion[i] == token, f"{what}: greedy token {i} is {completion[i]}, not {token} (margin {margin:.1e})")
+    share = clear / (GREEDY_TOKENS * len(rows))
+    require(share >= GREEDY_SHARE, f"{what}: only {share:.0%} of the greedy positions have a margin that decides")
+    return share
 
 
 def check_saved_again(coppice, what, model, rows_path, folder):
