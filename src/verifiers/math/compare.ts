@@ -198,10 +198,12 @@ export class AnswerComparison {
       return piecesOf(answer)
     const sets = answer.items.map((item) => piecesOf(item))
     if (sets.includes(undefined) || answer.items.some(({ kind }) => kind === 'tuple')) return undefined
-    return intersection(
+    const common = intersection(
       sets.map((set) => set!),
       this.#comparer,
     )
+    // `x < -1, x > 1` with nothing in common can only mean both.
+    return answer.joiner === ',' && common?.length === 0 ? sets.flatMap((set) => set!) : common
   }
 }
 

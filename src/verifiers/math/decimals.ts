@@ -208,7 +208,7 @@ export class Calculator {
   #requireReal(a: Value): void {
     this.#budget.spend(2 * STEPS.function)
     if (!a.im.isZero()) throw new Undefined('an inverse function of a complex number')
-    if (Math.abs(exponentOf(a.re)) > 60) throw new TooLarge('too large to decide')
+    if (!a.re.isZero() && Math.abs(a.re.e) > 60) throw new TooLarge('too large to decide')
   }
 
   #check(value: Decimal): Decimal {

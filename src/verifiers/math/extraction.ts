@@ -124,7 +124,16 @@ function announcedText(text: string): Found | undefined {
     if (trimmed === rest) break
     rest = trimmed
   }
-  return { text: withoutTrimmings(sentenceOf(rest).replace(/[*_\s]{1,20}$/, '')) }
+  return { text: withoutTrimmings(withoutReason(sentenceOf(rest)).replace(/[*_\s]{1,20}$/, '')) }
+}
+
+/** A reason behind the answer is not part of it. */
+function withoutReason(sentence: string): string {
+  for (const word of [' because ', ' since ', ', so ', ', as ', ', which ', ', where ']) {
+    const at = sentence.indexOf(word)
+    if (at > 0) return sentence.slice(0, at).trim().replace(/,$/, '')
+  }
+  return sentence
 }
 
 /** Up to a full stop before white space, or the end of the line. A display may go over lines. */

@@ -75,6 +75,11 @@ export function compareTexts(
       }
     }
     if (isSame()) return RIGHT
+    // Calculus writes its constant both ways; any other letter is a name of its own.
+    if (variables.has('C') && !variables.has('c') && !variablesIn(given).has('C')) {
+      given = readAnswer(response.replaceAll(/(^|[+\-\s])c(?=$|[\s+\-.])/g, '$1C'), budget, { variables })
+      if (isSame()) return RIGHT
+    }
     if (asked.kind === 'list' || asked.kind === 'tuple') {
       // `100,200` is a number, but where a list is asked for it is two.
       given = readAnswer(response, budget, { variables, joinsThousands: false })

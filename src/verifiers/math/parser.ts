@@ -19,7 +19,13 @@ const SAME_FUNCTION: Readonly<Record<string, string>> = {
   lg: 'log',
 }
 
-/** How many nodes of text are read at most is the budget's matter. */
+/** Words of a sentence, which are no products of letters. */
+const STOP_WORDS: ReadonlySet<string> = new Set(
+  'so is of to the are be by it if an as at on we us for not but has was all any one two no yes then thus from with that this'.split(
+    ' ',
+  ),
+)
+
 export interface ParserOptions {
   /** Whether a run of letters such as `xy` is a product of variables; else it ends the expression. */
   splitsWords: boolean
@@ -98,7 +104,8 @@ export class Parser {
       else if (this.#startsFactor()) {
         const token = this.#tokens[this.place]!
         const before = this.#tokens[this.place - 1]
-        if (token.kind === 'number' && before?.kind === 'number')
+        const isAfterLetters = token.spaced && (before?.kind === 'name' || before?.kind === 'word')
+        if (token.kind === 'number' && (before?.kind === 'number' || isAfterLetters))
           throw new Unreadable('two numbers side by side')
         left = product(left, this.#power())
       } else return left
@@ -186,7 +193,8 @@ export class Parser {
     if (token.kind === 'function') return this.#call(token.text)
     if (token.kind === 'name') return this.#name(token.text)
     if (token.kind === 'word') {
-      if (!this.#options.splitsWords || token.text.length > 6) throw new Unreadable(token.text)
+      if (!this.#options.splitsWords || token.text.length > 4 || STOP_WORDS.has(token.text.toLowerCase()))
+        throw new Unreadable(token.text)
       // Letter by letter, so that a power belongs to the last one alone.
       if (token.text.length > 1)
         this.#tokens[--this.place] = { ...token, text: token.text.slice(1), spaced: false }

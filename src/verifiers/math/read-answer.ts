@@ -6,7 +6,7 @@ import { attempt, readNode, readValue, sumOfQuantities } from './read-value.ts'
 import { complement, unionOf, wholeLine } from './region.ts'
 import { isEnclosed, isSymbol, placesOf, splitAt } from './token-groups.ts'
 import { type Token, type TokenOptions, tokenize } from './tokens.ts'
-import { type Node, product } from './tree.ts'
+import { type Node, product, variablesOf } from './tree.ts'
 
 export interface ReadOptions extends TokenOptions {
   /** The reference's variables: these letters are not units. */
@@ -52,6 +52,7 @@ function isProse(text: string): boolean {
   )
   if (/^\s*-?[0-9A-F.]+_\s*\w+\s*$/.test(plain)) return false
   const words = plain.match(/[A-Za-z\u00c0-\u024f']+/g) ?? []
+  if (words.length > 2 && /\d/.test(plain)) return true
   return words.length === 0 || words.length > 5 || /[\\=+*^_<>|[\]]/.test(plain)
 }
 
@@ -115,7 +116,10 @@ class Reader {
     if (ratio.length > 1 && ratio.length < 6) {
       return { kind: 'ratio', parts: ratio.map((part) => readNode(part, this.#budget)) }
     }
-    if (tokens.every(isLetters) && tokens.some((token) => token.kind !== 'name' && !isAlgebraic(token))) {
+    if (
+      tokens.every(isLetters) &&
+      tokens.some((token) => (token.kind === 'word' || token.kind === 'text') && !isAlgebraic(token))
+    ) {
       throw new Unreadable('words')
     }
     return readValue(tokens, this.#variables, this.#budget)
@@ -190,6 +194,9 @@ class Reader {
     if (name !== undefined) return { ...answer, name, value: this.read(second) }
     const behind = nameOf(second)
     if (behind !== undefined) return { ...answer, name: behind, value: this.read(first) }
+    if (left && right && variablesOf(left).size + variablesOf(right).size === 0) {
+      return { ...answer, name: '', value: this.read(second) }
+    }
     if (answer.left === undefined) throw new Unreadable('an equation without expressions')
     return answer
   }
@@ -275,6 +282,7 @@ function labelOf(tokens: readonly Token[]): string | undefined {
 
 /** A run of letters that is rather a product of variables than a word. */
 function isAlgebraic({ kind, text }: Token): boolean {
+  if (kind === 'word' && /^(?:no|yes|ok|up|on)$/i.test(text)) return false
   return kind === 'word' && (text.length === 2 || (text.length === 3 && !/[aeiou]/i.test(text.slice(1))))
 }
 
@@ -283,9 +291,10 @@ function isLetters({ kind, text }: Token): boolean {
 }
 
 function isReals(tokens: readonly Token[]): boolean {
-  if (tokens.length !== 1) return false
-  const { kind, text } = tokens[0]!
-  return (kind === 'name' && text === 'ℝ') || (kind !== 'symbol' && text.trim() === 'all real numbers')
+  const [first] = tokens
+  if (tokens.length === 1 && first!.kind === 'name') return first!.text === 'ℝ'
+  const words = tokens.map(({ text }) => text.trim().toLowerCase()).join(' ')
+  return words === 'all real numbers' || words === 'all reals'
 }
 
 /** The readings of a text with plus-minus signs: two where the signs go together, else every choice. */

@@ -62,8 +62,9 @@ export function readValue(
   }
   const unit = readUnit(rest, budget)
   const first = rest[0]!
+  const isNoun = first.kind === 'word' && first.spaced && first.text.length > 2
   const isKnown = first.kind === 'text' || isUnit(first.text)
-  if (unit !== undefined && (isKnown || expression === undefined)) {
+  if (unit !== undefined && (isKnown || isNoun || expression === undefined)) {
     if (variablesOf(node).size > 0 && !isKnown) throw new Unreadable('words behind an expression')
     return { kind: 'value', node, isPercent: false, unit }
   }

@@ -189,7 +189,7 @@ export function tokenize(
       else if (isFunctionHere(word)) tokens.push({ kind: 'function', text: word, spaced })
       else if (word === 'and' || word === 'or') symbol(word)
       else if (word === ',' || word === ';') symbol(word)
-      else if (/\d/.test(word)) {
+      else if (/^[-+]?\d/.test(word)) {
         // `\text{3 or 4}` hides no list.
         spaced = true
         if (depth > 20) throw new Unreadable('nested too deeply')
