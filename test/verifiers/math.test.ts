@@ -180,6 +180,19 @@ describe('math verifier', () => {
     ])
   })
 
+  it('is not taken in by answers that say several things', () => {
+    checkTable('math', '5', [
+      ['\\boxed{5 \\text{ or maybe not}}', 'unparsed'],
+      ['\\boxed{\\text{5 or 6}}', 'wrong'],
+      ['\\boxed{4 = 5}', 'wrong'],
+      ['\\boxed{x = 4 = 5}', 'wrong'],
+      ['\\boxed{A = x^2 + 1 = 5}', 'right'],
+      ['\\boxed{[0, 10]}', 'wrong'],
+      ['\\boxed{5x}', 'wrong'],
+    ])
+    checkTable('math', 'A', [['(A) 1 (B) 2 (C) 3', 'wrong']])
+  })
+
   it('reads letters, words, dates and times', () => {
     checkTable('math', 'B', [
       ['\\textbf{(B)}\\ 42', 'right'],

@@ -1,5 +1,5 @@
 import { type Rational, rational } from '../rational.ts'
-import { powerOfInteger, productOfRange, TooLarge, Undefined, type WorkBudget } from './budget.ts'
+import { bitLength, powerOfInteger, productOfRange, TooLarge, Undefined, type WorkBudget } from './budget.ts'
 import {
   addPolynomials,
   constant,
@@ -117,18 +117,21 @@ export class Algebra {
       1n,
       this.#budget,
     )
-    return reduced({ above, below: this.#times(a.below, b.below) })
+    return reduced({ above, below: this.#times(a.below, b.below) }, this.#budget)
   }
 
   #product(a: Fraction, b: Fraction): Fraction {
-    return reduced({ above: this.#times(a.above, b.above), below: this.#times(a.below, b.below) })
+    return reduced(
+      { above: this.#times(a.above, b.above), below: this.#times(a.below, b.below) },
+      this.#budget,
+    )
   }
 
   #power(base: Node, exponent: Node): Fraction {
     const power = this.rationalOf(exponent)
     const value = this.fraction(base)
     if (power === undefined) return this.#opaque(`power ${keyOf(value)} ${keyOf(this.fraction(exponent))}`)
-    const { numerator, denominator } = lowestTerms(power)
+    const { numerator, denominator } = lowestTerms(power, this.#budget)
     if (numerator > MAX_EXPONENT || numerator < -MAX_EXPONENT || denominator > 100n) {
       const small = constantOf(value.above)
       if (constantOf(value.below) === 1n && (small === 0n || small === 1n) && numerator > 0n) return value
@@ -164,7 +167,7 @@ export class Algebra {
     const [above, below] = [constantOf(operand.above), constantOf(operand.below)]
     if (above === undefined || below === undefined) return this.#opaque(`root ${degree} ${keyOf(operand)}`)
     if (above === 0n) return whole(ZERO)
-    const value = lowestTerms(rational(above, below))
+    const value = lowestTerms(rational(above, below), this.#budget)
     const [numerator, denominator] = [
       exactRoot(value.numerator, degree, this.#budget),
       exactRoot(value.denominator, degree, this.#budget),
@@ -210,12 +213,12 @@ export class Algebra {
   #call(name: string, operands: readonly Node[]): Fraction {
     const values = operands.map((operand) => this.rationalOf(operand))
     if (name === 'factorial' && values[0] !== undefined) {
-      const count = smallWhole(values[0], MAX_FACTORIAL)
+      const count = smallWhole(values[0], MAX_FACTORIAL, this.#budget)
       return whole(constant(productOfRange(2, count, this.#budget)))
     }
     if (name === 'binomial' && values[0] !== undefined && values[1] !== undefined) {
-      const n = smallWhole(values[0], 100_000)
-      const asked = smallWhole(values[1], 100_000)
+      const n = smallWhole(values[0], 100_000, this.#budget)
+      const asked = smallWhole(values[1], 100_000, this.#budget)
       if (asked > n) return whole(ZERO)
       const k = Math.min(asked, n - asked)
       if (k > MAX_FACTORIAL) throw new TooLarge('too large to decide')
@@ -266,11 +269,11 @@ function inverse({ above, below }: Fraction): Fraction {
 }
 
 /** Brings plain numbers to lowest terms, so that long sums of fractions stay short. */
-function reduced(fraction: Fraction): Fraction {
+function reduced(fraction: Fraction, budget: WorkBudget): Fraction {
   const [above, below] = [constantOf(fraction.above), constantOf(fraction.below)]
   if (above === undefined || below === undefined || (below < 1n << 64n && below > -(1n << 64n)))
     return fraction
-  const value = lowestTerms(rational(above, below))
+  const value = lowestTerms(rational(above, below), budget)
   return { above: constant(value.numerator), below: constant(value.denominator) }
 }
 
@@ -284,14 +287,16 @@ export function greatestDivisor(a: bigint, b: bigint): bigint {
   return x
 }
 
-export function lowestTerms({ numerator, denominator }: Rational): Rational {
+export function lowestTerms({ numerator, denominator }: Rational, budget: WorkBudget): Rational {
   if (denominator === 0n) throw new Undefined('a division by zero')
+  const bits = Math.min(bitLength(numerator), bitLength(denominator))
+  budget.spend(1 + Math.ceil((bits * (1 + bits / 2048)) / 8))
   const divisor = greatestDivisor(numerator, denominator)
   return rational(numerator / divisor, denominator / divisor)
 }
 
-function smallWhole(value: Rational, limit: number): number {
-  const { numerator, denominator } = lowestTerms(value)
+function smallWhole(value: Rational, limit: number, budget: WorkBudget): number {
+  const { numerator, denominator } = lowestTerms(value, budget)
   if (denominator !== 1n || numerator < 0n) throw new Undefined('a factorial of no whole number')
   if (numerator > BigInt(limit)) throw new TooLarge('too large to decide')
   return Number(numerator)

@@ -37,6 +37,8 @@ export interface EquationAnswer {
   right?: Node
   name?: string
   value?: Answer
+  /** Whether `left` and `right` are links of a chain, `2 + 3 = 4 + 1 = 5`, rather than an equation. */
+  isChain?: boolean
 }
 
 /** An interval; a point has twice the same end, both closed. */

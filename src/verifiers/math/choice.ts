@@ -29,7 +29,10 @@ export function isSameChoice(reference: string, response: string): boolean | und
   return letter === undefined ? undefined : letter === letterOf(reference) && !namesOthers(response)
 }
 
-/** Several choices in a row, `B, C`, are no answer. */
+/** Several choices in a row, `B, C` or `(A) 1 (B) 2`, are no answer. */
 function namesOthers(response: string): boolean {
-  return /^\(?\s*[A-J]\s*\)?\s*(?:,|and|or|&)\s*\(?\s*[A-J]\b/i.test(plain(response))
+  const text = plain(response)
+  if (/^\(?\s*[A-J]\s*\)?\s*(?:,|and|or|&)\s*\(?\s*[A-J]\b/i.test(text)) return true
+  const letters = [...text.matchAll(/(?:^|[\s(])([A-J])[).:]/g)].map((match) => match[1])
+  return new Set(letters).size > 1
 }

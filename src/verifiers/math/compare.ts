@@ -4,7 +4,7 @@ import type { WorkBudget } from './budget.ts'
 import { textKey } from './plain-text.ts'
 import { areSameRegions, intersection, piecesOf, variableOf } from './region.ts'
 import { Comparer } from './same-value.ts'
-import { decimalOf, difference, integer, type Node, product } from './tree.ts'
+import { decimalOf, difference, integer, type Node, product, variablesOf } from './tree.ts'
 
 /** How strictly answers are compared; see docs/grading.md. */
 export interface ComparisonOptions {
@@ -155,15 +155,15 @@ export class AnswerComparison {
       if (isNamed && this.areSame(reference.value, response.value)) return true
     }
     if (!reference.left || !reference.right || !response.left || !response.right) return false
-    if (response.name === '') return false
+    if (response.isChain || reference.isChain) return false
     const [a, b] = [difference(reference.left, reference.right), difference(response.left, response.right)]
     return this.#comparer.proportion(a, b) !== 0
   }
 
-  /** Whether a chain without a name, `2 + 3 = 5`, is true; other equations are what they say. */
-  #holds(equation: EquationAnswer): boolean {
-    const { name, left, right } = equation
-    if (name !== '' || left === undefined || right === undefined) return true
+  /** Whether a chain of numbers, `2 + 3 = 5`, is true; what holds variables may be said under conditions. */
+  #holds({ isChain, left, right }: EquationAnswer): boolean {
+    if (!isChain || left === undefined || right === undefined) return true
+    if (variablesOf(left).size + variablesOf(right).size > 0) return true
     return this.#comparer.areSame(left, right)
   }
 

@@ -1,5 +1,6 @@
 import { Decimal as LibraryDecimal } from 'decimal.js'
 import { TooLarge, Undefined, type WorkBudget } from './budget.ts'
+import { arctangent, exponential, logarithm, sinCos } from './elementary.ts'
 
 /** 70 digits; an exponent beyond these is an overflow and makes the value undefined, not slow. */
 export const Decimal = LibraryDecimal.clone({
@@ -28,7 +29,7 @@ export interface Value {
   scale: number
 }
 
-const STEPS = { plain: 12, function: 700 }
+const STEPS = { plain: 12, function: 250 }
 
 /** Elementary functions of complex numbers, paid for from the budget. */
 export class Calculator {
@@ -82,7 +83,7 @@ export class Calculator {
   exp(a: Value): Value {
     this.#budget.spend(STEPS.function)
     if (a.re.abs().gt(20_000)) throw new TooLarge('too large to decide')
-    const size = this.#check(a.re.exp())
+    const size = this.#check(new Decimal(exponential(a.re)))
     const scale = exponentOf(size) + Math.max(0, a.scale) + 1
     if (a.im.isZero()) return { re: size, im: ZERO, scale }
     const [sin, cos] = this.#sinCos(a.im, a.scale)
@@ -94,13 +95,13 @@ export class Calculator {
     if (isZero(a)) throw new Undefined('a logarithm of zero')
     const relative = Math.max(0, a.scale - magnitudeOf(a))
     if (a.im.isZero() && a.re.gt(0)) {
-      const re = a.re.ln()
+      const re = new Decimal(logarithm(a.re))
       return { re, im: ZERO, scale: Math.max(exponentOf(re), relative) }
     }
     const size = a.re.times(a.re).plus(a.im.times(a.im))
     this.#budget.spend(STEPS.function)
-    const im = Decimal.atan2(a.im, a.re)
-    return { re: size.ln().div(2), im, scale: relative + 1 }
+    const im = angleOf(a)
+    return { re: new Decimal(logarithm(size)).div(2), im, scale: relative + 1 }
   }
 
   /** The principal power, except that a whole exponent multiplies. */
@@ -180,29 +181,27 @@ export class Calculator {
   #sinCos(angle: Decimal, scale: number): [Decimal, Decimal] {
     this.#budget.spend(2 * STEPS.function)
     if (exponentOf(angle) > 12) throw new TooLarge('too large to decide')
-    const [sin, cos] = [angle.sin(), angle.cos()]
+    const [sin, cos] = sinCos(angle).map((value) => new Decimal(value)) as [Decimal, Decimal]
     return [snap(sin, Math.max(0, scale)), snap(cos, Math.max(0, scale))]
   }
 
   /** The angle of a point, for arctangents and their like. */
   arctangent(a: Value): Value {
     this.#requireReal(a)
-    const re = a.re.atan()
+    const re = new Decimal(arctangent(a.re))
     return { re, im: ZERO, scale: Math.max(exponentOf(re), Math.min(a.scale, 1)) }
   }
 
   arcsine(a: Value): Value {
     this.#requireReal(a)
     if (a.re.abs().gt(1)) throw new Undefined('an arcsine beyond 1')
-    const re = a.re.asin()
-    return { re, im: ZERO, scale: Math.max(0, a.scale) }
+    return { re: arcsine(a.re), im: ZERO, scale: Math.max(0, a.scale) }
   }
 
   arccosine(a: Value): Value {
     this.#requireReal(a)
     if (a.re.abs().gt(1)) throw new Undefined('an arccosine beyond 1')
-    const re = a.re.acos()
-    return { re, im: ZERO, scale: Math.max(0, a.scale) }
+    return { re: PI.div(2).minus(arcsine(a.re)), im: ZERO, scale: Math.max(0, a.scale) }
   }
 
   #requireReal(a: Value): void {
@@ -215,6 +214,20 @@ export class Calculator {
     if (!value.isFinite()) throw new TooLarge('too large to decide')
     return value
   }
+}
+
+function arcsine(value: Decimal): Decimal {
+  const rest = ONE.minus(value).times(ONE.plus(value)).sqrt()
+  if (rest.isZero()) return PI.div(value.isNegative() ? -2 : 2)
+  return new Decimal(arctangent(value.div(rest)))
+}
+
+/** The angle of a point that is not 0, above -pi and up to pi. */
+function angleOf({ re, im }: Value): Decimal {
+  if (re.isZero()) return PI.div(im.isNegative() ? -2 : 2)
+  const angle = new Decimal(arctangent(im.div(re)))
+  if (re.isPositive()) return angle
+  return im.isNegative() && !im.isZero() ? angle.minus(PI) : angle.plus(PI)
 }
 
 export function isZero(a: Value): boolean {

@@ -21,7 +21,7 @@ const SAME_FUNCTION: Readonly<Record<string, string>> = {
 
 /** Words of a sentence, which are no products of letters. */
 const STOP_WORDS: ReadonlySet<string> = new Set(
-  'so is of to the are be by it if an as at on we us for not but has was all any one two no yes then thus from with that this'.split(
+  'so is of to the are be it if an as at on we us for not but has was all any one two no yes then thus from with that this'.split(
     ' ',
   ),
 )

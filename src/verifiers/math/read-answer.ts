@@ -44,6 +44,11 @@ function momentOf(text: string): Answer | undefined {
   return time === undefined ? undefined : { kind: 'moment', key: `${time} s` }
 }
 
+/** How sentences start and answers do not. */
+const SPEAKERS: ReadonlySet<string> = new Set(
+  'i we it this there let so thus hence therefore since because cannot sorry'.split(' '),
+)
+
 /** Whether it reads like a sentence, or like notation that broke, rather than like an answer in words. */
 function isProse(text: string): boolean {
   const plain = text.replaceAll(
@@ -52,6 +57,7 @@ function isProse(text: string): boolean {
   )
   if (/^\s*-?[0-9A-F.]+_\s*\w+\s*$/.test(plain)) return false
   const words = plain.match(/[A-Za-z\u00c0-\u024f']+/g) ?? []
+  if (words.length > 2 && SPEAKERS.has(words[0]!.toLowerCase())) return true
   if (words.length > 2 && /\d/.test(plain)) return true
   return words.length === 0 || words.length > 5 || /[\\=+*^_<>|[\]]/.test(plain)
 }
@@ -185,7 +191,7 @@ class Reader {
       // A chain ends in its result; whether the links hold is the comparison's matter.
       const value = values.at(-1)!
       return left && right
-        ? { kind: 'equation', name: name ?? '', value, left, right }
+        ? { kind: 'equation', name: name ?? '', value, left, right, isChain: true }
         : { kind: 'equation', name: name ?? '', value }
     }
     const answer: EquationAnswer = { kind: 'equation' }
@@ -195,7 +201,7 @@ class Reader {
     const behind = nameOf(second)
     if (behind !== undefined) return { ...answer, name: behind, value: this.read(first) }
     if (left && right && variablesOf(left).size + variablesOf(right).size === 0) {
-      return { ...answer, name: '', value: this.read(second) }
+      return { ...answer, name: '', value: this.read(second), isChain: true }
     }
     if (answer.left === undefined) throw new Unreadable('an equation without expressions')
     return answer
@@ -277,6 +283,7 @@ function labelOf(tokens: readonly Token[]): string | undefined {
     tokens
       .slice(1, -1)
       .every((token, index) => (index % 2 === 0 ? token.kind === 'name' : isSymbol(token, ',')))
+  if (/^frac \{ d\w* \} \{ d\w+ \}$/.test(text)) return text
   return (isWords && !tokens.some(isAlgebraic)) || isNames ? text : undefined
 }
 

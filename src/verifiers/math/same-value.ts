@@ -6,7 +6,7 @@ import { polynomialKey, ratioOf } from './polynomial.ts'
 import { decimalOf, type Node, someNode, variablesOf } from './tree.ts'
 
 /** Steps that exact algebra may take before decimals are tried. */
-const ALGEBRA_STEPS = 40_000
+const ALGEBRA_STEPS = 20_000
 
 /** Above this size the last of 70 digits is no longer small against 1: `2^{1000}` and `2^{1000}+1` would look the same. */
 const LARGEST_EXPONENT = 24

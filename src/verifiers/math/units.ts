@@ -121,6 +121,14 @@ for (const name of ['rad', 'radian', 'radians']) UNITS.set(name, [HALF_TURN, { a
 const SQUARES: Readonly<Record<string, number>> = { square: 2, sq: 2, cubic: 3, cu: 3 }
 const POWERS: Readonly<Record<string, number>> = { squared: 2, cubed: 3 }
 
+/** Words that say something else than what was counted: `5 or more` is not five of anything. */
+const NO_NOUNS: ReadonlySet<string> = new Set(
+  (
+    'or and not is are was to but maybe perhaps possibly probably approximately about if then else i we you it than more less least most ' +
+    'from with without except when where which because since so no none never minus plus times over answer wrong'
+  ).split(' '),
+)
+
 /** Whether a run of letters is a unit that is known. */
 export function isUnit(text: string): boolean {
   return UNITS.has(text) || UNITS.has(text.toLowerCase())
@@ -162,7 +170,7 @@ export function readUnit(tokens: readonly Token[], budget: WorkBudget): Unit | u
       if (last === undefined) return undefined
       last[1] *= POWERS[lower]!
     } else if (/^[a-zA-Z°$€£¥]/.test(word)) {
-      if (!isUnit(word) && ++unknown > 3) return undefined
+      if (NO_NOUNS.has(lower) || (!isUnit(word) && ++unknown > 3)) return undefined
       parts.push([word, sign * power])
       power = 1
       // `m/s^2`: only what follows the stroke is below it, but `J/kg K` has both there.
