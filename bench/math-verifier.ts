@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
-import { Algebra } from '../src/verifiers/math/algebra.ts'
 import { WorkBudget } from '../src/verifiers/math/budget.ts'
 import { mathVerifier } from '../src/verifiers/math/grade.ts'
-import { readAnswer } from '../src/verifiers/math/read-answer.ts'
+import { readAnswer } from '../src/verifiers/math/reading/read-answer.ts'
+import { Algebra } from '../src/verifiers/math/values/algebra.ts'
 
 // Milliseconds a pair and answers a second of the mathematics verifier, on the tuning pairs: node --import tsx bench/math-verifier.ts
 

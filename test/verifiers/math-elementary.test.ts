@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Decimal as Library } from 'decimal.js'
-import { arctangent, exponential, logarithm, sinCos } from '../../src/verifiers/math/elementary.ts'
+import { arctangent, exponential, logarithm, sinCos } from '../../src/verifiers/math/values/elementary.ts'
 
 const Wide = Library.clone({ precision: 100 })
 const ARGUMENTS =

@@ -1,5 +1,5 @@
+import type { Unit } from './reading/units.ts'
 import type { Node } from './tree.ts'
-import type { Unit } from './units.ts'
 
 /** What an answer is, as far as its notation tells. */
 export type Answer =

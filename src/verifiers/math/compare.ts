@@ -1,10 +1,10 @@
 import { multiply, rational } from '../rational.ts'
 import type { Answer, EquationAnswer, Piece, TupleAnswer, ValueAnswer } from './answer.ts'
 import type { WorkBudget } from './budget.ts'
-import { textKey } from './plain-text.ts'
+import { textKey } from './reading/plain-text.ts'
 import { areSameRegions, intersection, piecesOf, variableOf } from './region.ts'
-import { Comparer } from './same-value.ts'
 import { decimalOf, difference, integer, type Node, product, variablesOf } from './tree.ts'
+import { Comparer } from './values/same-value.ts'
 
 /** How strictly answers are compared; see docs/grading.md. */
 export interface ComparisonOptions {

@@ -3,9 +3,9 @@ import type { Answer } from './answer.ts'
 import { TooLarge, Undefined, Unreadable, WorkBudget } from './budget.ts'
 import { isChoice, isSameChoice } from './choice.ts'
 import { AnswerComparison, type ComparisonOptions } from './compare.ts'
-import { type Extraction, extractAnswer, withoutTrimmings } from './extraction.ts'
-import { textKey } from './plain-text.ts'
-import { readAnswer } from './read-answer.ts'
+import { type Extraction, extractAnswer, withoutTrimmings } from './reading/extraction.ts'
+import { textKey } from './reading/plain-text.ts'
+import { readAnswer } from './reading/read-answer.ts'
 import { type Node, variablesOf } from './tree.ts'
 
 export interface MathOptions extends Partial<ComparisonOptions> {
@@ -25,8 +25,8 @@ export function mathVerifier({
 }: MathOptions = {}) {
   const options: ComparisonOptions = { percent, units, tuples }
   return ({ reference, completion }: Pick<Sample, 'reference' | 'completion'>): Judgement => {
-    const asked = withoutTrimmings(unboxed(reference))
-    if (asked === '' || asked.length > MAX_REFERENCE) {
+    const asked = reference.length > MAX_REFERENCE ? '' : withoutTrimmings(unboxed(reference))
+    if (asked === '') {
       return { verdict: 'unparsed', reward: null, reason: 'the reference is empty or too long' }
     }
     const found = extractAnswer(completion, extraction)

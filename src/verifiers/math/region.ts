@@ -1,7 +1,7 @@
 import type { Answer, Piece } from './answer.ts'
 import { Unreadable } from './budget.ts'
-import type { Comparer } from './same-value.ts'
 import { type Node, variablesOf } from './tree.ts'
+import type { Comparer } from './values/same-value.ts'
 
 // Sets of real numbers: unions of intervals and points.
 

@@ -1,5 +1,5 @@
 import { Decimal as LibraryDecimal } from 'decimal.js'
-import { TooLarge, Undefined, type WorkBudget } from './budget.ts'
+import { TooLarge, Undefined, type WorkBudget } from '../budget.ts'
 import { arctangent, exponential, logarithm, sinCos } from './elementary.ts'
 
 /** 70 digits; an exponent beyond these is an overflow and makes the value undefined, not slow. */

@@ -1,7 +1,7 @@
-import { rational } from '../rational.ts'
-import { powerOfInteger, type WorkBudget } from './budget.ts'
+import { rational } from '../../rational.ts'
+import { powerOfInteger, type WorkBudget } from '../budget.ts'
+import { integer, type Node, product } from '../tree.ts'
 import type { Token } from './tokens.ts'
-import { integer, type Node, product } from './tree.ts'
 
 /** What a quantity is measured in. */
 export interface Unit {

@@ -1,5 +1,5 @@
-import { type Rational, rational } from '../rational.ts'
-import { powerOfInteger, Unreadable, type WorkBudget } from './budget.ts'
+import { type Rational, rational } from '../../rational.ts'
+import { powerOfInteger, Unreadable, type WorkBudget } from '../budget.ts'
 
 export type Token =
   | NumberToken

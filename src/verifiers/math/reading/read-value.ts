@@ -1,9 +1,9 @@
-import type { ValueAnswer } from './answer.ts'
-import { Unreadable, type WorkBudget } from './budget.ts'
+import type { ValueAnswer } from '../answer.ts'
+import { Unreadable, type WorkBudget } from '../budget.ts'
+import { type Node, product, variablesOf } from '../tree.ts'
 import { Parser } from './parser.ts'
 import { isSymbol } from './token-groups.ts'
 import type { Token } from './tokens.ts'
-import { type Node, product, variablesOf } from './tree.ts'
 import { currencyOf, isUnit, readUnit } from './units.ts'
 
 /** Reads an expression to the end of the tokens; throws `Unreadable`. Runs of letters are products of variables. */

@@ -1,6 +1,6 @@
-import { TooLarge, Undefined, Unreadable, type WorkBudget } from './budget.ts'
+import { TooLarge, Undefined, Unreadable, type WorkBudget } from '../budget.ts'
+import type { Node } from '../tree.ts'
 import { Calculator, Decimal, ONE, PI, type Value, ZERO } from './decimals.ts'
-import type { Node } from './tree.ts'
 
 /** What the variables stand for. */
 export type Point = ReadonlyMap<string, Value>

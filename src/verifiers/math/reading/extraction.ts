@@ -118,7 +118,7 @@ function announcedText(text: string): Found | undefined {
     if (at !== -1) start = Math.max(start, at + phrase.length)
   }
   if (start === -1) return undefined
-  let rest = text.slice(start)
+  let rest = text.slice(start, start + MAX_ANSWER + 1000)
   for (;;) {
     const trimmed = rest.replace(/^(?:[\s:*_#]|is\b|are\b|answer\b|therefore\b|thus\b|that\b)/, '')
     if (trimmed === rest) break
@@ -170,7 +170,7 @@ function lastLine(text: string): Found {
     if (start !== -1) return { text: trimmed.slice(start + 2, end).trim() }
   }
   const line = trimmed.slice(trimmed.lastIndexOf('\n') + 1)
-  return { text: withoutTrimmings(line) }
+  return { text: line.length > MAX_ANSWER ? line : withoutTrimmings(line) }
 }
 
 const MARKS: readonly [string, string][] = [

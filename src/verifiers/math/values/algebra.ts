@@ -1,5 +1,6 @@
-import { type Rational, rational } from '../rational.ts'
-import { bitLength, powerOfInteger, productOfRange, TooLarge, Undefined, type WorkBudget } from './budget.ts'
+import { type Rational, rational } from '../../rational.ts'
+import { bitLength, powerOfInteger, productOfRange, TooLarge, Undefined, type WorkBudget } from '../budget.ts'
+import type { Node } from '../tree.ts'
 import {
   addPolynomials,
   constant,
@@ -10,7 +11,6 @@ import {
   polynomialKey,
   ZERO,
 } from './polynomial.ts'
-import type { Node } from './tree.ts'
 
 /** A quotient of polynomials, not reduced: equality is a matter of cross-multiplication. */
 export interface Fraction {

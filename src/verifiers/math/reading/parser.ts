@@ -1,7 +1,7 @@
-import { multiply, rational } from '../rational.ts'
-import { Unreadable, type WorkBudget } from './budget.ts'
+import { multiply, rational } from '../../rational.ts'
+import { Unreadable, type WorkBudget } from '../budget.ts'
+import { integer, type Node, product } from '../tree.ts'
 import type { NumberToken, Token } from './tokens.ts'
-import { integer, type Node, product } from './tree.ts'
 
 /** Deeper nesting is not read: every later step walks the tree by recursion. */
 const MAX_DEPTH = 100

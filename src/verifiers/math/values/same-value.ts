@@ -1,9 +1,9 @@
+import { TooLarge, Undefined, type WorkBudget } from '../budget.ts'
+import { decimalOf, type Node, someNode, variablesOf } from '../tree.ts'
 import { Algebra } from './algebra.ts'
-import { TooLarge, Undefined, type WorkBudget } from './budget.ts'
 import { Decimal, exponentOf, magnitudeOf, SHARED_DIGITS, type Value, ZERO } from './decimals.ts'
 import { Evaluator, type Point } from './evaluate.ts'
 import { polynomialKey, ratioOf } from './polynomial.ts'
-import { decimalOf, type Node, someNode, variablesOf } from './tree.ts'
 
 /** Steps that exact algebra may take before decimals are tried. */
 const ALGEBRA_STEPS = 20_000

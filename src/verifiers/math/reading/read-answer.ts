@@ -1,12 +1,12 @@
-import type { Answer, EquationAnswer, ValueAnswer } from './answer.ts'
-import { TooLarge, Unreadable, type WorkBudget } from './budget.ts'
+import type { Answer, EquationAnswer, ValueAnswer } from '../answer.ts'
+import { TooLarge, Unreadable, type WorkBudget } from '../budget.ts'
+import { complement, unionOf, wholeLine } from '../region.ts'
+import { type Node, product, variablesOf } from '../tree.ts'
 import { readDate, readTime } from './calendar.ts'
 import { toLatex } from './plain-text.ts'
 import { attempt, readNode, readValue, sumOfQuantities } from './read-value.ts'
-import { complement, unionOf, wholeLine } from './region.ts'
 import { isEnclosed, isSymbol, placesOf, splitAt } from './token-groups.ts'
 import { type Token, type TokenOptions, tokenize } from './tokens.ts'
-import { type Node, product, variablesOf } from './tree.ts'
 
 export interface ReadOptions extends TokenOptions {
   /** The reference's variables: these letters are not units. */

@@ -1,4 +1,4 @@
-import { multiplyIntegers, TooLarge, type WorkBudget } from './budget.ts'
+import { multiplyIntegers, TooLarge, type WorkBudget } from '../budget.ts'
 
 // Multivariate polynomials with whole coefficients over numbered generators: variables, pi, e, the imaginary unit, square
 // roots of primes, and whatever else is opaque to algebra. A generator with a known square never has a higher power, so that two
