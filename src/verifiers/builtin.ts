@@ -1,9 +1,10 @@
 import { CoppiceError, describeValue, invalidArgument } from '../errors.ts'
-import { nearest, refuseUnknownKeys, requireNumber } from '../options.ts'
+import { nearest, refuseUnknownKeys, requireNumber, requireOneOf } from '../options.ts'
 import type { Verifier } from '../verdicts.ts'
 import { verifyArithmetic } from './arithmetic.ts'
 import { verifyCountdown } from './countdown.ts'
 import { exactVerifier } from './exact.ts'
+import { mathVerifier } from './math/grade.ts'
 import { numericVerifier } from './numeric.ts'
 import { verifyRegex } from './regex.ts'
 import { verifyWalk } from './walk.ts'
@@ -38,6 +39,17 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
     }
     const [tolerance, relativeTolerance] = [number('tolerance'), number('relativeTolerance')]
     return { verify: numericVerifier({ tolerance, relativeTolerance }), isBounded: true }
+  },
+  math(options) {
+    refuseUnknownKeys(options, ['extraction', 'percent', 'units', 'tuples'], 'verifier math')
+    const { extraction = 'auto', percent = 'either', units = 'optional', tuples = 'ordered' } = options
+    const verify = mathVerifier({
+      extraction: requireOneOf(extraction, 'verifier math, extraction', ['auto', 'boxed']),
+      percent: requireOneOf(percent, 'verifier math, percent', ['either', 'exact']),
+      units: requireOneOf(units, 'verifier math, units', ['optional', 'required']),
+      tuples: requireOneOf(tuples, 'verifier math, tuples', ['ordered', 'unordered']),
+    })
+    return { verify, isBounded: true }
   },
 }
 

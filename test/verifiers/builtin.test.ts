@@ -212,6 +212,7 @@ describe('built-in verifiers', () => {
       'arithmetic',
       'countdown',
       'exact',
+      'math',
       'numeric',
       'regex',
       'walk',
@@ -271,6 +272,7 @@ describe('built-in verifiers', () => {
       arithmetic: '(3+4)*2-5',
       exact: 'x',
       numeric: '7',
+      math: '7',
     }
     for (const name of verifierNames.filter((each) => builtinVerifier(each).isBounded)) {
       for (const text of texts) {

@@ -1,0 +1,392 @@
+import { multiply, rational } from '../../rational.ts'
+import { Unreadable, type WorkBudget } from '../budget.ts'
+import { integer, type Node, product } from '../tree.ts'
+import type { NumberToken, Token } from './tokens.ts'
+
+/** Deeper nesting is not read: every later step walks the tree by recursion. */
+const MAX_DEPTH = 100
+
+/** Steps that a node costs the parser and whoever walks the tree after it. */
+const NODE_STEPS = 20
+
+const SAME_FUNCTION: Readonly<Record<string, string>> = {
+  asin: 'arcsin',
+  acos: 'arccos',
+  atan: 'arctan',
+  asinh: 'arcsinh',
+  acosh: 'arccosh',
+  atanh: 'arctanh',
+  lg: 'log',
+}
+
+/** Words of a sentence, which are no products of letters. */
+const STOP_WORDS: ReadonlySet<string> = new Set(
+  'so is of to the are be it if an as at on we us for not but has was all any one two no yes then thus from with that this'.split(
+    ' ',
+  ),
+)
+
+export interface ParserOptions {
+  /** Whether a run of letters such as `xy` is a product of variables; else it ends the expression. */
+  splitsWords: boolean
+  /** Whether a unit starts at this token, which ends the expression before it. */
+  stopsAtUnits?: (place: number) => boolean
+}
+
+/** Reads an expression by recursive descent: LaTeX, plain text and mixtures of both. */
+export class Parser {
+  place: number
+  readonly #tokens: Token[]
+  readonly #budget: WorkBudget
+  readonly #options: ParserOptions
+  #depth = 0
+  /** Bars that are open: inside them a bar closes. */
+  #bars = 0
+
+  constructor(tokens: readonly Token[], budget: WorkBudget, options: ParserOptions, place = 0) {
+    this.#tokens = [...tokens]
+    this.#budget = budget
+    this.#options = options
+    this.place = place
+  }
+
+  get isAtEnd(): boolean {
+    return this.place >= this.#tokens.length
+  }
+
+  /** Reads a sum; what follows it is left. Throws `Unreadable`. */
+  sum(): Node {
+    this.#enter()
+    const terms: Node[] = []
+    let sign = this.#acceptSign() ?? '+'
+    for (;;) {
+      const term = this.#term()
+      terms.push(sign === '-' ? { kind: 'negation', operand: term } : term)
+      const next = this.#acceptSign()
+      if (next === undefined) break
+      sign = next
+    }
+    this.#depth--
+    return terms.length === 1 ? terms[0]! : { kind: 'sum', terms }
+  }
+
+  #enter(): void {
+    this.#budget.spend(NODE_STEPS)
+    if (++this.#depth > MAX_DEPTH) throw new Unreadable('nested too deeply')
+  }
+
+  #is(symbol: string, ahead = 0): boolean {
+    const token = this.#tokens[this.place + ahead]
+    return token?.kind === 'symbol' && token.text === symbol
+  }
+
+  #accept(symbol: string): boolean {
+    if (!this.#is(symbol)) return false
+    this.place++
+    return true
+  }
+
+  #expect(symbol: string): void {
+    if (!this.#accept(symbol)) throw new Unreadable(`no ${symbol}`)
+  }
+
+  #acceptSign(): '+' | '-' | undefined {
+    if (this.#accept('+')) return '+'
+    return this.#accept('-') ? '-' : undefined
+  }
+
+  #term(): Node {
+    let left = this.#signed()
+    for (;;) {
+      this.#budget.spend(NODE_STEPS)
+      if (this.#accept('*')) left = product(left, this.#signed())
+      else if (this.#accept('/')) left = { kind: 'quotient', above: left, below: this.#signed() }
+      else if (this.#startsFactor()) {
+        const token = this.#tokens[this.place]!
+        const before = this.#tokens[this.place - 1]
+        const isAfterLetters = token.spaced && (before?.kind === 'name' || before?.kind === 'word')
+        if (token.kind === 'number' && (before?.kind === 'number' || isAfterLetters))
+          throw new Unreadable('two numbers side by side')
+        left = product(left, this.#power())
+      } else return left
+    }
+  }
+
+  /** Whether what stands here multiplies what stood before without a sign between. */
+  #startsFactor(): boolean {
+    const token = this.#tokens[this.place]
+    if (token === undefined) return false
+    if (token.kind === 'number' || token.kind === 'function') return true
+    if (token.kind === 'name') return this.#options.stopsAtUnits?.(this.place) !== true
+    if (token.kind === 'word') return this.#options.splitsWords
+    if (token.kind === 'text') return false
+    if (token.text === '|') return this.#bars === 0
+    return ['(', '{', '[', 'frac', 'binom', '|(', '⌊', '⌈'].includes(token.text)
+  }
+
+  #signed(): Node {
+    this.#enter()
+    const sign = this.#acceptSign()
+    const node = sign === undefined ? this.#power() : this.#signed()
+    this.#depth--
+    return sign === '-' ? { kind: 'negation', operand: node } : node
+  }
+
+  #power(): Node {
+    this.#enter()
+    let base = this.#postfix(this.#primary())
+    while (this.#is('^')) {
+      if (this.#acceptDegrees()) base = product(base, DEGREE)
+      else {
+        this.place++
+        base = this.#postfix({ kind: 'power', base, exponent: this.#exponent() })
+      }
+    }
+    if (this.#accept('°')) base = product(base, DEGREE)
+    this.#depth--
+    return base
+  }
+
+  #acceptDegrees(): boolean {
+    if (this.#is('°', 1)) this.place += 2
+    else if (this.#is('{', 1) && this.#is('°', 2) && this.#is('}', 3)) this.place += 4
+    else return false
+    return true
+  }
+
+  #exponent(): Node {
+    this.#enter()
+    let node: Node
+    const sign = this.#acceptSign()
+    if (sign !== undefined) {
+      const operand = this.#exponent()
+      node = sign === '-' ? { kind: 'negation', operand } : operand
+    } else {
+      node = this.#primary()
+      if (this.#is('^')) {
+        this.place++
+        node = { kind: 'power', base: node, exponent: this.#exponent() }
+      }
+    }
+    this.#depth--
+    return node
+  }
+
+  #postfix(node: Node): Node {
+    let result = node
+    while (this.#accept('!')) result = { kind: 'call', name: 'factorial', operands: [result] }
+    return result
+  }
+
+  #primary(): Node {
+    this.#enter()
+    const node = this.#readPrimary()
+    this.#depth--
+    return node
+  }
+
+  #readPrimary(): Node {
+    const token = this.#tokens[this.place]
+    if (token === undefined) throw new Unreadable('it ends too early')
+    this.place++
+    if (token.kind === 'number') return this.#number(token)
+    if (token.kind === 'function') return this.#call(token.text)
+    if (token.kind === 'name') return this.#name(token.text)
+    if (token.kind === 'word') {
+      if (!this.#options.splitsWords || token.text.length > 4 || STOP_WORDS.has(token.text.toLowerCase()))
+        throw new Unreadable(token.text)
+      // Letter by letter, so that a power belongs to the last one alone.
+      if (token.text.length > 1)
+        this.#tokens[--this.place] = { ...token, text: token.text.slice(1), spaced: false }
+      return this.#name(token.text[0]!, token.text.length === 1)
+    }
+    if (token.kind === 'text') throw new Unreadable(token.text)
+    switch (token.text) {
+      case '(':
+        return this.#closed(')')
+      case '[':
+        return this.#closed(']')
+      case '{':
+        return this.#closed('}')
+      case '|(':
+        return { kind: 'call', name: 'abs', operands: [this.#closed('|)')] }
+      case '⌊':
+        return { kind: 'call', name: 'floor', operands: [this.#closed('⌋')] }
+      case '⌈':
+        return { kind: 'call', name: 'ceil', operands: [this.#closed('⌉')] }
+      case '|': {
+        this.#bars++
+        const operand = this.sum()
+        this.#bars--
+        this.#expect('|')
+        return { kind: 'call', name: 'abs', operands: [operand] }
+      }
+      case 'frac':
+        return { kind: 'quotient', above: this.#argument(), below: this.#argument() }
+      case 'binom':
+        return { kind: 'call', name: 'binomial', operands: [this.#argument(), this.#argument()] }
+      default:
+        throw new Unreadable(`${token.text} where a value should stand`)
+    }
+  }
+
+  #closed(symbol: string): Node {
+    const bars = this.#bars
+    this.#bars = 0
+    const node = this.sum()
+    this.#bars = bars
+    this.#expect(symbol)
+    return node
+  }
+
+  #number(token: NumberToken): Node {
+    if (this.#is('_')) throw new Unreadable('a number with an index')
+    const node: Node = { kind: 'number', value: token.value }
+    if (token.places !== undefined) return { ...node, places: token.places, significant: token.significant! }
+    if (!/^\d+$/.test(token.text)) return node
+    const fraction = this.#mixedFraction()
+    return fraction === undefined ? node : { kind: 'sum', terms: [node, fraction] }
+  }
+
+  /** The fraction of a mixed number: `\frac{1}{2}` or ` 1/2` behind a whole number. */
+  #mixedFraction(): Node | undefined {
+    const whole = (ahead: number) => {
+      const token = this.#tokens[this.place + ahead]
+      return token?.kind === 'number' && /^\d+$/.test(token.text) ? token : undefined
+    }
+    if (this.#is('^', -2) || this.#is('_', -2)) return undefined
+    const first = whole(0)
+    const second = whole(2)
+    if (first?.spaced && second !== undefined && this.#is('/', 1)) {
+      this.place += 3
+      return quotientOf(first, second)
+    }
+    if (!this.#is('frac')) return undefined
+    const digits = whole(1)
+    if (digits?.text.length === 2) {
+      this.place += 2
+      const [above, below] = [...digits.text].map((digit) => ({ ...digits, value: rational(BigInt(digit)) }))
+      return quotientOf(above!, below!)
+    }
+    const [above, below] = [whole(2), whole(5)]
+    if (this.#is('{', 1) && above && this.#is('}', 3) && this.#is('{', 4) && below && this.#is('}', 6)) {
+      this.place += 7
+      return quotientOf(above, below)
+    }
+    return undefined
+  }
+
+  #name(name: string, isWhole = true): Node {
+    let full = name
+    if (isWhole && this.#is('_')) {
+      this.place++
+      full += `_${this.#index()}`
+    }
+    while (isWhole && this.#accept("'")) full += "'"
+    return nameNode(full)
+  }
+
+  #index(): string {
+    if (!this.#accept('{')) return this.#tokens[this.place++]?.text ?? ''
+    let text = ''
+    for (let token = this.#tokens[this.place++]; token !== undefined; token = this.#tokens[this.place++]) {
+      if (token.kind === 'symbol' && token.text === '}') return text
+      text += token.text
+    }
+    throw new Unreadable('an index that does not close')
+  }
+
+  /** What a command takes: a group in braces, or one sign. */
+  #argument(): Node {
+    const token = this.#tokens[this.place]
+    if (token?.kind === 'number' && token.text.length > 1 && /^\d+$/.test(token.text)) {
+      const [digit, rest] = [token.text[0]!, token.text.slice(1)]
+      this.#tokens[this.place] = { kind: 'number', text: rest, value: rational(BigInt(rest)), spaced: false }
+      return integer(BigInt(digit))
+    }
+    if (token?.kind === 'word' && token.text.length > 1) {
+      this.#tokens[this.place] = { ...token, text: token.text.slice(1) }
+      return nameNode(token.text[0]!)
+    }
+    return this.#primary()
+  }
+
+  #call(written: string): Node {
+    const name = Object.hasOwn(SAME_FUNCTION, written) ? SAME_FUNCTION[written]! : written
+    if (name === 'sqrt') return this.#root()
+    if (name === 'cbrt') return { kind: 'root', degree: 3, operand: this.#callOperands()[0]! }
+    let base: Node | undefined
+    if (name === 'log' && this.#accept('_')) base = this.#argument()
+    let power: Node | undefined
+    if (this.#is('^') && !this.#is('°', 1)) {
+      this.place++
+      power = this.#exponent()
+    }
+    const operands = this.#callOperands()
+    const isInverse = power !== undefined && isMinusOne(power)
+    const call: Node = {
+      kind: 'call',
+      name: isInverse && /^(?:sin|cos|tan|cot|sec|csc|sinh|cosh|tanh)$/.test(name) ? `arc${name}` : name,
+      operands: name === 'log' ? [operands[0]!, base ?? integer(10)] : operands,
+    }
+    if (power === undefined || call.name !== name) return call
+    return { kind: 'power', base: call, exponent: power }
+  }
+
+  #root(): Node {
+    let degree = 2
+    if (this.#is('[')) {
+      const token = this.#tokens[this.place + 1]
+      if (token?.kind !== 'number' || !/^\d{1,3}$/.test(token.text) || !this.#is(']', 2)) {
+        throw new Unreadable('the degree of a root')
+      }
+      degree = Number(token.text)
+      if (degree === 0) throw new Unreadable('the degree of a root')
+      this.place += 3
+    }
+    return { kind: 'root', degree, operand: this.#argument() }
+  }
+
+  /** Operands in brackets, or the product that follows up to the next function, sign or sum. */
+  #callOperands(): Node[] {
+    this.#enter()
+    const closing = this.#is('(') ? ')' : this.#is('{') ? '}' : this.#is('[') ? ']' : undefined
+    const operands: Node[] = []
+    if (closing !== undefined) {
+      this.place++
+      const bars = this.#bars
+      this.#bars = 0
+      do operands.push(this.sum())
+      while (this.#accept(','))
+      this.#bars = bars
+      this.#expect(closing)
+    } else {
+      let operand = this.#signed()
+      while (this.#startsFactor() && this.#tokens[this.place]?.kind !== 'function' && !this.#is('(')) {
+        operand = product(operand, this.#power())
+      }
+      operands.push(operand)
+    }
+    this.#depth--
+    return operands
+  }
+}
+
+const DEGREE: Node = { kind: 'quotient', above: { kind: 'constant', name: 'pi' }, below: integer(180) }
+
+function nameNode(name: string): Node {
+  if (name === 'pi' || name === 'e' || name === 'i' || name === 'infinity') return { kind: 'constant', name }
+  return { kind: 'variable', name }
+}
+
+function quotientOf(above: NumberToken, below: NumberToken): Node {
+  if (below.value.numerator === 0n) throw new Unreadable('a fraction over zero')
+  return {
+    kind: 'number',
+    value: multiply(above.value, rational(below.value.denominator, below.value.numerator)),
+  }
+}
+
+function isMinusOne(node: Node): boolean {
+  return node.kind === 'negation' && node.operand.kind === 'number' && node.operand.value.numerator === 1n
+}

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { describe, it } from 'node:test'
+import type { Verdict } from '../../src/verdicts.ts'
+import { verdictOf } from './verdict-table.ts'
+
+interface Labelled {
+  id: string
+  kind: string
+  reference: string
+  response: string
+  verdict: Verdict
+  policy?: Record<string, string> | string
+}
+
+/** Pairs labelled by hand after docs/grading.md; the grader was mended on them, so they measure no accuracy. */
+const FILE = new URL('./math-tuning.jsonl', import.meta.url)
+
+function specOf({ policy }: Labelled): string {
+  if (policy === undefined) return 'math'
+  const options = typeof policy === 'string' ? policy : Object.entries(policy).map((pair) => pair.join('='))
+  return `math:${options}`
+}
+
+describe('math verifier on the tuning labels', () => {
+  const pairs = readFileSync(FILE, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Labelled)
+
+  it('agrees with the labels, kind by kind', (t) => {
+    const kinds = new Map<string, { pairs: number; agree: number; falseRight: number; falseWrong: number }>()
+    const misses: string[] = []
+    for (const pair of pairs) {
+      const row = kinds.get(pair.kind) ?? { pairs: 0, agree: 0, falseRight: 0, falseWrong: 0 }
+      kinds.set(pair.kind, row)
+      const { verdict, reason } = verdictOf(specOf(pair), pair.reference, pair.response)
+      row.pairs++
+      if (verdict === pair.verdict) row.agree++
+      else {
+        misses.push(`${pair.id}: ${verdict} (${reason}) instead of ${pair.verdict}`)
+        if (verdict === 'right') row.falseRight++
+        if (pair.verdict === 'right') row.falseWrong++
+      }
+    }
+    for (const [kind, row] of kinds) t.diagnostic(`${kind}: ${JSON.stringify(row)}`)
+    const falseRight = [...kinds.values()].reduce((sum, row) => sum + row.falseRight, 0)
+    assert.ok(pairs.length > 500 && kinds.size > 20)
+    assert.ok(falseRight <= 0.01 * pairs.length, misses.join('\n'))
+    assert.ok(misses.length <= 0.005 * pairs.length, misses.join('\n'))
+  })
+})
