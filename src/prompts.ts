@@ -48,7 +48,9 @@ export async function readPrompts(
       }
       return { promptId: promptId ?? String(number), ...texts, promptTokens }
     },
-    sizeOf: ({ prompt, reference, tokens }) => prompt.length + reference.length + (tokens?.byteLength ?? 0),
+    // First the texts, then what became of them.
+    sizeOf: (row) =>
+      'promptTokens' in row ? row.promptTokens.byteLength : row.prompt.length + row.reference.length,
   })
 }
 

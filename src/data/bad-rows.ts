@@ -1,3 +1,4 @@
+import { CoppiceError } from '../errors.ts'
 import { badRow } from '../rollouts/files.ts'
 import type { RowFault } from './read-row.ts'
 
@@ -14,6 +15,8 @@ export interface SkippedRows {
 }
 
 const SHOWN = 5
+/** More are no accident in some rows: the file is another one than it was taken for. */
+const MOST = 100_000
 
 /** Stops at a bad row, or counts it. */
 export class BadRows {
@@ -31,6 +34,13 @@ export class BadRows {
   add(place: string, fault: RowFault): void {
     if (this.#policy === 'stop') throw badRow(`${this.#path}, ${place}`, fault)
     this.#count++
+    if (this.#count > MOST) {
+      throw new CoppiceError('DATA_CORRUPT', 'too many bad rows', {
+        where: `${this.#path}, ${place}`,
+        expected: `at most ${MOST} to skip`,
+        received: textOf(fault),
+      })
+    }
     if (this.#first.length < SHOWN) this.#first.push(`${place}: ${textOf(fault)}`)
   }
 

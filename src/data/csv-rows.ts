@@ -8,6 +8,7 @@ import type { ColumnChoice, ReadRow, RowBlocks } from './read-row.ts'
 
 /** A record that is longer is taken for a quote that does not close. */
 const MAX_RECORD_BYTES = 16 * 2 ** 20
+const MAX_COLUMNS = 4096
 const BLOCK_ROWS = 256
 
 type Event = { record: string[]; line: number } | { error: CsvError; line: number }
@@ -56,6 +57,8 @@ type RowOrFault =
   | { fault: { reason: string; expected?: string; received?: string } }
 
 function checkedHeader(names: readonly string[], where: string): readonly string[] {
+  if (names.length > MAX_COLUMNS)
+    throw corrupt(where, `a header of ${names.length} columns`, `at most ${MAX_COLUMNS}`)
   const twice = names.find((name, i) => names.indexOf(name) !== i)
   if (twice !== undefined) throw corrupt(where, `column ${JSON.stringify(twice)} appears twice in the header`)
   const odd = names.find((name) => name.includes('\0'))

@@ -39,15 +39,26 @@ export function mappingOf(
   options: ColumnOptions = {},
 ): ColumnMapping | undefined {
   const { promptColumn, messagesColumn, referenceColumn, idColumn } = options
-  const layout = layoutOf(columns)
+  const layout = layoutOf(columns) ?? referenceAlone(columns)
   const prompt = messagesColumn ?? promptColumn
-  if (layout === undefined && prompt === undefined) return undefined
-  const { tokens, ...texts } = layout ?? {}
+  const { tokens, ...texts } = layout
+  if (prompt === undefined && texts.prompt === undefined && tokens === undefined) return undefined
   return {
     ...(prompt === undefined ? layout : { ...texts, prompt, isChat: messagesColumn !== undefined }),
     ...(referenceColumn !== undefined && { reference: { column: referenceColumn, form: 'plain' } }),
     ...(idColumn !== undefined && { id: idColumn }),
   }
+}
+
+/** Where only the prompt needs naming. */
+function referenceAlone(columns: readonly string[]): ColumnMapping {
+  const id = columns.find((name) => name === 'prompt_id' || IDS.includes(name.toLowerCase()))
+  const withId = id === undefined ? {} : { id }
+  const plain = (column: string) => ({ reference: { column, form: 'plain' as const }, ...withId })
+  if (columns.includes('reference')) return plain('reference')
+  if (columns.includes('reward_model')) return plain('reward_model.ground_truth')
+  const answer = columns.find((name) => name.toLowerCase() === 'answer')
+  return answer === undefined ? withId : { reference: { column: answer, form: 'hashes' }, ...withId }
 }
 
 function layoutOf(columns: readonly string[]): ColumnMapping | undefined {

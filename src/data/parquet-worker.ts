@@ -8,6 +8,7 @@ import {
   type ParquetGuard,
   type ToParquetWorker,
 } from './parquet-messages.ts'
+import { sizeOf } from './value-size.ts'
 
 // The program of a process that decodes one Parquet file for the host on the other end of the message channel. It may
 // hang, run out of memory or end at any point: the host sees to that.
@@ -77,15 +78,6 @@ function checkedSize(value: unknown, group: number, column: string): number {
     `a value of about ${size} characters`,
     `at most ${MAX_VALUE_CHARACTERS}`,
   )
-}
-
-function sizeOf(value: unknown): number {
-  if (typeof value === 'string') return value.length
-  if (typeof value !== 'object' || value === null) return 8
-  if (ArrayBuffer.isView(value)) return value.byteLength
-  let size = 8
-  for (const item of Object.values(value)) size += sizeOf(item)
-  return size
 }
 
 /** Watches from a thread, since decoding does not give the main one back. */

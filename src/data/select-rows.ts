@@ -23,13 +23,13 @@ export interface RowUse<T, R> {
   map(row: JsonRow): T | { fault: RowFault }
   /** Second look, for the rows that are kept; may cost. */
   finish(placed: Placed<T>): R | { fault: RowFault }
-  /** About how many bytes a row takes. */
-  sizeOf(value: T): number
+  /** About how many bytes a row takes at each look. */
+  sizeOf(value: T | R): number
 }
 
 /** A file may unfold to so many times its size, and to this much in any case; more is an attack or an accident. */
 const MAX_EXPANSION = 64
-const MAX_EXPANDED_BYTES = 256 * 2 ** 20
+const MAX_EXPANDED_BYTES = 128 * 2 ** 20
 /** What a row takes beside its texts. */
 const ROW_BYTES = 256
 
@@ -41,10 +41,14 @@ export async function selectRows<T extends object, R extends object>(
 ): Promise<R[]> {
   const bad = new BadRows(path, options.onBadRow)
   const kept: R[] = []
+  let spend: ((bytes: number) => void) | undefined
   const finish = (placed: Placed<T>) => {
     const finished = use.finish(placed)
     if ('fault' in finished) bad.add(placed.place, finished.fault as RowFault)
-    else kept.push(finished)
+    else {
+      spend?.(use.sizeOf(finished))
+      kept.push(finished)
+    }
   }
   let read = 0
   let passed = 0
@@ -54,7 +58,6 @@ export async function selectRows<T extends object, R extends object>(
     return [...new Set([...use.choose(all), ...filterColumns(all, options.filters, path)])]
   }
   const held: Placed<T>[] = []
-  let spend: ((bytes: number) => void) | undefined
   reading: for await (const block of readRows(path, choose)) {
     for (const { number, place, ...rest } of block) {
       read++
@@ -123,7 +126,7 @@ function expansionGuard(path: string, fileBytes: number): (bytes: number) => voi
   const limit = Math.max(MAX_EXPANDED_BYTES, MAX_EXPANSION * fileBytes)
   let spent = 0
   return (bytes) => {
-    spent += ROW_BYTES + bytes
+    spent += ROW_BYTES / 2 + bytes
     if (spent <= limit) return
     throw new CoppiceError('DATA_CORRUPT', 'a file that unfolds to much more than it is', {
       where: path,

@@ -7,6 +7,7 @@ import { type RowOptions, resolveRowOptions } from './options.ts'
 import { columnOf, type JsonRow, type RowFault, valueAt } from './read-row.ts'
 import { type ReferenceForm, referenceOf, scalarText } from './references.ts'
 import { selectRows } from './select-rows.ts'
+import { sizeOf } from './value-size.ts'
 
 /** Which columns of a table are meant by the names that a verifier looks for, and which rows are read. */
 export interface TableOptions extends RowOptions, ColumnOptions {
@@ -56,7 +57,7 @@ export async function readDataTable(path: string, options: TableOptions = {}): P
       return resolved.onBadRow === 'skip' ? checked(all) : { row: all, named: {} }
     },
     finish: ({ number, place, value }) => ({ number, place, ...value }),
-    sizeOf: ({ row }) => sizeOf(row),
+    sizeOf: (value) => ('place' in value ? 0 : sizeOf(value.row)),
   })
   if (whole === undefined) {
     return batchFromRows(
@@ -113,6 +114,10 @@ function namedValues(
   { references, ...texts }: ReturnType<typeof sources>,
 ): JsonRow | { fault: RowFault } {
   const named: JsonRow = {}
+  // A chat under our own name: what the user says stands for it.
+  const own =
+    texts.prompt.column === undefined && Array.isArray(row.prompt) ? messagesOf(row.prompt) : undefined
+  if (own !== undefined && 'messages' in own) named.prompt = userText(own.messages)
   for (const [name, { column }] of Object.entries(texts)) {
     if (column === undefined) continue
     const value = valueAt(row, column)
@@ -167,13 +172,4 @@ function checked(row: JsonRow): Pick<TableRow, 'row' | 'named'> | { fault: RowFa
     }
   }
   return { row, named: {} }
-}
-
-function sizeOf(value: unknown): number {
-  if (typeof value === 'string') return value.length
-  if (typeof value !== 'object' || value === null) return 8
-  if (ArrayBuffer.isView(value)) return value.byteLength
-  let size = 8
-  for (const item of Object.values(value)) size += sizeOf(item)
-  return size
 }

@@ -64,10 +64,15 @@ export function parseJsonBytes(bytes: Uint8Array): { value: unknown } | { fault:
   } catch {
     return { fault: { reason: 'not UTF-8', expected: 'text in UTF-8' } }
   }
+  // A file may have a million bad lines, and a stack is most of what an error costs.
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
   try {
     return { value: JSON.parse(text) }
   } catch (cause) {
     return { fault: { reason: `not JSON: ${visible((cause as Error).message)}` } }
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 

@@ -7,6 +7,7 @@ export type JsonlLine = { line: number; row: JsonRow } | { line: number; fault: 
 /** A longer line is no row: it is skipped without being held. */
 export const MAX_LINE_BYTES = 16 * 2 ** 20
 const CHUNK_BYTES = 1 << 20
+const BLOCK_LINES = 4096
 
 const NEWLINE = 0x0a
 const BYTE_ORDER_MARK = Uint8Array.of(0xef, 0xbb, 0xbf)
@@ -40,7 +41,7 @@ export async function* readJsonlLines(file: FileHandle): AsyncGenerator<JsonlLin
     const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
     const { bytesRead } = await file.read(chunk, 0, CHUNK_BYTES)
     if (bytesRead === 0) break
-    const out: JsonlLine[] = []
+    let out: JsonlLine[] = []
     let begin = 0
     for (;;) {
       const end = chunk.indexOf(NEWLINE, begin)
@@ -48,6 +49,9 @@ export async function* readJsonlLines(file: FileHandle): AsyncGenerator<JsonlLin
       keep(chunk.subarray(begin, end))
       finish(out)
       begin = end + 1
+      if (out.length < BLOCK_LINES) continue
+      yield out
+      out = []
     }
     keep(chunk.subarray(begin, bytesRead))
     if (out.length > 0) yield out

@@ -19,7 +19,7 @@ const JSON_TEXT = { key: 'coppice.json', value: 'text' }
  * errors.
  */
 export function batchFromRows(rows: readonly Row[], placeOf: (row: number) => string): RolloutBatch {
-  const names = new Set(rows.flatMap((row) => Object.keys(row)))
+  const names = columnNames(rows, placeOf)
   // Without a prototype, so that a column may be called __proto__.
   const columns: Record<string, ColumnValues> = Object.create(null)
   const jsonColumns: string[] = []
@@ -39,6 +39,27 @@ export function batchFromRows(rows: readonly Row[], placeOf: (row: number) => st
     if (jsonColumns.includes(field.name)) field.metadata.set(JSON_TEXT.key, JSON_TEXT.value)
   }
   return batch
+}
+
+/** Cells that a table may have though no row fills them: so many in any case, and so many for each that one does. */
+const EMPTY_CELLS = 10_000_000
+const EMPTY_CELLS_PER_CELL = 16
+
+/** The names of all columns. Rows that each have names of their own would make a table of their product. */
+function columnNames(rows: readonly Row[], placeOf: (row: number) => string): Set<string> {
+  const names = new Set<string>()
+  let cells = 0
+  for (const row of rows) {
+    const keys = Object.keys(row)
+    cells += keys.length
+    for (const key of keys) names.add(key)
+  }
+  if (names.size * rows.length <= EMPTY_CELLS + EMPTY_CELLS_PER_CELL * cells) return names
+  throw new CoppiceError('DATA_CORRUPT', 'columns that few rows have', {
+    where: placeOf(rows.length - 1),
+    expected: 'rows with the same columns',
+    received: `${names.size} columns over ${rows.length} rows`,
+  })
 }
 
 /** In a row's token_weights one number stands for every completion token. */
