@@ -22,6 +22,7 @@ export {
   tensorShapesOf,
   type WriteModelOptions,
 } from './checkpoint.ts'
+export * from './data.ts'
 export { type Environment, environment } from './environment.ts'
 export { CoppiceError, type CoppiceErrorDetails, type ErrorCode } from './errors.ts'
 export {

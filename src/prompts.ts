@@ -1,5 +1,10 @@
-import { CoppiceError, invalidArgument } from './errors.ts'
-import { hasColumn, int32List, makeBatch, type RolloutBatch, readTable, textColumn } from './rollouts.ts'
+import { extname } from 'node:path'
+import type { ChatMessage } from './data/messages.ts'
+import { type PromptOptions, resolveRowOptions } from './data/options.ts'
+import { PromptMapper, type PromptText } from './data/prompt-mapper.ts'
+import { selectRows } from './data/select-rows.ts'
+import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
+import { hasColumn, int32List, makeBatch, type RolloutBatch, textColumn } from './rollouts.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
 /** A prompt, as `generate` takes it. */
@@ -10,14 +15,43 @@ export interface PromptRow {
   reference: string
   /** Not empty. */
   promptTokens: Int32Array
+  /** The chat that the prompt was, where it was one; `prompt` is then what the user says in it. */
+  messages?: readonly ChatMessage[]
 }
 
 /**
- * Reads prompts from an .arrow or .jsonl file with the columns `prompt_id`, `prompt`, `reference` and `prompt_tokens`.
- * Ids that are missing are row numbers, references empty; tokens that are missing come from the tokenizer.
+ * Reads prompts from a .jsonl, .json, .csv, .parquet or .arrow file. Their columns are found by their names
+ * (`prompt_id`, `prompt`, `reference`, `prompt_tokens`, or those of a known layout) unless the options name them. Ids that
+ * are missing are row numbers; tokens that are missing come from the tokenizer.
  */
-export async function readPrompts(path: string, tokenizer?: Tokenizer): Promise<PromptRow[]> {
-  return promptsOf(await readTable(path), tokenizer, path)
+export async function readPrompts(
+  path: string,
+  tokenizer?: Tokenizer,
+  options: PromptOptions = {},
+): Promise<PromptRow[]> {
+  const resolved = resolveRowOptions(options)
+  const mapper = new PromptMapper(options, path, extname(path) === '.arrow')
+  return selectRows<PromptText, PromptRow>(path, resolved, {
+    choose: (columns) => mapper.begin(columns),
+    map: (row) => mapper.map(row),
+    finish: ({ number, place, value }) => {
+      const { tokens, promptId, ...texts } = value
+      const promptTokens = tokens ?? encode(texts.prompt, tokenizer, `${path}, ${place}`)
+      if (promptTokens.length === 0) {
+        return {
+          fault: {
+            reason: 'an empty prompt',
+            expected: 'a prompt of at least one token',
+            received: describeValue(texts.prompt),
+          },
+        }
+      }
+      return { promptId: promptId ?? String(number), ...texts, promptTokens }
+    },
+    // First the texts, then what became of them.
+    sizeOf: (row) =>
+      'promptTokens' in row ? row.promptTokens.byteLength : row.prompt.length + row.reference.length,
+  })
 }
 
 /** The prompts in a batch, one a row. `where` names their source in errors. */

@@ -26,7 +26,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'rollouts',
     'checkpoint',
   ],
-  ['prompts', 'objectives', 'policy-loss', 'kernels'],
+  ['prompts', 'data', 'objectives', 'policy-loss', 'kernels'],
   ['policy', 'report', 'tasks', 'verifiers'],
   ['verify'],
   ['judge'],

@@ -8,6 +8,7 @@ import {
   readPrompts,
   requireWritableFolder,
 } from '../index.ts'
+import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
   JSON_FLAG,
   loadOptions,
@@ -27,7 +28,9 @@ export const evalVerb = defineVerb({
   describe: 'pass@k, majority@k, greedy accuracy and entropy on held-out prompts',
   flags: {
     ...MODEL_FLAGS,
-    in: { type: 'string', demandOption: true, describe: 'held-out prompts, .jsonl or .arrow' },
+    in: { type: 'string', demandOption: true, describe: `held-out prompts, ${DATA_FORMATS}` },
+    ...COLUMN_FLAGS,
+    ...ROW_FLAGS,
     ...VERIFIER_FLAGS,
     n: { type: 'number', default: 256, describe: 'completions of a prompt' },
     k: { type: 'number', array: true, describe: 'the ks of pass@k [default: 1, 2, 4 ... n]' },
@@ -45,7 +48,7 @@ export const evalVerb = defineVerb({
   async run(args) {
     requireWritableFolder(args.out)
     await using policy = await Policy.load(loadOptions(args))
-    const prompts = await readPrompts(args.in, policy.tokenizer)
+    const prompts = await readPrompts(args.in, policy.tokenizer, dataOptions(args))
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {
       const evaluation = await evaluate({

@@ -1,4 +1,5 @@
 import { createProgressWriter, Policy, readPrompts, writeTable } from '../index.ts'
+import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import { JSON_FLAG, loadOptions, MODEL_FLAGS, SAMPLING_FLAGS, SEED_FLAG, samplingOptions } from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
@@ -12,8 +13,10 @@ export const generateVerb = defineVerb({
     in: {
       type: 'string',
       demandOption: true,
-      describe: 'prompts, .jsonl or .arrow: prompt or prompt_tokens',
+      describe: `prompts, ${DATA_FORMATS}`,
     },
+    ...COLUMN_FLAGS,
+    ...ROW_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'rollouts, .jsonl or .arrow' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
     ...SAMPLING_FLAGS,
@@ -26,7 +29,7 @@ export const generateVerb = defineVerb({
   async run(args) {
     requireTablePath(args.out)
     await using policy = await Policy.load(loadOptions(args))
-    const prompts = await readPrompts(args.in, policy.tokenizer)
+    const prompts = await readPrompts(args.in, policy.tokenizer, dataOptions(args))
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {
       const begin = performance.now()

@@ -7,6 +7,7 @@ import {
   type TrainStep,
   train,
 } from '../index.ts'
+import { COLUMN_FLAGS, columnOptions, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
   JSON_FLAG,
   loadOptions,
@@ -32,8 +33,10 @@ export const trainVerb = defineVerb({
     prompts: {
       type: 'string',
       demandOption: true,
-      describe: '.jsonl or .arrow file with prompt and reference',
+      describe: `prompts and references, ${DATA_FORMATS}`,
     },
+    ...COLUMN_FLAGS,
+    ...ROW_FLAGS,
     ...VERIFIER_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'folder of the run' },
     ...OBJECTIVE_FLAGS,
@@ -57,7 +60,10 @@ export const trainVerb = defineVerb({
       type: 'string',
       describe: 'model folder of the reference policy of --beta [default: --model]',
     },
-    'eval-prompts': { type: 'string', describe: 'prompts for greedy evaluation' },
+    'eval-prompts': {
+      type: 'string',
+      describe: 'prompts for greedy evaluation; the column flags hold for them too, the row flags do not',
+    },
     'eval-every': { type: 'number', default: 0, describe: 'greedy evaluation every so many steps; 0: none' },
     'save-every': { type: 'number', default: 0, describe: 'a checkpoint every so many steps; 0: at the end' },
     'keep-checkpoints': { type: 'number', default: 2, describe: 'how many of the newest stay' },
@@ -79,9 +85,11 @@ export const trainVerb = defineVerb({
       (args.beta ?? 0) > 0
         ? await Policy.load(loadOptions({ ...args, model: args.reference ?? args.model }))
         : null
-    const prompts = await readPrompts(args.prompts, policy.tokenizer)
+    const prompts = await readPrompts(args.prompts, policy.tokenizer, dataOptions(args))
     const evalPrompts =
-      args.evalPrompts === undefined ? undefined : await readPrompts(args.evalPrompts, policy.tokenizer)
+      args.evalPrompts === undefined
+        ? undefined
+        : await readPrompts(args.evalPrompts, policy.tokenizer, columnOptions(args))
     const progress = createProgressWriter()
     let last: TrainStep | undefined
     let shown: Record<string, number> = {}

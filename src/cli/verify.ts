@@ -2,10 +2,11 @@ import {
   createProgressWriter,
   createVerifierPool,
   judge,
-  readTable,
+  readDataTable,
   textColumn,
   writeTable,
 } from '../index.ts'
+import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import { JSON_FLAG, VERIFIER_FLAGS, verifyOptions } from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
@@ -19,14 +20,20 @@ export const verifyVerb = defineVerb({
     in: {
       type: 'string',
       demandOption: true,
-      describe: '.jsonl or .arrow file with reference (or gold) and completion (or prediction)',
+      describe: `${DATA_FORMATS} file with reference (or gold) and completion (or prediction)`,
     },
+    ...COLUMN_FLAGS,
+    'completion-column': { type: 'string', describe: 'column with the completion' },
+    ...ROW_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'the same rows with verdict and reward' },
     ...JSON_FLAG,
   },
   async run(args) {
     requireTablePath(args.out)
-    const rollouts = await readTable(args.in)
+    const rollouts = await readDataTable(args.in, {
+      ...dataOptions(args),
+      ...(args.completionColumn !== undefined && { completionColumn: args.completionColumn }),
+    })
     await using pool = await createVerifierPool(args.verifier, verifyOptions(args))
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { dirname, extname, join } from 'node:path'
 import {
   type Data,
@@ -15,7 +15,9 @@ import { CoppiceError, invalidArgument } from '../errors.ts'
 import { ArrowFile } from './arrow-file.ts'
 import { concatBatches, emptyBatch } from './batches.ts'
 import { gatherRuns } from './gather.ts'
-import { batchFromJsonl, jsonlLines } from './jsonl.ts'
+import type { JsonRow, RowFault } from './json-text.ts'
+import { batchFromRows, jsonlLines } from './jsonl.ts'
+import { readJsonlLines } from './jsonl-file.ts'
 import type { RolloutBatch } from './schema.ts'
 
 // Tables in files. The extension decides: .arrow is the Arrow IPC file format, .jsonl one JSON object a line.
@@ -41,18 +43,41 @@ export async function readTable(path: string): Promise<RolloutBatch> {
 
 /** The batches of an Arrow file one by one, or the whole of a JSONL file as one; at least one, which may have no row. */
 export async function* readBatches(path: string): AsyncGenerator<RolloutBatch, void, void> {
-  if (formatOf(path) === 'jsonl') {
-    yield batchFromJsonl(await readFile(path, 'utf8').catch(refuseUnreadable(path)), path)
-    return
-  }
-  const handle = await open(path, 'r').catch(refuseUnreadable(path))
+  const format = formatOf(path)
+  const handle = await openForReading(path)
   try {
+    if (format === 'jsonl') {
+      yield await batchFromJsonl(handle, path)
+      return
+    }
     const file = await ArrowFile.open(handle, path)
     if (file.batchCount === 0) yield emptyBatch(file.schema)
     for (let index = 0; index < file.batchCount; index++) yield await file.batch(index)
   } finally {
     await handle.close()
   }
+}
+
+async function batchFromJsonl(handle: FileHandle, path: string): Promise<RolloutBatch> {
+  const rows: JsonRow[] = []
+  const lines: number[] = []
+  for await (const block of readJsonlLines(handle)) {
+    for (const read of block) {
+      if ('fault' in read) throw badRow(`${path}, line ${read.line}`, read.fault)
+      rows.push(read.row)
+      lines.push(read.line)
+    }
+  }
+  return batchFromRows(rows, (row) => `${path}, line ${lines[row]}`)
+}
+
+/** The error for a row that cannot be used. */
+export function badRow(where: string, { reason, expected, received }: RowFault): CoppiceError {
+  return new CoppiceError('DATA_CORRUPT', reason, {
+    where,
+    ...(expected !== undefined && { expected }),
+    ...(received !== undefined && { received }),
+  })
 }
 
 /** Writes batches of the same columns to a file, which is there in whole or not at all. */
@@ -153,6 +178,14 @@ function oneDictionary(columns: readonly Data[]): Data[] {
     row += data.length
     return joined.slice(row - data.length, data.length)
   })
+}
+
+/** Opens a file; INVALID_ARGUMENT where there is none, or a folder. */
+export async function openForReading(path: string): Promise<FileHandle> {
+  const handle = await open(path, 'r').catch(refuseUnreadable(path))
+  if (!(await handle.stat()).isDirectory()) return handle
+  await handle.close()
+  throw new CoppiceError('INVALID_ARGUMENT', 'a folder', { where: path, expected: 'a file' })
 }
 
 function refuseUnreadable(path: string): (cause: Error) => never {

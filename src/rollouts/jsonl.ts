@@ -2,34 +2,32 @@ import { Bool, DataType, Float64, Precision, Utf8, Vector, vectorFromArray } fro
 import { CoppiceError, describeValue } from '../errors.ts'
 import { makeBatch } from './batches.ts'
 import type { ColumnValues } from './column-data.ts'
+import type { JsonRow } from './json-text.ts'
 import { isKnownColumn, KNOWN_COLUMNS, type KnownColumn, type RolloutBatch } from './schema.ts'
 
 // Rollouts as lines of JSON: one object a row, the same names as in Arrow. A number of 32 bits is printed with as many
 // digits as bring it back to the bit; a 64-bit integer is a decimal string; NaN and the infinities, which JSON lacks, are
 // the strings "NaN", "Infinity" and "-Infinity". Columns that coppice does not know keep their values, whatever they are.
 
-type Row = Record<string, unknown>
+type Row = JsonRow
 
 /** Columns of unknown name whose values are not all of one plain kind hold JSON texts. */
 const JSON_TEXT = { key: 'coppice.json', value: 'text' }
 
-/** Parses the text of a .jsonl file; `where` names the file in errors. */
-export function batchFromJsonl(text: string, where: string): RolloutBatch {
-  const rows: Row[] = []
-  const lines: number[] = []
-  text.split('\n').forEach((line, i) => {
-    if (line.trim() === '') return
-    rows.push(parseLine(line, `${where}, line ${i + 1}`))
-    lines.push(i + 1)
-  })
-  const names = new Set(rows.flatMap((row) => Object.keys(row)))
-  const columns: Record<string, ColumnValues> = {}
+/**
+ * A batch of rows that JSON gave. A name's type is the known one, or follows from its values. `placeOf` names a row in
+ * errors.
+ */
+export function batchFromRows(rows: readonly Row[], placeOf: (row: number) => string): RolloutBatch {
+  const names = columnNames(rows, placeOf)
+  // Without a prototype, so that a column may be called __proto__.
+  const columns: Record<string, ColumnValues> = Object.create(null)
   const jsonColumns: string[] = []
   for (const name of names) {
     const values = rows.map((row) => (Object.hasOwn(row, name) ? row[name] : null))
     if (isKnownColumn(name)) {
       if (name === 'token_weights') spreadNumbers(values, rows)
-      columns[name] = knownValues(name, values, (row) => `${where}, line ${lines[row]}, '${name}'`)
+      columns[name] = knownValues(name, values, (row) => `${placeOf(row)}, '${name}'`)
       continue
     }
     const plain = plainVector(values)
@@ -43,26 +41,32 @@ export function batchFromJsonl(text: string, where: string): RolloutBatch {
   return batch
 }
 
+/** Cells that a table may have though no row fills them: so many in any case, and so many for each that one does. */
+const EMPTY_CELLS = 10_000_000
+const EMPTY_CELLS_PER_CELL = 16
+
+/** The names of all columns. Rows that each have names of their own would make a table of their product. */
+function columnNames(rows: readonly Row[], placeOf: (row: number) => string): Set<string> {
+  const names = new Set<string>()
+  let cells = 0
+  for (const row of rows) {
+    const keys = Object.keys(row)
+    cells += keys.length
+    for (const key of keys) names.add(key)
+  }
+  if (names.size * rows.length <= EMPTY_CELLS + EMPTY_CELLS_PER_CELL * cells) return names
+  throw new CoppiceError('DATA_CORRUPT', 'columns that few rows have', {
+    where: placeOf(rows.length - 1),
+    expected: 'rows with the same columns',
+    received: `${names.size} columns over ${rows.length} rows`,
+  })
+}
+
 /** In a row's token_weights one number stands for every completion token. */
 function spreadNumbers(values: unknown[], rows: readonly Row[]): void {
   rows.forEach(({ completion_tokens: tokens }, row) => {
     if (typeof values[row] !== 'number' || !Array.isArray(tokens)) return
     values[row] = new Array(tokens.length).fill(values[row])
-  })
-}
-
-function parseLine(line: string, where: string): Row {
-  let value: unknown
-  try {
-    value = JSON.parse(line)
-  } catch (cause) {
-    throw new CoppiceError('DATA_CORRUPT', `not JSON: ${(cause as Error).message}`, { where, cause })
-  }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Row
-  throw new CoppiceError('DATA_CORRUPT', 'not a row', {
-    where,
-    expected: 'an object',
-    received: describeValue(value),
   })
 }
 
