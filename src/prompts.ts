@@ -1,5 +1,6 @@
 import { CoppiceError, invalidArgument } from './errors.ts'
 import { hasColumn, int32List, makeBatch, type RolloutBatch, readTable, textColumn } from './rollouts.ts'
+import { encodePrompt, type PromptTemplate } from './templates.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
 /** A prompt, as `generate` takes it. */
@@ -14,14 +15,24 @@ export interface PromptRow {
 
 /**
  * Reads prompts from an .arrow or .jsonl file with the columns `prompt_id`, `prompt`, `reference` and `prompt_tokens`.
- * Ids that are missing are row numbers, references empty; tokens that are missing come from the tokenizer.
+ * Ids that are missing are row numbers, references empty; tokens that are missing come from the tokenizer, under
+ * `template` (default: the text as it stands).
  */
-export async function readPrompts(path: string, tokenizer?: Tokenizer): Promise<PromptRow[]> {
-  return promptsOf(await readTable(path), tokenizer, path)
+export async function readPrompts(
+  path: string,
+  tokenizer?: Tokenizer,
+  template?: PromptTemplate,
+): Promise<PromptRow[]> {
+  return promptsOf(await readTable(path), tokenizer, path, template)
 }
 
 /** The prompts in a batch, one a row. `where` names their source in errors. */
-export function promptsOf(batch: RolloutBatch, tokenizer?: Tokenizer, where = 'prompts'): PromptRow[] {
+export function promptsOf(
+  batch: RolloutBatch,
+  tokenizer?: Tokenizer,
+  where = 'prompts',
+  template?: PromptTemplate,
+): PromptRow[] {
   const text = (name: string) => (hasColumn(batch, name) ? textColumn(batch, name) : undefined)
   const ids = text('prompt_id')
   const prompts = text('prompt')
@@ -33,11 +44,17 @@ export function promptsOf(batch: RolloutBatch, tokenizer?: Tokenizer, where = 'p
       expected: "a column 'prompt' or 'prompt_tokens'",
     })
   }
+  if (tokens !== undefined && template !== undefined && template.name !== 'none') {
+    throw new CoppiceError('INVALID_ARGUMENT', `prompt_tokens under the template '${template.name}'`, {
+      where,
+      expected: "prompts as text, or the template 'none'",
+    })
+  }
   return Array.from({ length: batch.numRows }, (_, row) => {
     const prompt = prompts?.[row] ?? ''
     const promptTokens =
       tokens === undefined
-        ? encode(prompt, tokenizer, `${where}, row ${row}`)
+        ? encode(prompt, tokenizer, `${where}, row ${row}`, template)
         : tokens.values.subarray(tokens.offsets[row], tokens.offsets[row + 1])
     if (promptTokens.length === 0)
       throw invalidArgument(`${where}, row ${row}`, 'a prompt of at least one token', prompt)
@@ -63,12 +80,17 @@ export function promptBatch(prompts: readonly PromptRow[]): RolloutBatch {
   })
 }
 
-function encode(prompt: string, tokenizer: Tokenizer | undefined, where: string): Int32Array {
+function encode(
+  prompt: string,
+  tokenizer: Tokenizer | undefined,
+  where: string,
+  template: PromptTemplate | undefined,
+): Int32Array {
   if (tokenizer === undefined) {
     throw new CoppiceError('INVALID_ARGUMENT', 'text without a tokenizer', {
       where,
       expected: "a model folder with tokenizer.json, or a column 'prompt_tokens'",
     })
   }
-  return tokenizer.encode(prompt)
+  return template === undefined ? tokenizer.encode(prompt) : encodePrompt(tokenizer, template, prompt)
 }

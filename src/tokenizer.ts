@@ -140,6 +140,11 @@ export class Tokenizer {
     return this.#checked(ids).map((id) => this.#inner.id_to_token(id)!)
   }
 
+  /** Whether the vocabulary, added tokens included, has this id. */
+  hasToken(id: number): boolean {
+    return this.#inner.id_to_token(id) !== undefined
+  }
+
   /** Whether decoding may leave the token out: a special one, never a word of the text. */
   isSpecial(id: number): boolean {
     return this.#special.has(id)

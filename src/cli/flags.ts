@@ -5,6 +5,9 @@ import {
   type GenerateOptions,
   type LearningRateSchedule,
   type LoadOptions,
+  loadPromptTemplate,
+  type PromptTemplate,
+  templateNames,
   type VerifyOptions,
   verifierNames,
 } from '../index.ts'
@@ -157,4 +160,34 @@ export function verifyOptions(args: VerifierArguments): VerifyOptions {
     memoryLimitMb: args.verifierMemoryMb,
     ...(args.verifierConcurrency !== undefined && { concurrency: args.verifierConcurrency }),
   }
+}
+
+export const TEMPLATE_FLAGS = {
+  template: {
+    type: 'string',
+    default: 'none',
+    describe: `what is put around a prompt: ${templateNames.join(', ')} (chat is the model's own), or a Jinja file`,
+  },
+  system: { type: 'string', describe: "system message [default: the template's]" },
+  'enable-thinking': {
+    type: 'boolean',
+    describe:
+      'thinking of a chat template on, or off by --no-enable-thinking [default: the template decides]',
+  },
+} as const satisfies Record<string, Options>
+
+interface TemplateArguments {
+  model: string
+  template: string
+  system: string | undefined
+  enableThinking: boolean | undefined
+}
+
+export function templateOf(args: TemplateArguments): Promise<PromptTemplate> {
+  return loadPromptTemplate({
+    template: args.template,
+    model: args.model,
+    ...(args.system !== undefined && { system: args.system }),
+    ...(args.enableThinking !== undefined && { enableThinking: args.enableThinking }),
+  })
 }

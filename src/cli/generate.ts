@@ -1,5 +1,14 @@
-import { createProgressWriter, Policy, readPrompts, writeTable } from '../index.ts'
-import { JSON_FLAG, loadOptions, MODEL_FLAGS, SAMPLING_FLAGS, SEED_FLAG, samplingOptions } from './flags.ts'
+import { createProgressWriter, Policy, readPrompts, requireRunnable, writeTable } from '../index.ts'
+import {
+  JSON_FLAG,
+  loadOptions,
+  MODEL_FLAGS,
+  SAMPLING_FLAGS,
+  SEED_FLAG,
+  samplingOptions,
+  TEMPLATE_FLAGS,
+  templateOf,
+} from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
 import { defineVerb } from './verb.ts'
@@ -16,6 +25,7 @@ export const generateVerb = defineVerb({
     },
     out: { type: 'string', demandOption: true, describe: 'rollouts, .jsonl or .arrow' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    ...TEMPLATE_FLAGS,
     ...SAMPLING_FLAGS,
     entropies: { type: 'boolean', default: false, describe: 'record the entropy at each token too' },
     ...SEED_FLAG,
@@ -25,8 +35,10 @@ export const generateVerb = defineVerb({
   },
   async run(args) {
     requireTablePath(args.out)
+    const template = await templateOf(args)
     await using policy = await Policy.load(loadOptions(args))
-    const prompts = await readPrompts(args.in, policy.tokenizer)
+    const prompts = await readPrompts(args.in, policy.tokenizer, template)
+    requireRunnable(policy, prompts, args.maxCompletionLength)
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {
       const begin = performance.now()

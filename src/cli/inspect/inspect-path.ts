@@ -1,6 +1,13 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CoppiceError, readMetrics, readModelFolder, readSafetensorsHeader, Tokenizer } from '../../index.ts'
+import {
+  CoppiceError,
+  chatTemplateNames,
+  readMetrics,
+  readModelFolder,
+  readSafetensorsHeader,
+  Tokenizer,
+} from '../../index.ts'
 import { parameterCount } from '../parameter-count.ts'
 import { inspectTable } from './inspect-table.ts'
 
@@ -111,6 +118,6 @@ async function inspectTokenizer(folder: string): Promise<Record<string, unknown>
       eos_token_id: eosTokenId,
       eos_token: tokenizer.decodeTokens([eosTokenId])[0],
     }),
-    chat_template: typeof tokenizer.config.chat_template === 'string',
+    chat_templates: await chatTemplateNames(folder),
   }
 }
