@@ -167,6 +167,7 @@ function range(args: readonly RuntimeValue[], budget: RenderBudget): RuntimeValu
   if (numbers.length < 1 || numbers.length > 3) throw new Error('range() takes one to three numbers')
   if (step === 0) throw new Error("range()'s step is 0")
   const length = Math.max(0, Math.ceil((end - begin) / step))
-  budget.make(length * 16)
+  budget.make(length)
+  budget.spend(length * 16)
   return listValue(Array.from({ length }, (_, i) => integerValue(begin + i * step)))
 }

@@ -44,8 +44,9 @@ const METHODS: Record<string, Method> = {
   lstrip: (text, args) => textValue(strip(text, 'left', optionalText(args, 0, 'chars'))),
   rstrip: (text, args) => textValue(strip(text, 'right', optionalText(args, 0, 'chars'))),
   split(text, args, budget) {
-    budget.make(text.length * ENTRY > 1e6 ? 1e6 : 0)
-    return texts(split(text, optionalText(args, 0, 'sep'), optionalInteger(args, 1, 'maxsplit') ?? -1))
+    const pieces = split(text, optionalText(args, 0, 'sep'), optionalInteger(args, 1, 'maxsplit') ?? -1)
+    budget.spend(pieces.length * ENTRY)
+    return texts(pieces)
   },
   splitlines: (text) => texts(lines(text)),
   replace: (text, args, budget) => {
@@ -120,7 +121,7 @@ const FILTERS: Record<string, Filter> = {
   count: (operand) => lengthOf(operand),
   list(operand, _args, budget) {
     if (isText(operand)) {
-      budget.make(operand.value.length * ENTRY)
+      budget.spend(operand.value.length * ENTRY)
       return texts(Array.from(operand.value))
     }
     if (isMap(operand)) return texts([...operand.value.keys()])

@@ -11,7 +11,7 @@ export interface RenderLimits {
 }
 
 export const RENDER_LIMITS: Readonly<RenderLimits> = {
-  steps: 3_000_000,
+  steps: 2_000_000,
   size: 64_000_000,
   valueSize: 2_000_000,
   depth: 400,
@@ -47,6 +47,11 @@ export class RenderBudget {
   /** Before or after a value of this size is made. */
   make(size: number): void {
     this.requireSize(size)
+    this.spend(size)
+  }
+
+  /** For what is made beside the value itself. */
+  spend(size: number): void {
     this.#size += size
     if (this.#size > this.#limits.size) {
       throw new RenderLimitError(`makes more than ${this.#limits.size} characters and entries in all`)

@@ -17,6 +17,10 @@ import { kindOf, valueText } from './value-text.ts'
 
 /** Nodes that only point at a value that is there already. */
 const POINTING = new Set(['Identifier', 'StringLiteral', 'IntegerLiteral', 'FloatLiteral', 'Given'])
+/** What a round of a loop costs beside its body: its scope and the values of `loop`. */
+const ROUND = 10
+/** What sorting costs for each entry. */
+const SORTED = 50
 const DICT_METHODS = new Set(['items', 'keys', 'values', 'get'])
 
 /** Leaves a loop's body by `break` or `continue`, with what was written until then. */
@@ -110,17 +114,18 @@ export class TemplateInterpreter extends Interpreter {
     const iterable = node.iterable as Fields
     const isFiltered = iterable.type === 'SelectExpression'
     const all = itemsOf(this.evaluate((isFiltered ? iterable.lhs : iterable) as Node, outer))
+    this.#budget.step(all.length * ROUND)
+    const scope = new Environment(outer)
     const items = all.filter((item) => {
       if (!isFiltered) return true
-      const scope = new Environment(outer)
+      scope.variables = new Map()
       bind(node.loopvar as Fields, item, scope)
       return this.evaluate(iterable.test as Node, scope).__bool__().value
     })
-    this.#budget.step(all.length)
     let text = ''
     for (const [index, item] of items.entries()) {
       // What a round sets is gone in the next one.
-      const scope = new Environment(outer)
+      scope.variables = new Map()
       scope.setVariable('loop', loopValue(index, items))
       bind(node.loopvar as Fields, item, scope)
       try {
@@ -177,6 +182,7 @@ export class TemplateInterpreter extends Interpreter {
     const name = (filter.type === 'CallExpression' ? (filter.callee as Fields) : filter).value as string
     const operand = this.evaluate(node.operand as Node, scope)
     if (isText(operand) || isList(operand)) this.#budget.make(operand.value.length)
+    if (name === 'sort' && isList(operand)) this.#budget.spend(operand.value.length * SORTED)
     const own = filterFor(name)
     const args = filter.type === 'CallExpression' ? (filter.args as Fields[]) : []
     const result = own?.(operand, () => this.#arguments(args, scope), this.#budget)

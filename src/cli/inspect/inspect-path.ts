@@ -109,6 +109,7 @@ async function inspectTokenizer(folder: string): Promise<Record<string, unknown>
   const tokenizer = await Tokenizer.load(folder)
   const { model } = JSON.parse(await readFile(path, 'utf8'))
   const { eosTokenId } = tokenizer
+  const templates = await chatTemplateNames(folder)
   return {
     kind: 'tokenizer',
     path,
@@ -118,6 +119,7 @@ async function inspectTokenizer(folder: string): Promise<Record<string, unknown>
       eos_token_id: eosTokenId,
       eos_token: tokenizer.decodeTokens([eosTokenId])[0],
     }),
-    chat_templates: await chatTemplateNames(folder),
+    chat_template: templates.length > 0,
+    chat_templates: templates,
   }
 }
