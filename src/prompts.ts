@@ -92,5 +92,11 @@ function encode(
       expected: "a model folder with tokenizer.json, or a column 'prompt_tokens'",
     })
   }
-  return template === undefined ? tokenizer.encode(prompt) : encodePrompt(tokenizer, template, prompt)
+  if (template === undefined) return tokenizer.encode(prompt)
+  try {
+    return encodePrompt(tokenizer, template, prompt)
+  } catch (cause) {
+    if (!(cause instanceof CoppiceError)) throw cause
+    throw new CoppiceError(cause.code, cause.message, { where, cause })
+  }
 }

@@ -1,6 +1,7 @@
 import type { Options } from 'yargs'
 import {
   type BackendOptions,
+  CoppiceError,
   DEFAULT_TOKEN_BUDGET,
   type GenerateOptions,
   type LearningRateSchedule,
@@ -174,6 +175,11 @@ export const TEMPLATE_FLAGS = {
     describe:
       'thinking of a chat template on, or off by --no-enable-thinking [default: the template decides]',
   },
+  'template-date': {
+    type: 'string',
+    describe:
+      'YYYY-MM-DD that a template takes for today, for prompts that can be repeated [default: the clock]',
+  },
 } as const satisfies Record<string, Options>
 
 interface TemplateArguments {
@@ -181,6 +187,7 @@ interface TemplateArguments {
   template: string
   system: string | undefined
   enableThinking: boolean | undefined
+  templateDate: string | undefined
 }
 
 export function templateOf(args: TemplateArguments): Promise<PromptTemplate> {
@@ -189,5 +196,17 @@ export function templateOf(args: TemplateArguments): Promise<PromptTemplate> {
     model: args.model,
     ...(args.system !== undefined && { system: args.system }),
     ...(args.enableThinking !== undefined && { enableThinking: args.enableThinking }),
+    ...(args.templateDate !== undefined && { date: dateOf(args.templateDate) }),
+  })
+}
+
+function dateOf(text: string): Date {
+  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)$/.exec(text)?.map(Number) ?? []
+  const date = new Date(year ?? Number.NaN, (month ?? 0) - 1, day)
+  if (date.getMonth() + 1 === month && date.getDate() === day) return date
+  throw new CoppiceError('INVALID_ARGUMENT', 'not a date', {
+    where: '--template-date',
+    expected: 'YYYY-MM-DD',
+    received: JSON.stringify(text),
   })
 }

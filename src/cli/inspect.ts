@@ -27,9 +27,9 @@ export const inspectVerb = defineVerb({
       console.log(args.json ? JSON.stringify(shown) : textTable(promptRows(shown.tokens), 'left'))
       return
     }
-    for (const flag of ['system', 'enableThinking'] as const) {
-      if (args[flag] !== undefined) throw withoutPrompt(flag === 'system' ? 'system' : 'enable-thinking')
-    }
+    if (args.system !== undefined) throw withoutPrompt('system')
+    if (args.enableThinking !== undefined) throw withoutPrompt('enable-thinking')
+    if (args.templateDate !== undefined) throw withoutPrompt('template-date')
     if (args.template !== 'none') throw withoutPrompt('template')
     const found = await inspectPath(path, { rows: args.rows, tensors: args.tensors })
     console.log(args.json ? JSON.stringify(found) : describe(found))

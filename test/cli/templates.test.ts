@@ -44,6 +44,7 @@ describe('inspect --prompt', () => {
     }
     await refused(['--prompt', 'x', '--template', file], /broken\.jinja, line 3: the chat template fails/)
     await refused(['--prompt', 'x', '--template', 'qwen-maths'], /did you mean 'qwen-math'/)
+    await refused(['--prompt', 'x', '--template-date', '2024-02-30'], /--template-date: not a date/)
     await refused(['--template', 'chat'], /--template: without --prompt/)
   })
 })
