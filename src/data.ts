@@ -7,7 +7,7 @@ export {
   skippedText,
 } from './data/bad-rows.ts'
 export type { ColumnOptions } from './data/layouts.ts'
-export type { ChatMessage } from './data/messages.ts'
+export type { PromptMessage } from './data/messages.ts'
 export type { PromptOptions, RowOptions } from './data/options.ts'
 export { dataExtensions } from './data/read-rows.ts'
 export { type ShuffleCursor, ShuffledRows, shuffledOrder } from './data/shuffle.ts'

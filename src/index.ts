@@ -132,6 +132,7 @@ export {
   type TaskRow,
 } from './tasks/task.ts'
 export type { WalkOptions } from './tasks/walk.ts'
+export * from './templates.ts'
 export { type DecodeOptions, type EncodeOptions, Tokenizer, writeTokenizer } from './tokenizer.ts'
 export { characterTokenizer, type TokenizerDefinition, wordTokenizer } from './tokenizer-definition.ts'
 export * from './trainer.ts'

@@ -1,10 +1,11 @@
 import { extname } from 'node:path'
-import type { ChatMessage } from './data/messages.ts'
+import type { PromptMessage } from './data/messages.ts'
 import { type PromptOptions, resolveRowOptions } from './data/options.ts'
 import { PromptMapper, type PromptText } from './data/prompt-mapper.ts'
 import { selectRows } from './data/select-rows.ts'
 import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
 import { hasColumn, int32List, makeBatch, type RolloutBatch, textColumn } from './rollouts.ts'
+import { encodePrompt, type PromptTemplate } from './templates.ts'
 import type { Tokenizer } from './tokenizer.ts'
 
 /** A prompt, as `generate` takes it. */
@@ -16,27 +17,36 @@ export interface PromptRow {
   /** Not empty. */
   promptTokens: Int32Array
   /** The chat that the prompt was, where it was one; `prompt` is then what the user says in it. */
-  messages?: readonly ChatMessage[]
+  messages?: readonly PromptMessage[]
+}
+
+export interface ReadPromptsOptions extends PromptOptions {
+  /** What makes the model's text out of a prompt or a chat. Default: the text as it stands. */
+  template?: PromptTemplate
 }
 
 /**
  * Reads prompts from a .jsonl, .json, .csv, .parquet or .arrow file. Their columns are found by their names
  * (`prompt_id`, `prompt`, `reference`, `prompt_tokens`, or those of a known layout) unless the options name them. Ids that
- * are missing are row numbers; tokens that are missing come from the tokenizer.
+ * are missing are row numbers; tokens that are missing come from the tokenizer, under
+ * `template` (default: the text as it stands).
  */
 export async function readPrompts(
   path: string,
   tokenizer?: Tokenizer,
-  options: PromptOptions = {},
+  options: ReadPromptsOptions = {},
 ): Promise<PromptRow[]> {
-  const resolved = resolveRowOptions(options)
-  const mapper = new PromptMapper(options, path, extname(path) === '.arrow')
+  const { template, ...dataOptions } = options
+  const resolved = resolveRowOptions(dataOptions)
+  const mapper = new PromptMapper(dataOptions, path, extname(path) === '.arrow')
   return selectRows<PromptText, PromptRow>(path, resolved, {
     choose: (columns) => mapper.begin(columns),
     map: (row) => mapper.map(row),
     finish: ({ number, place, value }) => {
       const { tokens, promptId, ...texts } = value
-      const promptTokens = tokens ?? encode(texts.prompt, tokenizer, `${path}, ${place}`)
+      const where = `${path}, ${place}`
+      if (tokens !== undefined) refuseTemplateOverTokens(template, where)
+      const promptTokens = tokens ?? encode(texts, tokenizer, where, template)
       if (promptTokens.length === 0) {
         return {
           fault: {
@@ -55,7 +65,12 @@ export async function readPrompts(
 }
 
 /** The prompts in a batch, one a row. `where` names their source in errors. */
-export function promptsOf(batch: RolloutBatch, tokenizer?: Tokenizer, where = 'prompts'): PromptRow[] {
+export function promptsOf(
+  batch: RolloutBatch,
+  tokenizer?: Tokenizer,
+  where = 'prompts',
+  template?: PromptTemplate,
+): PromptRow[] {
   const text = (name: string) => (hasColumn(batch, name) ? textColumn(batch, name) : undefined)
   const ids = text('prompt_id')
   const prompts = text('prompt')
@@ -67,11 +82,12 @@ export function promptsOf(batch: RolloutBatch, tokenizer?: Tokenizer, where = 'p
       expected: "a column 'prompt' or 'prompt_tokens'",
     })
   }
+  if (tokens !== undefined) refuseTemplateOverTokens(template, where)
   return Array.from({ length: batch.numRows }, (_, row) => {
     const prompt = prompts?.[row] ?? ''
     const promptTokens =
       tokens === undefined
-        ? encode(prompt, tokenizer, `${where}, row ${row}`)
+        ? encode({ prompt }, tokenizer, `${where}, row ${row}`, template)
         : tokens.values.subarray(tokens.offsets[row], tokens.offsets[row + 1])
     if (promptTokens.length === 0)
       throw invalidArgument(`${where}, row ${row}`, 'a prompt of at least one token', prompt)
@@ -97,12 +113,31 @@ export function promptBatch(prompts: readonly PromptRow[]): RolloutBatch {
   })
 }
 
-function encode(prompt: string, tokenizer: Tokenizer | undefined, where: string): Int32Array {
+function refuseTemplateOverTokens(template: PromptTemplate | undefined, where: string): void {
+  if (template === undefined || template.name === 'none') return
+  throw new CoppiceError('INVALID_ARGUMENT', `prompt_tokens under the template '${template.name}'`, {
+    where,
+    expected: "prompts as text, or the template 'none'",
+  })
+}
+
+function encode(
+  { prompt, messages }: Pick<PromptRow, 'prompt' | 'messages'>,
+  tokenizer: Tokenizer | undefined,
+  where: string,
+  template: PromptTemplate | undefined,
+): Int32Array {
   if (tokenizer === undefined) {
     throw new CoppiceError('INVALID_ARGUMENT', 'text without a tokenizer', {
       where,
       expected: "a model folder with tokenizer.json, or a column 'prompt_tokens'",
     })
   }
-  return tokenizer.encode(prompt)
+  if (template === undefined) return tokenizer.encode(prompt)
+  try {
+    return encodePrompt(tokenizer, template, prompt, messages)
+  } catch (cause) {
+    if (!(cause instanceof CoppiceError)) throw cause
+    throw new CoppiceError(cause.code, cause.message, { where, cause })
+  }
 }

@@ -4,6 +4,7 @@ import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
 import { refuseUnknownKeys } from './options.ts'
 import { type TokenizerDefinition, tokenizerConfig, tokenizerJson } from './tokenizer-definition.ts'
+import { withUnicodeFolding } from './tokenizer-patterns.ts'
 
 const FILES = ['tokenizer.json', 'tokenizer_config.json']
 
@@ -31,6 +32,7 @@ export class Tokenizer {
   /** tokenizer_config.json as it was read: the chat template is here. */
   readonly config: Readonly<Record<string, unknown>>
   readonly #inner: HuggingFaceTokenizer
+  readonly #special: ReadonlySet<number>
   readonly #where: string
   readonly #writeFiles: WriteFiles
 
@@ -41,6 +43,8 @@ export class Tokenizer {
     writeFiles: WriteFiles,
   ) {
     this.#inner = inner
+    const added = [...inner.get_added_tokens_decoder()]
+    this.#special = new Set(added.flatMap(([id, { special }]) => (special ? [id] : [])))
     this.#where = where
     this.#writeFiles = writeFiles
     this.config = config
@@ -98,7 +102,8 @@ export class Tokenizer {
     const innerConfig = isWordLevel ? { ...config, unk_token: json.model.unk_token } : config
     let inner: HuggingFaceTokenizer
     try {
-      inner = new HuggingFaceTokenizer({ ...parts, ...json }, innerConfig)
+      const pre_tokenizer = withUnicodeFolding(json.pre_tokenizer ?? null)
+      inner = new HuggingFaceTokenizer({ ...parts, ...json, pre_tokenizer }, innerConfig)
     } catch (cause) {
       throw new CoppiceError('DATA_CORRUPT', `not a tokenizer: ${(cause as Error).message}`, { where, cause })
     }
@@ -133,6 +138,16 @@ export class Tokenizer {
   /** The vocabulary's own spelling of every id, for people who look at token boundaries. */
   decodeTokens(ids: Iterable<number>): string[] {
     return this.#checked(ids).map((id) => this.#inner.id_to_token(id)!)
+  }
+
+  /** Whether the vocabulary, added tokens included, has this id. */
+  hasToken(id: number): boolean {
+    return this.#inner.id_to_token(id) !== undefined
+  }
+
+  /** Whether decoding may leave the token out: a special one, never a word of the text. */
+  isSpecial(id: number): boolean {
+    return this.#special.has(id)
   }
 
   /** The id of one token spelt as in the vocabulary, if it is there. */

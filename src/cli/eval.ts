@@ -6,6 +6,7 @@ import {
   type PassAtKTable,
   Policy,
   readPrompts,
+  requireRunnable,
   requireWritableFolder,
 } from '../index.ts'
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
@@ -16,6 +17,8 @@ import {
   SAMPLING_FLAGS,
   SEED_FLAG,
   samplingOptions,
+  TEMPLATE_FLAGS,
+  templateOf,
   VERIFIER_FLAGS,
   verifyOptions,
 } from './flags.ts'
@@ -41,14 +44,17 @@ export const evalVerb = defineVerb({
     },
     greedy: { type: 'boolean', default: true, describe: 'judge a greedy completion of each prompt too' },
     rollouts: { type: 'boolean', default: true, describe: 'keep the rollouts; --no-rollouts does not' },
+    ...TEMPLATE_FLAGS,
     ...SAMPLING_FLAGS,
     ...SEED_FLAG,
     ...JSON_FLAG,
   },
   async run(args) {
     requireWritableFolder(args.out)
+    const template = await templateOf(args)
     await using policy = await Policy.load(loadOptions(args))
-    const prompts = await readPrompts(args.in, policy.tokenizer, dataOptions(args))
+    const prompts = await readPrompts(args.in, policy.tokenizer, { ...dataOptions(args), template })
+    requireRunnable(policy, prompts, args.maxCompletionLength)
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {
       const evaluation = await evaluate({

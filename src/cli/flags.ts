@@ -1,10 +1,14 @@
 import type { Options } from 'yargs'
 import {
   type BackendOptions,
+  CoppiceError,
   DEFAULT_TOKEN_BUDGET,
   type GenerateOptions,
   type LearningRateSchedule,
   type LoadOptions,
+  loadPromptTemplate,
+  type PromptTemplate,
+  templateNames,
   type VerifyOptions,
   verifierNames,
 } from '../index.ts'
@@ -157,4 +161,52 @@ export function verifyOptions(args: VerifierArguments): VerifyOptions {
     memoryLimitMb: args.verifierMemoryMb,
     ...(args.verifierConcurrency !== undefined && { concurrency: args.verifierConcurrency }),
   }
+}
+
+export const TEMPLATE_FLAGS = {
+  template: {
+    type: 'string',
+    default: 'none',
+    describe: `what is put around a prompt: ${templateNames.join(', ')} (chat is the model's own), or a Jinja file`,
+  },
+  system: { type: 'string', describe: "system message [default: the template's]" },
+  'enable-thinking': {
+    type: 'boolean',
+    describe:
+      'thinking of a chat template on, or off by --no-enable-thinking [default: the template decides]',
+  },
+  'template-date': {
+    type: 'string',
+    describe:
+      'YYYY-MM-DD that a template takes for today, for prompts that can be repeated [default: the clock]',
+  },
+} as const satisfies Record<string, Options>
+
+interface TemplateArguments {
+  model: string
+  template: string
+  system: string | undefined
+  enableThinking: boolean | undefined
+  templateDate: string | undefined
+}
+
+export function templateOf(args: TemplateArguments): Promise<PromptTemplate> {
+  return loadPromptTemplate({
+    template: args.template,
+    model: args.model,
+    ...(args.system !== undefined && { system: args.system }),
+    ...(args.enableThinking !== undefined && { enableThinking: args.enableThinking }),
+    ...(args.templateDate !== undefined && { date: dateOf(args.templateDate) }),
+  })
+}
+
+function dateOf(text: string): Date {
+  const [, year, month, day] = /^(\d{4})-(\d\d)-(\d\d)$/.exec(text)?.map(Number) ?? []
+  const date = new Date(year ?? Number.NaN, (month ?? 0) - 1, day)
+  if (date.getMonth() + 1 === month && date.getDate() === day) return date
+  throw new CoppiceError('INVALID_ARGUMENT', 'not a date', {
+    where: '--template-date',
+    expected: 'YYYY-MM-DD',
+    received: JSON.stringify(text),
+  })
 }

@@ -1,6 +1,15 @@
-import { createProgressWriter, Policy, readPrompts, writeTable } from '../index.ts'
+import { createProgressWriter, Policy, readPrompts, requireRunnable, writeTable } from '../index.ts'
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
-import { JSON_FLAG, loadOptions, MODEL_FLAGS, SAMPLING_FLAGS, SEED_FLAG, samplingOptions } from './flags.ts'
+import {
+  JSON_FLAG,
+  loadOptions,
+  MODEL_FLAGS,
+  SAMPLING_FLAGS,
+  SEED_FLAG,
+  samplingOptions,
+  TEMPLATE_FLAGS,
+  templateOf,
+} from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
 import { defineVerb } from './verb.ts'
@@ -19,6 +28,7 @@ export const generateVerb = defineVerb({
     ...ROW_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'rollouts, .jsonl or .arrow' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    ...TEMPLATE_FLAGS,
     ...SAMPLING_FLAGS,
     entropies: { type: 'boolean', default: false, describe: 'record the entropy at each token too' },
     ...SEED_FLAG,
@@ -28,8 +38,10 @@ export const generateVerb = defineVerb({
   },
   async run(args) {
     requireTablePath(args.out)
+    const template = await templateOf(args)
     await using policy = await Policy.load(loadOptions(args))
-    const prompts = await readPrompts(args.in, policy.tokenizer, dataOptions(args))
+    const prompts = await readPrompts(args.in, policy.tokenizer, { ...dataOptions(args), template })
+    requireRunnable(policy, prompts, args.maxCompletionLength)
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {
       const begin = performance.now()

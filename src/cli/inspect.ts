@@ -1,5 +1,8 @@
-import { JSON_FLAG } from './flags.ts'
+import { CoppiceError } from '../index.ts'
+import { JSON_FLAG, TEMPLATE_FLAGS, templateOf } from './flags.ts'
 import { inspectPath } from './inspect/inspect-path.ts'
+import { inspectPrompt, promptRows } from './inspect/inspect-prompt.ts'
+import { textTable } from './table.ts'
 import { defineVerb } from './verb.ts'
 
 export const inspectVerb = defineVerb({
@@ -9,13 +12,36 @@ export const inspectVerb = defineVerb({
   flags: {
     rows: { type: 'number', default: 0, describe: 'show so many rows of a table' },
     tensors: { type: 'boolean', default: false, describe: 'list every tensor' },
+    prompt: {
+      type: 'string',
+      describe: 'show this prompt token by token, as the model in the folder would read it under --template',
+    },
+    ...TEMPLATE_FLAGS,
     ...JSON_FLAG,
   },
   async run(args) {
-    const found = await inspectPath(String(args.path), { rows: args.rows, tensors: args.tensors })
+    const path = String(args.path)
+    if (args.prompt !== undefined) {
+      const template = await templateOf({ ...args, model: path })
+      const shown = await inspectPrompt(path, args.prompt, template)
+      console.log(args.json ? JSON.stringify(shown) : textTable(promptRows(shown.tokens), 'left'))
+      return
+    }
+    if (args.system !== undefined) throw withoutPrompt('system')
+    if (args.enableThinking !== undefined) throw withoutPrompt('enable-thinking')
+    if (args.templateDate !== undefined) throw withoutPrompt('template-date')
+    if (args.template !== 'none') throw withoutPrompt('template')
+    const found = await inspectPath(path, { rows: args.rows, tensors: args.tensors })
     console.log(args.json ? JSON.stringify(found) : describe(found))
   },
 })
+
+function withoutPrompt(flag: string): CoppiceError {
+  return new CoppiceError('INVALID_ARGUMENT', 'without --prompt there is nothing to render', {
+    where: `--${flag}`,
+    expected: '--prompt TEXT',
+  })
+}
 
 /** Nested facts as indented lines. */
 function describe(facts: object, indent = ''): string {

@@ -3,6 +3,7 @@ import {
   LEARNING_RATE_SCHEDULES,
   Policy,
   readPrompts,
+  requireRunnable,
   type TrainProgress,
   type TrainStep,
   train,
@@ -17,7 +18,9 @@ import {
   SAMPLING_FLAGS,
   SEED_FLAG,
   samplingOptions,
+  TEMPLATE_FLAGS,
   TOKEN_BUDGET_FLAG,
+  templateOf,
   VERIFIER_FLAGS,
   verifyOptions,
 } from './flags.ts'
@@ -43,6 +46,7 @@ export const trainVerb = defineVerb({
     steps: { type: 'number', default: 100, describe: 'rollout batches' },
     'prompts-per-step': { type: 'number', default: 32, describe: 'prompts of a rollout batch' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    ...TEMPLATE_FLAGS,
     ...SAMPLING_FLAGS,
     'mini-batch-rows': {
       type: 'number',
@@ -80,16 +84,18 @@ export const trainVerb = defineVerb({
   ],
   async run(args) {
     const objective = objectiveOf(args)
+    const template = await templateOf(args)
     await using policy = await Policy.load(loadOptions(args))
     await using reference =
       (args.beta ?? 0) > 0
         ? await Policy.load(loadOptions({ ...args, model: args.reference ?? args.model }))
         : null
-    const prompts = await readPrompts(args.prompts, policy.tokenizer, dataOptions(args))
+    const prompts = await readPrompts(args.prompts, policy.tokenizer, { ...dataOptions(args), template })
     const evalPrompts =
       args.evalPrompts === undefined
         ? undefined
-        : await readPrompts(args.evalPrompts, policy.tokenizer, columnOptions(args))
+        : await readPrompts(args.evalPrompts, policy.tokenizer, { ...columnOptions(args), template })
+    requireRunnable(policy, [...prompts, ...(evalPrompts ?? [])], args.maxCompletionLength)
     const progress = createProgressWriter()
     let last: TrainStep | undefined
     let shown: Record<string, number> = {}

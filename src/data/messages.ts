@@ -1,20 +1,17 @@
 import type { JsonRow, RowFault } from './read-row.ts'
 
-/** One turn of a chat. */
-export interface ChatMessage {
-  role: string
-  content: string
-}
+/** One turn of a chat in a prompt. A type and not an interface: templates take it among messages with any fields. */
+export type PromptMessage = { role: string; content: string }
 
 /**
  * A column's value as chat messages: a list of `{ role, content }`, or the JSON text of one. `content` is a text or a list
  * of parts of which the texts are taken. Messages behind the last one of the user are the answer, not the prompt, and are
  * left out. Undefined where the value is no list at all.
  */
-export function messagesOf(value: unknown): { messages: ChatMessage[] } | { fault: RowFault } | undefined {
+export function messagesOf(value: unknown): { messages: PromptMessage[] } | { fault: RowFault } | undefined {
   const list = typeof value === 'string' ? parsedList(value) : value
   if (!Array.isArray(list)) return undefined
-  const messages: ChatMessage[] = []
+  const messages: PromptMessage[] = []
   for (const [i, item] of list.entries()) {
     const message = messageOf(item)
     if (message === undefined) {
@@ -31,7 +28,7 @@ export function messagesOf(value: unknown): { messages: ChatMessage[] } | { faul
 }
 
 /** The text that stands for a chat where no template renders it: what the user says, joined by blank lines. */
-export function userText(messages: readonly ChatMessage[]): string {
+export function userText(messages: readonly PromptMessage[]): string {
   return messages.flatMap(({ role, content }) => (role === 'user' ? [content] : [])).join('\n\n')
 }
 
@@ -44,7 +41,7 @@ function parsedList(text: string): unknown {
   }
 }
 
-function messageOf(value: unknown): ChatMessage | undefined {
+function messageOf(value: unknown): PromptMessage | undefined {
   if (typeof value !== 'object' || value === null) return undefined
   const { role, content } = value as JsonRow
   if (typeof role !== 'string') return undefined

@@ -6,7 +6,7 @@ import {
   missingColumn,
   noPromptColumn,
 } from './layouts.ts'
-import { type ChatMessage, messagesOf, userText } from './messages.ts'
+import { messagesOf, type PromptMessage, userText } from './messages.ts'
 import { columnOf, type JsonRow, type RowFault, valueAt } from './read-row.ts'
 import { referenceOf, scalarText } from './references.ts'
 
@@ -17,7 +17,7 @@ export interface PromptText {
   prompt: string
   reference: string
   /** Where the column holds a chat; `prompt` is then what the user says. */
-  messages?: readonly ChatMessage[]
+  messages?: readonly PromptMessage[]
   tokens?: Int32Array
 }
 
@@ -117,7 +117,7 @@ function textOf(
   value: unknown,
   { prompt: column, isChat }: ColumnMapping,
   hasTokens: boolean,
-): { prompt: string; messages?: ChatMessage[] } | { fault: RowFault } {
+): { prompt: string; messages?: PromptMessage[] } | { fault: RowFault } {
   // A text is a text even where it looks like a list of messages, unless its column is the one for messages.
   if (typeof value === 'string' && isChat !== true) return { prompt: value }
   const chat = messagesOf(value)

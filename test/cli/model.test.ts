@@ -51,7 +51,7 @@ describe('verbs from an empty folder to an evaluation', () => {
       '--in',
       at('data/train.jsonl'),
       '--max-completion-length',
-      '6',
+      '4',
     ]
     for (const [format, threads] of [
       ['arrow', '1'],
@@ -147,7 +147,7 @@ describe('verbs from an empty folder to an evaluation', () => {
         '--prompts-per-step',
         '4',
       ],
-      ...['--mini-batch-rows', '8', '--max-completion-length', '6', '--learning-rate', '1e-3'],
+      ...['--mini-batch-rows', '8', '--max-completion-length', '4', '--learning-rate', '1e-3'],
       ...['--steps', '400', '--seed', seed, '--out', at(out)],
     ]
     const whole = await json(...train('whole'))
@@ -178,7 +178,7 @@ describe('verbs from an empty folder to an evaluation', () => {
 
   it('eval writes pass@k with intervals, and the rollouts', async () => {
     const args = ['--model', at('init'), '--in', at('data/heldout.jsonl'), '--verifier', 'walk', '--n', '16']
-    const evaluation = await json('eval', ...args, '--out', at('evaluation'), '--max-completion-length', '6')
+    const evaluation = await json('eval', ...args, '--out', at('evaluation'), '--max-completion-length', '4')
     const passAtK = JSON.parse(await readFile(at('evaluation/passk.json'), 'utf8'))
     assert.deepEqual(Object.keys(passAtK), ['1', '2', '4', '8', '16'])
     assert.deepEqual(passAtK, evaluation.pass_at_k)

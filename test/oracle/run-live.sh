@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Holds the command line against PyTorch and transformers (live.py; arguments are passed on). The packages of
-# requirements.txt are kept in $COPPICE_ORACLE_CACHE and installed again only when that file changes.
+# Holds templates and tokenizers (templates_live.py), then the command line against PyTorch and transformers (live.py;
+# arguments are passed on). The packages of requirements.txt are kept in $COPPICE_ORACLE_CACHE and installed again only
+# when that file changes.
 set -euo pipefail
 cd "$(dirname "$0")"
 cache=${COPPICE_ORACLE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/coppice/oracle}
@@ -17,4 +18,6 @@ if ! cmp -s requirements.txt "$stamp"; then
   "$cache/venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
   cp requirements.txt "$stamp"
 fi
-PYTHONDONTWRITEBYTECODE=1 exec "$cache/venv/bin/python" live.py "$@"
+export PYTHONDONTWRITEBYTECODE=1
+"$cache/venv/bin/python" templates_live.py
+exec "$cache/venv/bin/python" live.py "$@"

@@ -1,6 +1,13 @@
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { CoppiceError, readMetrics, readModelFolder, readSafetensorsHeader, Tokenizer } from '../../index.ts'
+import {
+  CoppiceError,
+  chatTemplateNames,
+  readMetrics,
+  readModelFolder,
+  readSafetensorsHeader,
+  Tokenizer,
+} from '../../index.ts'
 import { parameterCount } from '../parameter-count.ts'
 import { inspectTable } from './inspect-table.ts'
 
@@ -102,6 +109,7 @@ async function inspectTokenizer(folder: string): Promise<Record<string, unknown>
   const tokenizer = await Tokenizer.load(folder)
   const { model } = JSON.parse(await readFile(path, 'utf8'))
   const { eosTokenId } = tokenizer
+  const templates = await chatTemplateNames(folder)
   return {
     kind: 'tokenizer',
     path,
@@ -111,6 +119,7 @@ async function inspectTokenizer(folder: string): Promise<Record<string, unknown>
       eos_token_id: eosTokenId,
       eos_token: tokenizer.decodeTokens([eosTokenId])[0],
     }),
-    chat_template: typeof tokenizer.config.chat_template === 'string',
+    chat_template: templates.length > 0,
+    chat_templates: templates,
   }
 }
