@@ -112,7 +112,14 @@ describe('math verifier', () => {
       ['\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}', 'right'],
       ['(2, 1)', 'wrong'],
       ['[1, 2]', 'wrong'],
+      ['(1, 1)', 'wrong'],
     ])
+    checkTable('math', '(0, -6)', [
+      ['(7, -2)', 'wrong'],
+      ['(1, 1)', 'wrong'],
+    ])
+    checkTable('math', '(3, 3)', [['(2, 2)', 'wrong']])
+    checkTable('math', '40\\%', [['\\$40', 'wrong']])
     checkTable('math:tuples=unordered', '(1, 2)', [['(2, 1)', 'right']])
     checkTable('math', '1, 2', [
       ['\\{2, 1\\}', 'right'],
