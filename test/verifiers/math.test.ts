@@ -19,6 +19,9 @@ describe('math verifier', () => {
       ['The final answer is $7$. I am sure.', 'right'],
       ['3 + 4 makes\nx = 7', 'right'],
       ['\\boxed{7', 'unparsed'],
+      ['\\boxed{7 +}', 'unparsed'],
+      ['\\boxed{\\frac{7}{}}', 'unparsed'],
+      ['The answer is unclear from the given information.', 'unparsed'],
       ['\\boxed{7} \\boxed{}', 'unparsed'],
       ['I do not know what to do here at all', 'unparsed'],
       ['', 'unparsed'],
@@ -109,7 +112,14 @@ describe('math verifier', () => {
       ['\\begin{pmatrix} 1 \\\\ 2 \\end{pmatrix}', 'right'],
       ['(2, 1)', 'wrong'],
       ['[1, 2]', 'wrong'],
+      ['(1, 1)', 'wrong'],
     ])
+    checkTable('math', '(0, -6)', [
+      ['(7, -2)', 'wrong'],
+      ['(1, 1)', 'wrong'],
+    ])
+    checkTable('math', '(3, 3)', [['(2, 2)', 'wrong']])
+    checkTable('math', '40\\%', [['\\$40', 'wrong']])
     checkTable('math:tuples=unordered', '(1, 2)', [['(2, 1)', 'right']])
     checkTable('math', '1, 2', [
       ['\\{2, 1\\}', 'right'],

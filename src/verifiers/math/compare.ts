@@ -83,6 +83,8 @@ export class AnswerComparison {
         given = product(given, { kind: 'quotient', above: other.scale, below: unit.scale })
       }
     } else if (unit !== other && this.#options.units === 'required') return false
+    // A share has no unit: 40% is not 40 dollars.
+    if (reference.isPercent ? other !== undefined : response.isPercent && unit !== undefined) return false
     if (reference.isPercent === response.isPercent) return this.#comparer.matches(reference.node, given)
     if (this.#comparer.matches(reference.node, shifted(given, reference.isPercent ? 2 : -2))) return true
     return this.#options.percent === 'either' && this.#comparer.matches(reference.node, given)
@@ -224,6 +226,8 @@ function haveSameBrackets(a: TupleAnswer, b: TupleAnswer): boolean {
 }
 
 function isLabel(name: string): boolean {
+  // A derivative is no name for the function itself.
+  if (name.startsWith('frac')) return false
   return name === '' || name.includes(' ') || /^[A-Z]?[a-z]{3,}$/.test(name) || name.includes('(')
 }
 

@@ -102,6 +102,11 @@ export function variableOf(answer: Answer): string | undefined {
   return side?.kind === 'variable' ? side.name : undefined
 }
 
+function isEmpty({ low, high, isLowClosed, isHighClosed }: Piece, comparer: Comparer): boolean {
+  const width = comparer.order(low, high)
+  return width === undefined || width > 0 || (width === 0 && !(isLowClosed && isHighClosed))
+}
+
 /** Pieces in order, empty ones left out, touching ones joined; undefined where ends cannot be ordered. */
 function normalized(pieces: readonly Piece[], comparer: Comparer): Piece[] | undefined {
   const sorted: Piece[] = []
@@ -163,6 +168,8 @@ export function areSameRegions(
   b: readonly Piece[],
   comparer: Comparer,
 ): boolean | undefined {
+  // `(7, -2)` is a point of the plane and no interval: as intervals all such would be empty, and the same.
+  if ([...a, ...b].some((one) => isEmpty(one, comparer))) return undefined
   const [left, right] = [normalized(a, comparer), normalized(b, comparer)]
   if (left === undefined || right === undefined) return undefined
   if (left.length !== right.length) return false

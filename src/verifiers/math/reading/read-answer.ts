@@ -91,7 +91,13 @@ class Reader {
     if (separators.length > MAX_ITEMS) throw new TooLarge('too large to decide')
     const parts = splitAt(tokens, isSeparator).filter((part) => part.length > 0)
     const joiner = separators.includes('or') ? 'or' : separators.includes('and') ? 'and' : ','
-    const items = parts.map((part) => this.read(part))
+    const items = parts.map(
+      (part): Answer =>
+        // `1, 2, ..., 10` is a list whose middle nobody knows.
+        part.every((token) => isSymbol(token, '…', '.'))
+          ? { kind: 'text', text: '...', isProse: false }
+          : this.read(part),
+    )
     if (joiner === 'and' && items.every((item): item is ValueAnswer => item.kind === 'value')) {
       const sum = items[0]!.unit?.scale !== items[1]?.unit?.scale ? sumOfQuantities(items) : undefined
       if (sum !== undefined && separators.length === 1) return sum
