@@ -1,5 +1,3 @@
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { type CsvError, type Info, parse } from 'csv-parse'
 import { CoppiceError } from '../errors.ts'
 import { openForReading } from '../rollouts/files.ts'
@@ -9,7 +7,6 @@ import type { ColumnChoice, ReadRow, RowBlocks } from './read-row.ts'
 /** A record that is longer is taken for a quote that does not close. */
 const MAX_RECORD_BYTES = 16 * 2 ** 20
 const MAX_COLUMNS = 4096
-const BLOCK_ROWS = 256
 
 type Event = { record: string[]; line: number } | { error: CsvError; line: number }
 
@@ -20,23 +17,22 @@ type Event = { record: string[]; line: number } | { error: CsvError; line: numbe
 export async function* csvRows(path: string, choose: ColumnChoice): RowBlocks {
   let header: readonly string[] | undefined
   let number = 0
-  let block: ReadRow[] = []
-  for await (const event of records(path)) {
-    const place = `line ${event.line}`
-    if ('error' in event) {
-      if (header === undefined) throw corrupt(`${path}, ${place}`, reasonOf(event.error))
-      block.push({ number: number++, place, fault: { reason: reasonOf(event.error) } })
-    } else if (header === undefined) {
-      header = checkedHeader(event.record, `${path}, ${place}`)
-      choose(header)
-    } else {
-      block.push({ number: number++, place, ...rowOf(event.record, header) })
+  for await (const events of records(path)) {
+    const block: ReadRow[] = []
+    for (const event of events) {
+      const place = `line ${event.line}`
+      if ('error' in event) {
+        if (header === undefined) throw corrupt(`${path}, ${place}`, reasonOf(event.error))
+        block.push({ number: number++, place, fault: { reason: reasonOf(event.error) } })
+      } else if (header === undefined) {
+        header = checkedHeader(event.record, `${path}, ${place}`)
+        choose(header)
+      } else {
+        block.push({ number: number++, place, ...rowOf(event.record, header) })
+      }
     }
-    if (block.length < BLOCK_ROWS) continue
-    yield block
-    block = []
+    if (block.length > 0) yield block
   }
-  if (block.length > 0) yield block
 }
 
 function rowOf(record: readonly string[], header: readonly string[]): Pick<ReadRow, never> & RowOrFault {
@@ -67,70 +63,88 @@ function checkedHeader(names: readonly string[], where: string): readonly string
   return names
 }
 
-/** Records and faulty ones in the file's order. */
-async function* records(path: string): AsyncGenerator<Event, void, void> {
+/** Records and faulty ones in the file's order, a piece of the file at a time. */
+async function* records(path: string): AsyncGenerator<Event[], void, void> {
   const file = await openForReading(path)
-  const failed: Event[] = []
+  const requireUtf8 = utf8Check(path)
+  let events: Event[] = []
+  let failure: Error | undefined
   const parser = parse({
     bom: true,
-    info: true,
     relax_column_count: true,
     skip_empty_lines: true,
     skip_records_with_error: true,
     max_record_size: MAX_RECORD_BYTES,
+    // Records are taken here, where the parser finds them: its stream costs several times as much as its parsing.
+    on_record: (record: string[], { lines }: Info) => {
+      events.push({ record, line: lines })
+      return null
+    },
     on_skip: (error) => {
       if (error === undefined) return
       // Where a record has no end, nothing behind it can be told apart.
       if (error.code === 'CSV_MAX_RECORD_SIZE') throw error
-      failed.push({ error, line: Number(error.lines ?? 0) })
+      events.push({ error, line: Number(error.lines ?? 0) })
     },
   })
-  const flow = pipeline(file.createReadStream({ autoClose: false }), utf8Only(path), parser)
-  flow.catch(() => undefined)
+  parser.on('error', (error) => {
+    failure ??= error
+  })
+  parser.resume()
   try {
-    for await (const { record, info } of parser as AsyncIterable<{ record: string[]; info: Info }>) {
-      // Errors are told ahead of the records that the stream still holds.
-      while (failed.length > 0 && failed[0]!.line < info.lines) yield failed.shift()!
-      yield { record, line: info.lines }
+    for await (const chunk of file.createReadStream({ autoClose: false })) {
+      requireUtf8(chunk)
+      await withoutStacks((done) => parser.write(chunk, done))
+      if (failure !== undefined) break
+      yield events
+      events = []
     }
-    yield* failed
-  } catch (error) {
-    if (error instanceof CoppiceError) throw error
-    const { lines, code } = error as CsvError
-    if (typeof code !== 'string' || !code.startsWith('CSV_')) throw error
-    throw corrupt(
-      `${path}, line ${Number(lines)}`,
-      'a row without an end',
-      `at most ${MAX_RECORD_BYTES / 2 ** 20} MiB; quotes come in pairs`,
-    )
+    if (failure === undefined) {
+      requireUtf8(undefined)
+      await withoutStacks((done) => parser.end(done))
+    }
+    yield events
+    if (failure !== undefined) throw unparsed(failure, path)
   } finally {
     parser.destroy()
-    await flow.catch(() => undefined)
     await file.close()
   }
 }
 
-/** Passes text through and stops, naming the line, where it is not UTF-8. */
-function utf8Only(path: string): Transform {
+/** Runs the parser, which makes an error for every odd row: a stack is most of what an error costs. */
+function withoutStacks(run: (done: () => void) => void): Promise<void> {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return new Promise((resolve) => run(resolve))
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
+  }
+}
+
+function unparsed(error: Error, path: string): Error {
+  const { lines, code } = error as CsvError
+  if (typeof code !== 'string' || !code.startsWith('CSV_')) return error
+  return corrupt(
+    `${path}, line ${Number(lines)}`,
+    'a row without an end',
+    `at most ${MAX_RECORD_BYTES / 2 ** 20} MiB; quotes come in pairs`,
+  )
+}
+
+/** Refuses, naming the line, what is not UTF-8; undefined ends the text. */
+function utf8Check(path: string): (chunk: Buffer | undefined) => void {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let line = 1
-  const check = (chunk: Uint8Array | undefined) => {
+  return (chunk) => {
     try {
       decoder.decode(chunk, { stream: chunk !== undefined })
     } catch {
-      return corrupt(`${path}, line ${line} or behind it`, 'not UTF-8', 'text in UTF-8')
+      throw corrupt(`${path}, line ${line} or behind it`, 'not UTF-8', 'text in UTF-8')
     }
-    return null
+    if (chunk === undefined) return
+    for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, at + 1)) line++
   }
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      const error = check(chunk)
-      for (let at = chunk.indexOf(0x0a); at !== -1; at = chunk.indexOf(0x0a, at + 1)) line++
-      if (error === null) done(null, chunk)
-      else done(error)
-    },
-    flush: (done) => done(check(undefined)),
-  })
 }
 
 const REASONS: Readonly<Record<string, string>> = {
