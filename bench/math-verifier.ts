@@ -14,7 +14,7 @@ interface Pair {
 }
 
 const ROUNDS = 5
-const file = new URL('../test/verifiers/math-tuning.jsonl', import.meta.url)
+const file = new URL('../test/verifiers/math/tuning.jsonl', import.meta.url)
 const pairs = readFileSync(file, 'utf8')
   .trim()
   .split('\n')

@@ -1,6 +1,6 @@
 import { refuseUnknownKeys, requireInteger, requireNumber, requireOneOf } from '../options.ts'
 import { refused } from './config-fields.ts'
-import { ARCHITECTURES, MODEL_TYPES, type ModelType } from './model-config.ts'
+import { ARCHITECTURES, MODEL_TYPES, type ModelType } from './model-types.ts'
 import { type JsonObject, shortJson } from './strict-json.ts'
 
 /** The shape of a new model. Sizes in tokens, features, layers and heads. */

@@ -1,5 +1,5 @@
 import { refused, requireBoolean } from './config-fields.ts'
-import type { ModelType } from './model-config.ts'
+import type { ModelType } from './model-types.ts'
 import { type JsonObject, shortJson } from './strict-json.ts'
 
 /** What transformers takes where a config.json does not say. */

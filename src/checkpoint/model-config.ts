@@ -1,20 +1,9 @@
 import { refused, requireBoolean, requirePositive, requireSize } from './config-fields.ts'
 import { refuseUnknownFields } from './known-fields.ts'
 import { layerWindowsOf } from './layer-windows.ts'
+import { ARCHITECTURES, MODEL_TYPES, type ModelType } from './model-types.ts'
 import { type RopeConfig, ropeConfigOf } from './rope-config.ts'
 import { type JsonObject, shortJson } from './strict-json.ts'
-
-/** The architectures of the one implementation: Qwen2 adds q/k/v biases, Qwen3 q/k norms, Mistral a sliding window. */
-export const MODEL_TYPES = ['llama', 'mistral', 'qwen2', 'qwen3'] as const
-export type ModelType = (typeof MODEL_TYPES)[number]
-
-/** The class of transformers that each of them is. */
-export const ARCHITECTURES: Readonly<Record<ModelType, string>> = {
-  llama: 'LlamaForCausalLM',
-  mistral: 'MistralForCausalLM',
-  qwen2: 'Qwen2ForCausalLM',
-  qwen3: 'Qwen3ForCausalLM',
-}
 
 /** The shape of a model as the engine knows it (native/engine/model_config.h). */
 export interface ModelConfig extends RopeConfig {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { describe, it } from 'node:test'
+import { test } from 'node:test'
 import type { Verdict } from '../../src/verdicts.ts'
 import { verdictOf } from './verdict-table.ts'
 
@@ -13,8 +13,11 @@ interface Labelled {
   policy?: Record<string, string> | string
 }
 
-/** Pairs labelled by hand after docs/grading.md; the grader was mended on them, so they measure no accuracy. */
-const FILE = new URL('./math-tuning.jsonl', import.meta.url)
+/**
+ * Pairs labelled by hand after docs/grading.md. The grader was mended on the tuning pairs, so they measure no accuracy; the
+ * held-out ones were written without sight of it and met it once, when it was done.
+ */
+const SETS = { tuning: 590, 'held-out': 200 }
 
 function specOf({ policy }: Labelled): string {
   if (policy === undefined) return 'math'
@@ -22,13 +25,13 @@ function specOf({ policy }: Labelled): string {
   return `math:${options}`
 }
 
-describe('math verifier on the tuning labels', () => {
-  const pairs = readFileSync(FILE, 'utf8')
+for (const [name, atLeast] of Object.entries(SETS)) {
+  const pairs = readFileSync(new URL(`./math/${name}.jsonl`, import.meta.url), 'utf8')
     .trim()
     .split('\n')
     .map((line) => JSON.parse(line) as Labelled)
 
-  it('agrees with the labels, kind by kind', (t) => {
+  test(`the math verifier agrees with the ${name} labels, kind by kind`, (t) => {
     const kinds = new Map<string, { pairs: number; agree: number; falseRight: number; falseWrong: number }>()
     const misses: string[] = []
     for (const pair of pairs) {
@@ -45,8 +48,9 @@ describe('math verifier on the tuning labels', () => {
     }
     for (const [kind, row] of kinds) t.diagnostic(`${kind}: ${JSON.stringify(row)}`)
     const falseRight = [...kinds.values()].reduce((sum, row) => sum + row.falseRight, 0)
-    assert.ok(pairs.length > 500 && kinds.size > 20)
+    t.diagnostic(`${pairs.length - misses.length} of ${pairs.length} agree`)
+    assert.ok(pairs.length >= atLeast && kinds.size > 20)
     assert.ok(falseRight <= 0.01 * pairs.length, misses.join('\n'))
     assert.ok(misses.length <= 0.005 * pairs.length, misses.join('\n'))
   })
-})
+}
