@@ -80,7 +80,13 @@ export {
   type ProgressOutput,
   type ProgressWriter,
 } from './progress.ts'
-export { type PromptRow, promptBatch, promptsOf, readPrompts } from './prompts.ts'
+export {
+  type PromptRow,
+  promptBatch,
+  promptsOf,
+  type ReadPromptsOptions,
+  readPrompts,
+} from './prompts.ts'
 export { type PngDrawing, type PngFonts, rasterise } from './report/png.ts'
 export type {
   MetricsRow,
