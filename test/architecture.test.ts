@@ -13,7 +13,10 @@ const SOURCE = join(ROOT, 'src')
  */
 const FLOORS: readonly (readonly string[])[] = [
   ['errors'],
-  ['options', 'objective-options', 'verdicts', 'progress', 'version', 'replace-file', 'load-module'],
+  [
+    ...['options', 'objective-options', 'verdicts', 'progress', 'version', 'replace-file', 'load-module'],
+    ...['hosted-process', 'process-guard'],
+  ],
   [
     'native',
     'machine',

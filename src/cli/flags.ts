@@ -42,8 +42,8 @@ export const SAMPLING_FLAGS = {
   'min-p': { type: 'number', default: 0, describe: 'keep tokens of at least this share of the likeliest' },
   'max-completion-length': {
     type: 'number',
-    default: 256,
-    describe: 'most tokens of a completion, the stop token included',
+    describe:
+      'most tokens of a completion, the stop token included [default: 256, or what the model has room for]',
   },
 } as const satisfies Record<string, Options>
 
@@ -92,14 +92,14 @@ interface SamplingArguments {
   topP: number
   topK: number
   minP: number
-  maxCompletionLength: number
+  maxCompletionLength: number | undefined
 }
 
 export function samplingOptions(
   args: SamplingArguments,
-): Required<Pick<GenerateOptions, 'temperature' | 'topP' | 'topK' | 'minP' | 'maxCompletionLength'>> {
+): Pick<GenerateOptions, 'temperature' | 'topP' | 'topK' | 'minP' | 'maxCompletionLength'> {
   const { temperature, topP, topK, minP, maxCompletionLength } = args
-  return { temperature, topP, topK, minP, maxCompletionLength }
+  return { temperature, topP, topK, minP, ...(maxCompletionLength !== undefined && { maxCompletionLength }) }
 }
 
 export const OPTIMIZER_FLAGS = {

@@ -1,8 +1,6 @@
-import { type ChildProcess, fork } from 'node:child_process'
 import { stat } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
 import { CoppiceError } from '../errors.ts'
+import { HostedProcess } from '../hosted-process.ts'
 import { openForReading } from '../rollouts/files.ts'
 import { visible } from '../rollouts/json-text.ts'
 import {
@@ -21,16 +19,7 @@ const TIME_LIMIT_MS = 6000
 const TIME_LIMIT_MS_PER_MIB = 1500
 /** A busy machine may need so many times as long by the clock; waiting for the consumer does not count. */
 const CLOCK_SHARE = 5
-const STDERR_KEPT = 4096
-
-const isSource = import.meta.url.endsWith('.ts')
-const program = new URL(isSource ? './parquet-worker.ts' : './parquet-worker.js', import.meta.url)
-
-/** Processes to end with this one. */
-const living = new Set<ChildProcess>()
-process.on('exit', () => {
-  for (const child of living) child.kill('SIGKILL')
-})
+const program = new URL('./parquet-worker', import.meta.url)
 
 /**
  * The rows of a .parquet file, row group by row group; `choose` says which columns. A small damaged file can make the
@@ -69,69 +58,36 @@ export async function* parquetRows(path: string, choose: ColumnChoice): RowBlock
 
 class ParquetProcess {
   readonly #path: string
-  readonly #child: ChildProcess
+  readonly #process = new HostedProcess<ToParquetWorker, FromParquetWorker>(program, HEAP_LIMIT_MB)
   readonly #limitMs: number
   #spentMs = 0
-  #stderr = ''
-  #settle: ((reply: FromParquetWorker | 'late' | 'ended') => void) | undefined
 
   constructor(path: string, limitMs: number) {
     this.#path = path
     this.#limitMs = limitMs
-    const loader = isSource
-      ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href]
-      : []
-    this.#child = fork(program, {
-      execArgv: [...loader, `--max-old-space-size=${HEAP_LIMIT_MB}`],
-      serialization: 'advanced',
-      stdio: ['ignore', 2, 'pipe', 'ipc'],
-    })
-    const child = this.#child
-    living.add(child)
-    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT)
-    })
-    child.on('message', (reply) => this.#settle?.(reply as FromParquetWorker))
-    child.on('error', () => this.#settle?.('ended'))
-    child.on('close', () => {
-      living.delete(child)
-      this.#settle?.('ended')
-    })
   }
 
   /** Sends a request and waits for its answer; one at a time. */
   async ask(message: ToParquetWorker): Promise<FromParquetWorker> {
     const begin = performance.now()
-    const reply = await new Promise<FromParquetWorker | 'late' | 'ended'>((resolve) => {
-      const settle = (value: FromParquetWorker | 'late' | 'ended') => {
-        clearTimeout(timer)
-        this.#settle = undefined
-        resolve(value)
-      }
-      // When this process was busy, the deadline can fire while the answer waits to be read: read first, then judge.
-      const expire = () => setImmediate(() => this.#settle === settle && settle('late'))
-      const timer = setTimeout(expire, Math.max(1, CLOCK_SHARE * this.#limitMs - this.#spentMs))
-      this.#settle = settle
-      if (this.#child.exitCode !== null || this.#child.signalCode !== null) settle('ended')
-      else this.#child.send(message, (error) => error && this.#child.kill('SIGKILL'))
-    })
+    const reply = await this.#process.ask(message, Math.max(1, CLOCK_SHARE * this.#limitMs - this.#spentMs))
     this.#spentMs += performance.now() - begin
     if (reply === 'late') throw this.#tooSlow()
-    if (reply === 'ended') throw this.#ended()
+    if (reply === undefined) throw this.#ended()
     if (!('refused' in reply)) return reply
     const { place, reason, expected } = reply.refused
     throw this.#refuse(place, visible(reason), expected)
   }
 
   end(): void {
-    this.#child.kill('SIGKILL')
-    this.#child.unref()
+    this.#process.kill()
   }
 
   #ended(): CoppiceError {
+    const { errorOutput, ending } = this.#process
     if (
-      /heap out of memory|Invalid array length/.test(this.#stderr) ||
-      this.#stderr.includes(PARQUET_MEMORY_MARK)
+      /heap out of memory|Invalid array length/.test(errorOutput) ||
+      errorOutput.includes(PARQUET_MEMORY_MARK)
     ) {
       return this.#refuse(
         'file',
@@ -139,14 +95,11 @@ class ParquetProcess {
         `at most ${MEMORY_LIMIT_MB} MiB; smaller row groups take less`,
       )
     }
-    if (this.#stderr.includes(PARQUET_TIME_MARK)) return this.#tooSlow()
-    const { exitCode, signalCode } = this.#child
-    const complaint = this.#stderr.split('\n').findLast((line) => /^\w*Error\b/.test(line))
-    const how = signalCode === null ? `exit code ${exitCode}` : `signal ${signalCode}`
+    if (errorOutput.includes(PARQUET_TIME_MARK)) return this.#tooSlow()
     return new CoppiceError('DATA_CORRUPT', 'the process that decodes it ended', {
       where: this.#path,
       expected: 'a Parquet file that can be decoded',
-      received: complaint === undefined ? how : `${how}, ${visible(complaint)}`,
+      received: visible(ending),
     })
   }
 

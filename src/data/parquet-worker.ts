@@ -1,11 +1,9 @@
-import { writeSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
+import { serveHost, startGuard } from '../process-guard.ts'
 import { ParquetFault, ParquetFile } from './parquet-file.ts'
 import {
   type FromParquetWorker,
   PARQUET_MEMORY_MARK,
   PARQUET_TIME_MARK,
-  type ParquetGuard,
   type ToParquetWorker,
 } from './parquet-messages.ts'
 import { sizeOf } from './value-size.ts'
@@ -26,13 +24,15 @@ process.on('message', async (message: ToParquetWorker) => {
   const reply = await answer(message).catch(refusal)
   process.send!(reply)
 })
-// Without a host there is nobody to work for.
-process.on('disconnect', () => process.exit(0))
+serveHost()
 
 async function answer(message: ToParquetWorker): Promise<FromParquetWorker> {
   if ('open' in message) {
-    startGuard(message.open)
-    file = await ParquetFile.open(message.open.path)
+    const { path, hostPid, memoryLimitMb, timeLimitMs } = message.open
+    const memory = { limitMb: memoryLimitMb, mark: PARQUET_MEMORY_MARK }
+    const processorTime = { limitMs: timeLimitMs, mark: PARQUET_TIME_MARK }
+    startGuard({ hostPid, memory, processorTime, everyMs: 20 })
+    file = await ParquetFile.open(path)
     return { columns: file.columns }
   }
   if ('columns' in message) blocks = decode(message.columns)
@@ -79,22 +79,3 @@ function checkedSize(value: unknown, group: number, column: string): number {
     `at most ${MAX_VALUE_CHARACTERS}`,
   )
 }
-
-/** Watches from a thread, since decoding does not give the main one back. */
-function startGuard({ hostPid, memoryLimitMb, timeLimitMs }: ParquetGuard): void {
-  const program = `
-    const { writeSync } = require('node:fs')
-    const end = (mark) => { writeSync(2, mark + '\\n'); process.kill(process.pid, 'SIGKILL') }
-    setInterval(() => {
-      if (process.platform !== 'win32' && process.ppid !== ${hostPid}) end('')
-      if (process.memoryUsage.rss() > ${memoryLimitMb * 2 ** 20}) end(${JSON.stringify(PARQUET_MEMORY_MARK)})
-      const { user, system } = process.cpuUsage()
-      if (user + system > ${timeLimitMs * 1000}) end(${JSON.stringify(PARQUET_TIME_MARK)})
-    }, 20)`
-  new Worker(program, { eval: true, execArgv: [] }).unref()
-}
-
-process.on('uncaughtException', (error) => {
-  writeSync(2, `${error}\n`)
-  process.exit(1)
-})

@@ -16,16 +16,16 @@ export interface CheckedPrompt {
 
 /**
  * What would spoil a run and can be seen before it: a stop token that the tokenizer does not have, so that completions
- * could not end; a prompt that leaves less room than the longest completion needs. INVALID_ARGUMENT names the token or
- * the prompt.
+ * could not end; a prompt that leaves less room than the completion limit that was asked for, or none at all (without one,
+ * completions are as long as the model has room for, 256 at most). INVALID_ARGUMENT names the token or the prompt.
  */
 export function requireRunnable(
   policy: CheckedPolicy,
   prompts: readonly CheckedPrompt[],
-  maxCompletionLength: number,
+  maxCompletionLength?: number,
 ): void {
   const { config, tokenizer, stopTokens } = policy
-  const limit = requireInteger(maxCompletionLength, 'maxCompletionLength', 1)
+  const limit = requireInteger(maxCompletionLength ?? 1, 'maxCompletionLength', 1)
   for (const token of stopTokens) {
     if (token < config.vocabSize && (tokenizer === undefined || tokenizer.hasToken(token))) continue
     throw new CoppiceError('INVALID_ARGUMENT', `the stop token ${token} cannot occur`, {

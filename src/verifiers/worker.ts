@@ -1,6 +1,5 @@
-import { writeSync } from 'node:fs'
-import { Worker } from 'node:worker_threads'
 import { importDefault } from '../load-module.ts'
+import { serveHost, startGuard } from '../process-guard.ts'
 import type { Verifier } from '../verdicts.ts'
 import { builtinVerifier } from './builtin.ts'
 import {
@@ -14,6 +13,9 @@ import {
 // The program of a verifier process: loads one verifier, then judges one sample at a time for the host on the other
 // end of the message channel. It may hang, run out of memory or end at any point: the host sees to all of that.
 
+/** MiB that a process holds before a verifier holds anything. */
+const NODE_ITSELF_MB = 192
+
 let verifier: Verifier
 let timeoutMs: number
 
@@ -21,17 +23,15 @@ process.on('message', async (message: ToWorker) => {
   if ('setup' in message) reply(await prepare(message.setup))
   else reply(await judge(message.sample))
 })
-// Without a host there is nobody to work for.
-process.on('disconnect', () => process.exit(0))
+serveHost()
 // What a verifier prints goes where the host's errors go; this process's own error output is for the host to read.
 process.stderr.write = process.stdout.write.bind(process.stdout)
-process.on('uncaughtException', (error) => {
-  writeSync(2, `${error}\n`)
-  process.exit(1)
-})
 
 async function prepare(setup: WorkerSetup): Promise<FromWorker> {
-  startGuard(setup)
+  const { hostPid, memoryLimitMb } = setup
+  // The heap's own limit node keeps.
+  const memory = { limitMb: memoryLimitMb + NODE_ITSELF_MB, mark: MEMORY_MARK }
+  startGuard({ hostPid, memory, everyMs: 100 })
   timeoutMs = setup.timeoutMs
   try {
     verifier = await loadVerifier(setup.source)
@@ -74,23 +74,3 @@ function reply(message: FromWorker): void {
     process.send!({ failure: 'returned a value that cannot be copied' } satisfies FromWorker)
   }
 }
-
-/**
- * Watches from a thread, since the verifier may never give the main one back: ends the process when the host is gone
- * or when it holds too much memory outside the heap, whose own limit node keeps.
- */
-function startGuard({ hostPid, memoryLimitMb }: WorkerSetup): void {
-  const limitBytes = (memoryLimitMb + NODE_ITSELF_MB) * 2 ** 20
-  const program = `
-    const { writeSync } = require('node:fs')
-    const end = () => process.kill(process.pid, 'SIGKILL')
-    setInterval(() => {
-      if (process.platform === 'win32') { try { process.kill(${hostPid}, 0) } catch { end() } }
-      else if (process.ppid !== ${hostPid}) end()
-      if (process.memoryUsage.rss() > ${limitBytes}) { writeSync(2, ${JSON.stringify(`${MEMORY_MARK}\n`)}); end() }
-    }, 100)`
-  new Worker(program, { eval: true, execArgv: [] }).unref()
-}
-
-/** What a process holds before a verifier holds anything. */
-const NODE_ITSELF_MB = 192
