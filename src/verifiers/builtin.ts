@@ -2,6 +2,7 @@ import { CoppiceError, describeValue, invalidArgument } from '../errors.ts'
 import { nearest, refuseUnknownKeys, requireNumber, requireOneOf } from '../options.ts'
 import type { Verifier } from '../verdicts.ts'
 import { verifyArithmetic } from './arithmetic.ts'
+import { verifyChoice } from './choice.ts'
 import { verifyCountdown } from './countdown.ts'
 import { exactVerifier } from './exact.ts'
 import { mathVerifier } from './math/grade.ts'
@@ -30,6 +31,7 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
     }
     return { verify: exactVerifier({ ignoreCase: ignoreCase === 'true' }), isBounded: true }
   },
+  choice: plain('choice', verifyChoice),
   regex: plain('regex', verifyRegex, false),
   numeric(options) {
     refuseUnknownKeys(options, ['tolerance', 'relativeTolerance'], 'verifier numeric')

@@ -210,6 +210,7 @@ describe('built-in verifiers', () => {
   it('are found by name, with options', () => {
     assert.deepEqual([...verifierNames].sort(), [
       'arithmetic',
+      'choice',
       'countdown',
       'exact',
       'math',
@@ -273,6 +274,7 @@ describe('built-in verifiers', () => {
       exact: 'x',
       numeric: '7',
       math: '7',
+      choice: 'B',
     }
     for (const name of verifierNames.filter((each) => builtinVerifier(each).isBounded)) {
       for (const text of texts) {

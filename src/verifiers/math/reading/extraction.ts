@@ -1,3 +1,5 @@
+import { taggedAnswer } from '../../answer-text.ts'
+
 // Where in a response its answer stands. Plain searches and one walk over the text: no pattern that could backtrack.
 
 export type Extraction = 'auto' | 'boxed'
@@ -9,11 +11,17 @@ const MAX_ANSWER = 4000
 
 export type Found = { text: string } | { fault: string }
 
-/** The answer's text, or why there is none. */
-export function extractAnswer(response: string, policy: Extraction): Found {
-  const text = afterThinking(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
+/** How an answer is announced. */
+export const ANNOUNCEMENTS: readonly string[] = ['final answer', 'answer is', 'answer:']
+
+/** The answer's text, or why there is none. `announcements` are in lower case. */
+export function extractAnswer(response: string, policy: Extraction, announcements = ANNOUNCEMENTS): Found {
+  const behind = afterThinking(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
+  const text = taggedAnswer(behind) ?? behind
   const boxed = boxedText(text)
-  const found = boxed ?? (policy === 'boxed' ? { fault: 'no box' } : (announcedText(text) ?? lastLine(text)))
+  const found =
+    boxed ??
+    (policy === 'boxed' ? { fault: 'no box' } : (announcedText(text, announcements) ?? lastLine(text)))
   if ('text' in found) {
     if (isBlank(found.text)) return { fault: 'an empty answer' }
     if (found.text.length > MAX_ANSWER) return { fault: 'an answer of more than 4000 characters' }
@@ -107,13 +115,11 @@ function findBoxes(text: string): { boxes: Box[]; isOpen: boolean } {
   return { boxes, isOpen: openings.length > 0 }
 }
 
-const PHRASES = ['final answer', 'answer is', 'answer:']
-
 /** What follows the last phrase that announces an answer, up to the end of its sentence. */
-function announcedText(text: string): Found | undefined {
+function announcedText(text: string, announcements: readonly string[]): Found | undefined {
   const lower = text.toLowerCase()
   let start = -1
-  for (const phrase of PHRASES) {
+  for (const phrase of announcements) {
     const at = lower.lastIndexOf(phrase)
     if (at !== -1) start = Math.max(start, at + phrase.length)
   }
