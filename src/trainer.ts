@@ -1,6 +1,6 @@
 import { CoppiceError } from './errors.ts'
 import { evaluateGreedily } from './evaluate.ts'
-import { judge, judgedColumns } from './judge.ts'
+import { judge, judgedColumns, partRewardMeans } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from './objectives.ts'
 import { DEFAULT_TOKEN_BUDGET } from './policy.ts'
@@ -178,6 +178,7 @@ class Trainer {
       )
       return {
         ...rolloutMetrics(sampled.rollouts, sampled.advantages),
+        ...partMetrics(partRewardMeans(sampled.rollouts, this.#verifier)),
         ...updates,
         learning_rate: learningRate,
       }
@@ -225,6 +226,11 @@ class Trainer {
       cause,
     })
   }
+}
+
+/** TRL's keys. */
+function partMetrics(means: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(means).map(([name, mean]) => [`rewards/${name}/mean`, mean]))
 }
 
 /** The rows whose log-probs are not finite, as group/sample; all rows when the fault is in the gradient alone. */

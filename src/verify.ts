@@ -3,20 +3,30 @@ import { invalidArgument } from './errors.ts'
 import { isModuleFile, requireModuleFile } from './load-module.ts'
 import { refuseUnknownKeys, requireInteger } from './options.ts'
 import type { Judgement, Sample, Verifier } from './verdicts.ts'
-import { builtinVerifier } from './verifiers/builtin.ts'
+import { builtinNameOf, builtinVerifier } from './verifiers/builtin.ts'
 import { inProcessRunner } from './verifiers/in-process.ts'
+import type { SampleRunner } from './verifiers/outcome.ts'
 import { VerifierPool, type VerifyCallOptions } from './verifiers/pool.ts'
 import { processRunner } from './verifiers/process-runner.ts'
+import type { ProcessLimits } from './verifiers/process-worker.ts'
+import {
+  partNames,
+  resolveWeights,
+  type WeightedPart,
+  type WeightedVerifiers,
+  weightedRunner,
+} from './verifiers/weighted.ts'
 import type { WorkerSource } from './verifiers/worker-messages.ts'
 
 export { verifierNames } from './verifiers/builtin.ts'
 export type { VerifierPool, VerifyCallOptions } from './verifiers/pool.ts'
+export type { WeightedVerifiers } from './verifiers/weighted.ts'
 
 /**
- * A function, the name of a built-in verifier (with options: `numeric:tolerance=0.01`), or the path of a .ts, .js or
- * .mjs file whose default export is a verifier or a task.
+ * A function, the name of a built-in verifier (with options: `numeric:tolerance=0.01`), the path of a .ts, .js or
+ * .mjs file whose default export is a verifier or a task, or several of these with weights.
  */
-export type VerifierSource = Verifier | string
+export type VerifierSource = Verifier | string | WeightedVerifiers
 
 /** How a verifier runs. */
 export interface VerifyOptions {
@@ -39,11 +49,11 @@ export type ResolvedVerifier =
  * Finds a verifier without running it: a user's file is only loaded in the process that will run it, since loading can
  * hang or end a process as well. INVALID_ARGUMENT for unknown names, options and files.
  */
-export async function resolveVerifier(source: VerifierSource): Promise<ResolvedVerifier> {
+export async function resolveVerifier(source: Verifier | string): Promise<ResolvedVerifier> {
   if (typeof source === 'function')
     return { kind: 'in-process', name: source.name || 'verifier', verify: source }
   if (typeof source !== 'string') throw invalidArgument('verifier', 'a function, a name or a file', source)
-  if (isModuleFile(source)) {
+  if (builtinNameOf(source) === undefined && isModuleFile(source)) {
     const file = await requireModuleFile(source)
     return { kind: 'isolated', name: file, source: { file } }
   }
@@ -71,16 +81,42 @@ export async function createVerifierPool(
   const timeoutMs = requireInteger(options.timeoutMs ?? 5000, 'timeoutMs', 1, 2 ** 30)
   const loadTimeoutMs = requireInteger(options.loadTimeoutMs ?? 30_000, 'loadTimeoutMs', 1, 2 ** 30)
   const memoryLimitMb = requireInteger(options.memoryLimitMb ?? 512, 'memoryLimitMb', 16)
+  const settings: RunnerSettings = { concurrency, timeoutMs, loadTimeoutMs, memoryLimitMb }
+  if (typeof source === 'function' || typeof source === 'string') {
+    const { name, runner } = await startRunner(source, settings)
+    return new VerifierPool(runner, name)
+  }
+  const { verifiers, rewardWeights, rewardThreshold } = resolveWeights(source)
+  const names = partNames(verifiers)
+  const parts: WeightedPart[] = []
+  try {
+    for (const [i, verifier] of verifiers.entries()) {
+      const { runner } = await startRunner(verifier, settings)
+      parts.push({ name: names[i]!, weight: rewardWeights[i]!, runner })
+    }
+  } catch (error) {
+    await Promise.all(parts.map(({ runner }) => runner.dispose()))
+    throw error
+  }
+  return new VerifierPool(weightedRunner(parts, rewardThreshold), names.join(' + '), names)
+}
+
+interface RunnerSettings extends ProcessLimits {
+  concurrency: number
+}
+
+async function startRunner(
+  source: Verifier | string,
+  settings: RunnerSettings,
+): Promise<{ name: string; runner: SampleRunner }> {
+  const { concurrency, ...limits } = settings
   const verifier = await resolveVerifier(source)
+  const { name } = verifier
   const runner =
     verifier.kind === 'in-process'
-      ? inProcessRunner(verifier.verify, concurrency, timeoutMs)
-      : await processRunner(verifier.source, verifier.name, concurrency, {
-          timeoutMs,
-          loadTimeoutMs,
-          memoryLimitMb,
-        })
-  return new VerifierPool(runner, verifier.name)
+      ? inProcessRunner(verifier.verify, concurrency, limits.timeoutMs)
+      : await processRunner(verifier.source, name, concurrency, limits)
+  return { name, runner }
 }
 
 /** Judges the samples once, in their order; see `VerifierPool.verify` for what becomes of hanging and failing ones. */

@@ -63,8 +63,7 @@ export const verifierNames: readonly string[] = Object.keys(builtins)
  * `exact:ignoreCase=true`, several joined by commas. INVALID_ARGUMENT for an unknown name or option.
  */
 export function builtinVerifier(spec: string): BuiltinVerifier {
-  const colon = spec.indexOf(':')
-  const name = colon === -1 ? spec : spec.slice(0, colon)
+  const name = nameIn(spec)
   const make = Object.hasOwn(builtins, name) ? builtins[name] : undefined
   if (make === undefined) {
     const near = nearest(name, verifierNames)
@@ -76,7 +75,18 @@ export function builtinVerifier(spec: string): BuiltinVerifier {
           : `did you mean '${near}'?`,
     })
   }
-  return make(colon === -1 ? {} : parseOptions(spec.slice(colon + 1), name))
+  return make(name === spec ? {} : parseOptions(spec.slice(name.length + 1), name))
+}
+
+/** The name of the built-in verifier that a spec means, whatever its options; undefined where it means none. */
+export function builtinNameOf(spec: string): string | undefined {
+  const name = nameIn(spec)
+  return Object.hasOwn(builtins, name) ? name : undefined
+}
+
+function nameIn(spec: string): string {
+  const colon = spec.indexOf(':')
+  return colon === -1 ? spec : spec.slice(0, colon)
 }
 
 function parseOptions(text: string, name: string): Options {

@@ -31,6 +31,11 @@ const TURN_MS = 8
  * they never run more samples at once than the pool's concurrency.
  */
 export class VerifierPool {
+  /**
+   * Names of the verifiers whose weighted rewards make one, in the order of `Judgement.partRewards`; empty where the pool
+   * has a single verifier without a weight.
+   */
+  readonly parts: readonly string[]
   readonly #runner: SampleRunner
   readonly #where: string
   readonly #disposal = new AbortController()
@@ -39,8 +44,9 @@ export class VerifierPool {
   #failures = 0
   #judged = 0
 
-  constructor(runner: SampleRunner, where: string) {
+  constructor(runner: SampleRunner, where: string, parts: readonly string[] = []) {
     setMaxListeners(0, this.#disposal.signal)
+    this.parts = parts
     this.#runner = runner
     this.#where = where
     this.#free = runner.concurrency
