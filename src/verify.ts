@@ -83,11 +83,13 @@ export async function createVerifierPool(
   const memoryLimitMb = requireInteger(options.memoryLimitMb ?? 512, 'memoryLimitMb', 16)
   const settings: RunnerSettings = { concurrency, timeoutMs, loadTimeoutMs, memoryLimitMb }
   if (typeof source === 'function' || typeof source === 'string') {
+    requireDeciding(source)
     const { name, runner } = await startRunner(source, settings)
     return new VerifierPool(runner, name)
   }
   const { verifiers, rewardWeights, rewardThreshold } = resolveWeights(source)
   const names = partNames(verifiers)
+  requireDeciding(verifiers[0]!)
   const parts: WeightedPart[] = []
   try {
     for (const [i, verifier] of verifiers.entries()) {
@@ -99,6 +101,17 @@ export async function createVerifierPool(
     throw error
   }
   return new VerifierPool(weightedRunner(parts, rewardThreshold), names.join(' + '), names)
+}
+
+/** Refuses a verifier that only shapes rewards where a verdict is asked for. */
+function requireDeciding(source: Verifier | string): void {
+  if (typeof source !== 'string' || builtinNameOf(source) === undefined) return
+  if (builtinVerifier(source).isShaping !== true) return
+  throw invalidArgument(
+    'verifier',
+    'one that tells right from wrong before one that only shapes its reward',
+    source,
+  )
 }
 
 interface RunnerSettings extends ProcessLimits {

@@ -5,8 +5,10 @@ import { verifyArithmetic } from './arithmetic.ts'
 import { verifyChoice } from './choice.ts'
 import { verifyCountdown } from './countdown.ts'
 import { exactVerifier } from './exact.ts'
+import { FORMAT_TEMPLATES, formatVerifier, patternVerifier } from './format.ts'
 import { mathVerifier } from './math/grade.ts'
 import { numericVerifier } from './numeric.ts'
+import { overlongVerifier } from './overlong.ts'
 import { verifyRegex } from './regex.ts'
 import { verifyWalk } from './walk.ts'
 
@@ -15,6 +17,8 @@ export interface BuiltinVerifier {
   verify: Verifier
   /** Whether its work is bounded by the length of its input. One that is not runs in a process of its own. */
   isBounded: boolean
+  /** Whether it only shapes the reward of verifiers before it: its verdict means nothing. Default false. */
+  isShaping?: boolean
 }
 
 type Options = Readonly<Record<string, string>>
@@ -53,6 +57,29 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
     })
     return { verify, isBounded: true }
   },
+  format(options) {
+    refuseUnknownKeys(options, ['template', 'thinking', 'pattern'], 'verifier format')
+    const { template, thinking, pattern } = options
+    if (pattern !== undefined) {
+      if (template !== undefined || thinking !== undefined)
+        throw invalidArgument('verifier format', 'pattern alone, or template and thinking', options)
+      return { verify: patternVerifier(pattern), isBounded: false }
+    }
+    const verify = formatVerifier({
+      template: requireOneOf(template ?? 'think-answer', 'verifier format, template', FORMAT_TEMPLATES),
+      thinking: requireOneOf(thinking ?? 'completion', 'verifier format, thinking', ['completion', 'prompt']),
+    })
+    return { verify, isBounded: true }
+  },
+  overlong(options) {
+    refuseUnknownKeys(options, ['maxLength', 'cache'], 'verifier overlong')
+    const [maxLength, cache] = ['maxLength', 'cache'].map((name) => Number(options[name] || Number.NaN))
+    return {
+      verify: overlongVerifier({ maxLength: maxLength!, cache: cache! }),
+      isBounded: true,
+      isShaping: true,
+    }
+  },
 }
 
 /** The verifiers that `--verifier NAME` knows. */
@@ -90,12 +117,16 @@ function nameIn(spec: string): string {
 }
 
 function parseOptions(text: string, name: string): Options {
-  const pairs = text.split(',').map((part) => {
+  // A pattern is full of commas: it comes last and is taken as it stands.
+  const [, others, pattern] = /^((?:.*?,)??)\s*pattern=(.*)$/s.exec(text) ?? [undefined, text, undefined]
+  const parts = others!.split(',')
+  if (pattern !== undefined) parts.pop()
+  const pairs = parts.map((part) => {
     const equals = part.indexOf('=')
     if (equals < 1) throw invalidArgument(`verifier ${name}`, 'options of the form name=value', part)
     return [part.slice(0, equals).trim(), part.slice(equals + 1).trim()]
   })
-  return Object.fromEntries(pairs)
+  return { ...Object.fromEntries(pairs), ...(pattern !== undefined && { pattern }) }
 }
 
 /** A verifier without options. */

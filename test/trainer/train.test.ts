@@ -54,7 +54,8 @@ describe('train', () => {
     for (const { rollouts, metrics } of steps) {
       const { rewards, verdicts } = columnsOf(rollouts)
       const [walk, form] = ['reward_walk', 'reward_short'].map((name) => [...rollouts.getChild(name)!])
-      rewards!.forEach((reward, row) => assert.equal(reward, walk![row] + 0.5 * form![row]))
+      const sums = walk!.map((reward, row) => reward + 0.5 * form![row])
+      assert.deepEqual(rewards, sums)
       const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
       assert.equal(metrics['rewards/walk/mean'], mean(walk!))
       assert.equal(metrics['rewards/short/mean'], mean(form!))

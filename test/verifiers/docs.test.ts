@@ -2,14 +2,18 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, it } from 'node:test'
 import type { Verdict } from '../../src/verdicts.ts'
+import { builtinVerifier } from '../../src/verifiers/builtin.ts'
 import { verifierNames, verifyAll } from '../../src/verify.ts'
 import { sampleOf } from './verdict-table.ts'
 
 interface Row {
   reference: string
   completion: string
-  verdict: Verdict
+  verdict?: Verdict
   reward?: number | null
+  /** How many tokens the completion has. */
+  tokens?: number
+  finish_reason?: 'stop' | 'length'
 }
 
 const text = await readFile(new URL('../../docs/verifiers.md', import.meta.url), 'utf8')
@@ -32,11 +36,19 @@ describe('docs/verifiers.md', () => {
 
   for (const { spec, rows } of examples) {
     it(`says what ${spec} says`, async () => {
-      const samples = rows.map(({ reference, completion }) => sampleOf(reference, completion))
-      const judgements = await verifyAll(samples, spec, { concurrency: 1 })
-      for (const [i, { verdict, reward, completion }] of rows.entries()) {
-        assert.equal(judgements[i]!.verdict, verdict, `${completion}: ${judgements[i]!.reason}`)
-        if (reward !== undefined) assert.equal(judgements[i]!.reward, reward, completion)
+      const samples = rows.map(({ reference, completion, tokens = 0, finish_reason = 'stop' }) => ({
+        ...sampleOf(reference, completion),
+        completionTokens: new Int32Array(tokens),
+        finishReason: finish_reason,
+      }))
+      const { isShaping = false } = builtinVerifier(spec)
+      const verifier = isShaping ? { verifiers: ['exact', spec], rewardWeights: [0, 1] } : spec
+      const judgements = await verifyAll(samples, verifier, { concurrency: 1 })
+      for (const [i, row] of rows.entries()) {
+        const { verdict, reward, reason } = judgements[i]!
+        assert.ok(row.reward !== undefined || row.verdict !== undefined)
+        if (row.verdict !== undefined) assert.equal(verdict, row.verdict, `${row.completion}: ${reason}`)
+        if (row.reward !== undefined) assert.equal(reward, row.reward, row.completion)
       }
     })
   }

@@ -29,12 +29,14 @@ export function extractAnswer(response: string, policy: Extraction, announcement
   return found
 }
 
-function afterThinking(text: string): string {
+/** What stands behind the last `</think>`; all of it where there is none. */
+export function afterThinking(text: string): string {
   const end = text.lastIndexOf('</think>')
   return end === -1 ? text : text.slice(end + '</think>'.length)
 }
 
-function isBlank(text: string): boolean {
+/** Whether nothing but signs without meaning stands there. */
+export function isBlank(text: string): boolean {
   return /^[\s$\\,;.{}]*$/.test(text) && !text.includes('\\{')
 }
 
@@ -79,8 +81,8 @@ function isJoint(between: string): boolean {
   )
 }
 
-/** Every box whose braces balance, and whether one of the others is behind all of them. */
-function findBoxes(text: string): { boxes: Box[]; isOpen: boolean } {
+/** Every box whose braces balance (of nested ones the outer), and whether one of the others is behind all of them. */
+export function findBoxes(text: string): { boxes: Box[]; isOpen: boolean } {
   const openings: { start: number; from: number; depth: number }[] = []
   const boxes: Box[] = []
   let depth = 0
