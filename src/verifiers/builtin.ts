@@ -6,6 +6,8 @@ import { verifyChoice } from './choice.ts'
 import { verifyCountdown } from './countdown.ts'
 import { exactVerifier } from './exact.ts'
 import { FORMAT_TEMPLATES, formatVerifier, patternVerifier } from './format.ts'
+import { JSON_PLACES } from './json/find-json.ts'
+import { jsonSchemaVerifier } from './json/json-schema.ts'
 import { mathVerifier } from './math/grade.ts'
 import { numericVerifier } from './numeric.ts'
 import { overlongVerifier } from './overlong.ts'
@@ -19,6 +21,8 @@ export interface BuiltinVerifier {
   isBounded: boolean
   /** Whether it only shapes the reward of verifiers before it: its verdict means nothing. Default false. */
   isShaping?: boolean
+  /** Done once, in the process that is to run it, before the first sample; INVALID_ARGUMENT where it cannot be run. */
+  prepare?: () => Promise<void>
 }
 
 type Options = Readonly<Record<string, string>>
@@ -56,6 +60,16 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
       tuples: requireOneOf(tuples, 'verifier math, tuples', ['ordered', 'unordered']),
     })
     return { verify, isBounded: true }
+  },
+  'json-schema'(options) {
+    refuseUnknownKeys(options, ['schema', 'find'], 'verifier json-schema')
+    const { schema, find = 'fenced' } = options
+    if (schema === '') throw invalidArgument('verifier json-schema, schema', 'a file', schema)
+    const place = requireOneOf(find, 'verifier json-schema, find', JSON_PLACES)
+    return {
+      ...jsonSchemaVerifier({ ...(schema !== undefined && { schema }), find: place }),
+      isBounded: false,
+    }
   },
   format(options) {
     refuseUnknownKeys(options, ['template', 'thinking', 'pattern'], 'verifier format')

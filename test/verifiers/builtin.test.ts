@@ -217,6 +217,7 @@ describe('built-in verifiers', () => {
       'countdown',
       'exact',
       'format',
+      'json-schema',
       'math',
       'numeric',
       'overlong',
@@ -225,7 +226,7 @@ describe('built-in verifiers', () => {
     ])
     assert.deepEqual(
       verifierNames.filter((name) => !builtinVerifier(spec(name)).isBounded),
-      ['regex'],
+      ['regex', 'json-schema'],
     )
     assert.equal(builtinVerifier('format:pattern=^a{1,3}$').isBounded, false)
     const bad = [
@@ -239,6 +240,8 @@ describe('built-in verifiers', () => {
       'numeric:tolerance=x',
       'exact:ignoreCase=1',
       'numeric:tol=1',
+      'json-schema:schema=',
+      'json-schema:file=a.json',
       'format:template=xml',
       'format:thinking=no',
       'format:pattern=(',

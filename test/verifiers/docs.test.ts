@@ -17,7 +17,7 @@ interface Row {
 }
 
 const text = await readFile(new URL('../../docs/verifiers.md', import.meta.url), 'utf8')
-const examples = [...text.matchAll(/```jsonl (.+)\n([\s\S]*?)```/g)].map(([, spec, rows]) => ({
+const examples = [...text.matchAll(/^```jsonl (.+)\n([\s\S]*?)^```/gm)].map(([, spec, rows]) => ({
   spec: spec!,
   rows: rows!
     .trim()

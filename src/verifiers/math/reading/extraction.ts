@@ -16,8 +16,7 @@ export const ANNOUNCEMENTS: readonly string[] = ['final answer', 'answer is', 'a
 
 /** The answer's text, or why there is none. `announcements` are in lower case. */
 export function extractAnswer(response: string, policy: Extraction, announcements = ANNOUNCEMENTS): Found {
-  const behind = afterThinking(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
-  const text = taggedAnswer(behind) ?? behind
+  const text = answerRegion(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
   const boxed = boxedText(text)
   const found =
     boxed ??
@@ -27,6 +26,12 @@ export function extractAnswer(response: string, policy: Extraction, announcement
     if (found.text.length > MAX_ANSWER) return { fault: 'an answer of more than 4000 characters' }
   }
   return found
+}
+
+/** Where an answer may stand: behind the thinking, and of that, where there are `<answer>` tags, between the last of them. */
+export function answerRegion(response: string): string {
+  const text = afterThinking(response)
+  return taggedAnswer(text) ?? text
 }
 
 /** What stands behind the last `</think>`; all of it where there is none. */
