@@ -158,6 +158,16 @@ export const VERIFIER_FLAGS = {
     default: 512,
     describe: 'memory of a process that runs a verifier file',
   },
+  'verifier-cacheable': {
+    type: 'boolean',
+    default: false,
+    describe: 'ask a verifier file once for the same prompt, reference and completion, as built-in ones are',
+  },
+  'verifier-cache-mb': {
+    type: 'number',
+    default: 64,
+    describe: 'judgements kept to be given again; 0: none',
+  },
 } as const satisfies Record<string, Options>
 
 interface VerifierSourceArguments {
@@ -194,12 +204,16 @@ interface VerifierArguments {
   timeoutMs: number
   verifierConcurrency: number | undefined
   verifierMemoryMb: number
+  verifierCacheable: boolean
+  verifierCacheMb: number
 }
 
 export function verifyOptions(args: VerifierArguments): VerifyOptions {
   return {
     timeoutMs: args.timeoutMs,
     memoryLimitMb: args.verifierMemoryMb,
+    cacheable: args.verifierCacheable,
+    cacheMb: args.verifierCacheMb,
     ...(args.verifierConcurrency !== undefined && { concurrency: args.verifierConcurrency }),
   }
 }

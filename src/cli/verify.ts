@@ -47,7 +47,8 @@ export const verifyVerb = defineVerb({
       const counts = { right: 0, wrong: 0, unparsed: 0, 'timed-out': 0 }
       for (const verdict of textColumn(judged, 'verdict')) counts[verdict as keyof typeof counts]++
       const { 'timed-out': timed_out, ...others } = counts
-      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures: pool.failures }
+      const { failures, cached } = pool
+      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures, cached }
       const rewards = partRewardMeans(judged, pool)
       if (args.json) console.log(JSON.stringify({ ...summary, ...(pool.parts.length > 0 && { rewards }) }))
       else console.log([summaryText(summary), ...rewardTexts(rewards)].join('\n'))

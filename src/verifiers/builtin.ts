@@ -21,6 +21,8 @@ export interface BuiltinVerifier {
   isBounded: boolean
   /** Whether it only shapes the reward of verifiers before it: its verdict means nothing. Default false. */
   isShaping?: boolean
+  /** Whether it goes by tokens, and not by prompt, reference, completion and finish reason alone. Default false. */
+  readsTokens?: boolean
   /** Done once, in the process that is to run it, before the first sample; INVALID_ARGUMENT where it cannot be run. */
   prepare?: () => Promise<void>
 }
@@ -92,6 +94,7 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
       verify: overlongVerifier({ maxLength: maxLength!, cache: cache! }),
       isBounded: true,
       isShaping: true,
+      readsTokens: true,
     }
   },
 }

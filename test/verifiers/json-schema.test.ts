@@ -22,44 +22,44 @@ const FENCE = '```'
 const block = (text: string, label = 'json') => `${FENCE}${label}\n${text}\n${FENCE}`
 
 describe('the JSON of a completion', () => {
-  const valueOf = (text: string, place: JsonPlace = 'fenced') => {
+  const jsonOf = (text: string, place: JsonPlace = 'fenced') => {
     const found = findJson(text, place)
     return 'fault' in found ? found.fault : found.value
   }
 
   it('is the last fenced block, else the whole text', () => {
-    assert.deepEqual(valueOf(' {"a": 1}\n'), { a: 1 })
-    assert.deepEqual(valueOf('[1]'), [1])
-    assert.equal(valueOf('42'), 42)
-    assert.deepEqual(valueOf(`Here:\n${block('[1]')}\nor rather\n${block('[2]', 'JSON')}\nDone.`), [2])
-    assert.deepEqual(valueOf(`${block('x = 1', 'python')}\n${block('[2]')}`), [2])
-    assert.deepEqual(valueOf(block('{"text": "a ``` b"}')), { text: 'a ``` b' })
-    assert.deepEqual(valueOf(`<think>${block('[1]')}</think>[3]`), [3])
-    assert.deepEqual(valueOf('<think>hm</think><answer>{"a": []}</answer>'), { a: [] })
-    assert.deepEqual(valueOf(block('[1]').replaceAll('\n', '\r\n')), [1])
-    assert.match(String(valueOf(`${FENCE}json\n[1]`)), /does not close/)
-    assert.match(String(valueOf(block('[1,]'))), /not JSON/)
-    assert.match(String(valueOf('So it is [1]')), /not JSON/)
-    assert.match(String(valueOf(block('[1]', ''))), /not JSON/)
-    assert.match(String(valueOf('')), /not JSON/)
+    assert.deepEqual(jsonOf(' {"a": 1}\n'), { a: 1 })
+    assert.deepEqual(jsonOf('[1]'), [1])
+    assert.equal(jsonOf('42'), 42)
+    assert.deepEqual(jsonOf(`Here:\n${block('[1]')}\nor rather\n${block('[2]', 'JSON')}\nDone.`), [2])
+    assert.deepEqual(jsonOf(`${block('x = 1', 'python')}\n${block('[2]')}`), [2])
+    assert.deepEqual(jsonOf(block('{"text": "a ``` b"}')), { text: 'a ``` b' })
+    assert.deepEqual(jsonOf(`<think>${block('[1]')}</think>[3]`), [3])
+    assert.deepEqual(jsonOf('<think>hm</think><answer>{"a": []}</answer>'), { a: [] })
+    assert.deepEqual(jsonOf(block('[1]').replaceAll('\n', '\r\n')), [1])
+    assert.match(String(jsonOf(`${FENCE}json\n[1]`)), /does not close/)
+    assert.match(String(jsonOf(block('[1,]'))), /not JSON/)
+    assert.match(String(jsonOf('So it is [1]')), /not JSON/)
+    assert.match(String(jsonOf(block('[1]', ''))), /not JSON/)
+    assert.match(String(jsonOf('')), /not JSON/)
   })
 
   it('may be the whole text alone, or anywhere', () => {
-    assert.match(String(valueOf(block('[1]'), 'whole')), /not JSON/)
-    assert.deepEqual(valueOf('{"a": {"b": "}"}} or \\frac{1}{2} [see below]', 'anywhere'), { a: { b: '}' } })
-    assert.deepEqual(valueOf('first [1], then {"b": [2, {"c": 3}]}.', 'anywhere'), { b: [2, { c: 3 }] })
-    assert.deepEqual(valueOf('[1, 2) and [3, 4)\n[{"a": "x\\"]"}] [5', 'anywhere'), [{ a: 'x"]' }])
-    assert.deepEqual(valueOf(`${block('[1]')}\n[2]`, 'anywhere'), [1])
-    assert.match(String(valueOf('no json { here', 'anywhere')), /not JSON/)
+    assert.match(String(jsonOf(block('[1]'), 'whole')), /not JSON/)
+    assert.deepEqual(jsonOf('{"a": {"b": "}"}} or \\frac{1}{2} [see below]', 'anywhere'), { a: { b: '}' } })
+    assert.deepEqual(jsonOf('first [1], then {"b": [2, {"c": 3}]}.', 'anywhere'), { b: [2, { c: 3 }] })
+    assert.deepEqual(jsonOf('[1, 2) and [3, 4)\n[{"a": "x\\"]"}] [5', 'anywhere'), [{ a: 'x"]' }])
+    assert.deepEqual(jsonOf(`${block('[1]')}\n[2]`, 'anywhere'), [1])
+    assert.match(String(jsonOf('no json { here', 'anywhere')), /not JSON/)
   })
 
   it('is bounded in length, depth and number of values before it is parsed', () => {
     const nested = (depth: number) => '['.repeat(depth) + ']'.repeat(depth)
-    assert.ok(Array.isArray(valueOf(nested(64))))
-    assert.match(String(valueOf(nested(65))), /too deep: at most 64/)
-    assert.match(String(valueOf(`[${'1,'.repeat(200_001)}1]`)), /too many values/)
-    assert.match(String(valueOf(' '.repeat(1_000_001))), /longer than/)
-    assert.deepEqual(valueOf('[[]'.repeat(300_000), 'anywhere'), [])
+    assert.ok(Array.isArray(jsonOf(nested(64))))
+    assert.match(String(jsonOf(nested(65))), /too deep: at most 64/)
+    assert.match(String(jsonOf(`[${'1,'.repeat(200_001)}1]`)), /too many values/)
+    assert.match(String(jsonOf(' '.repeat(1_000_001))), /longer than/)
+    assert.deepEqual(jsonOf('[[]'.repeat(300_000), 'anywhere'), [])
     for (const hostile of [
       '['.repeat(1_000_000),
       '{"a":'.repeat(200_000),
@@ -71,7 +71,7 @@ describe('the JSON of a completion', () => {
       `${'`'.repeat(500_000)}${'x'.repeat(400_000)}`,
       `${FENCE}${' '.repeat(900_000)}x`,
     ]) {
-      assert.equal(typeof valueOf(hostile, 'anywhere'), 'string', hostile.slice(0, 20))
+      assert.equal(typeof jsonOf(hostile, 'anywhere'), 'string', hostile.slice(0, 20))
     }
   })
 })
@@ -114,7 +114,7 @@ describe('a schema', () => {
       '{"$ref": "https://example.org/schema.json"}',
       '{"$ref": "http://json-schema.org/draft-07/schema#"}',
       '{"$ref": "file:///etc/passwd"}',
-      '{"not": '.repeat(70) + '{}' + '}'.repeat(70),
+      `${'{"not": '.repeat(70)}{}${'}'.repeat(70)}`,
       `{"description": "${'x'.repeat(300_000)}"}`,
     ]) {
       assert.match(String(faultOf(bad, {})), /^no schema: /, bad.slice(0, 60))
