@@ -54,13 +54,14 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     settings.promptsPerStep,
     'promptsPerStep',
   )
+  // Before the run's folder is made: one that a misspelt verifier left behind would refuse the next try.
+  await using verifier = await createVerifierPool(options.verifier, options.verify)
   const { run, state } = await openRun(
     options.out,
     trainRecord(options, settings),
     options.policy,
     options.resume ?? false,
   )
-  await using verifier = await createVerifierPool(options.verifier, options.verify)
   const trainer = new Trainer(options, settings, order, run, verifier)
   let numTokens = state.numTokens
   let saved = state.step

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { columnsOf, Policy, readTable, type Verifier } from '../../src/index.ts'
@@ -155,5 +155,6 @@ describe('train', () => {
     await refused({ learningRate: -1 }, /learningRate/)
     await refused({ verifier: 'wlak' }, /walk/)
     await refused({ evalEvery: 2 }, /evalPrompts/)
+    await assert.rejects(readdir(out('never')), { code: 'ENOENT' })
   })
 })
