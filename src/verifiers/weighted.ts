@@ -1,6 +1,6 @@
 import { parse } from 'node:path'
 import { invalidArgument } from '../errors.ts'
-import { refuseUnknownKeys, requireNumber } from '../options.ts'
+import { refuseUnknownKeys } from '../options.ts'
 import type { Judgement, Verifier } from '../verdicts.ts'
 import { builtinNameOf } from './builtin.ts'
 import type { Outcome, SampleRunner } from './outcome.ts'
@@ -45,8 +45,12 @@ export function resolveWeights(options: WeightedVerifiers): Required<WeightedVer
       Array.isArray(rewardWeights) ? `${rewardWeights.length} of them` : rewardWeights,
     )
   }
-  for (const weight of rewardWeights) requireNumber(weight, 'rewardWeights', Number.NEGATIVE_INFINITY)
-  if (rewardThreshold !== null) requireNumber(rewardThreshold, 'rewardThreshold', Number.NEGATIVE_INFINITY)
+  for (const weight of rewardWeights) {
+    if (!Number.isFinite(weight)) throw invalidArgument('rewardWeights', 'finite numbers', weight)
+  }
+  if (rewardThreshold !== null && !Number.isFinite(rewardThreshold)) {
+    throw invalidArgument('rewardThreshold', 'a finite number, or null', rewardThreshold)
+  }
   return { verifiers, rewardWeights, rewardThreshold }
 }
 
