@@ -100,7 +100,9 @@ function joinOutcomes(
   )
   const reason = reasons.length === 0 ? {} : { reason: reasons.join('; ') }
   if (judgements.some(isLate)) {
-    return { judgement: { verdict: 'timed-out', reward: 0, ...reason, partRewards } }
+    // Whatever else the outcomes of the late ones say is true of all.
+    const late: object = Object.assign({}, ...outcomes.filter((_, i) => isLate(judgements[i]!)))
+    return { ...late, judgement: { verdict: 'timed-out', reward: 0, ...reason, partRewards } }
   }
   const { verdict: said, reward: first } = judgements[0]!
   if (first === null) return { judgement: { verdict: said, reward: null, ...reason, partRewards } }
