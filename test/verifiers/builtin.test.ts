@@ -296,7 +296,7 @@ describe('built-in verifiers', () => {
       math: '7',
       choice: 'B',
     }
-    const judging = verifierNames.map(spec).filter((name) => {
+    const judging = [...verifierNames.map(spec), 'format:template=boxed'].filter((name) => {
       const { isBounded, isShaping = false } = builtinVerifier(name)
       return isBounded && !isShaping
     })
