@@ -3,7 +3,7 @@ import { letterOf, namesSeveral } from './math/choice.ts'
 import { ANNOUNCEMENTS, extractAnswer, withoutTrimmings } from './math/reading/extraction.ts'
 
 /** Beside what announces any answer. */
-const CHOICE_ANNOUNCEMENTS = [...ANNOUNCEMENTS, 'option is', 'choice is']
+const CHOICE_ANNOUNCEMENTS = [...ANNOUNCEMENTS, 'answer**:', 'option is', 'choice is']
 
 /**
  * Multiple choice, A to J: right where the completion chooses the reference's letter. The answer stands where `math` looks for it, in
