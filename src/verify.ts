@@ -88,15 +88,18 @@ export async function createVerifierPool(
   const { verifiers, rewardWeights, rewardThreshold } = resolveWeights(source)
   const names = partNames(verifiers)
   requireDeciding(verifiers[0]!)
-  const parts: WeightedPart[] = []
-  try {
-    for (const [i, verifier] of verifiers.entries()) {
-      const { runner } = await startRunner(verifier, names[i]!, settings)
-      parts.push({ name: names[i]!, weight: rewardWeights[i]!, runner })
-    }
-  } catch (error) {
+  const started = await Promise.allSettled(
+    verifiers.map((verifier, i) => startRunner(verifier, names[i]!, settings)),
+  )
+  const parts = started.flatMap((start, i): WeightedPart[] =>
+    start.status === 'rejected'
+      ? []
+      : [{ name: names[i]!, weight: rewardWeights[i]!, runner: start.value.runner }],
+  )
+  const refused = started.find((start) => start.status === 'rejected')
+  if (refused !== undefined) {
     await Promise.all(parts.map(({ runner }) => runner.dispose()))
-    throw error
+    throw refused.reason
   }
   return new VerifierPool(weightedRunner(parts, rewardThreshold), names.join(' + '), names, cache)
 }
