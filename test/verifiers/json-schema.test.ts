@@ -226,6 +226,8 @@ describe('json-schema verifier', () => {
       ],
       [person, '['.repeat(900_000), ['unparsed']],
       ['{"type": "number"}', '1e999', ['right', 'wrong']],
+      ['{"const": {"a": 1}}', '{"toString": 1}', ['wrong']],
+      ['{"uniqueItems": true}', '[{"valueOf": 1}, {"valueOf": 1}]', ['wrong']],
       [person, '{"name": "Ada", "age": 36}', ['right']],
     ]
     const judgements = await judge(

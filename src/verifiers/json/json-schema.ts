@@ -62,8 +62,13 @@ export function jsonSchemaVerifier({ schema: file, find = 'fenced' }: JsonSchema
         ? { verdict: 'right', reward: 1 }
         : { verdict: 'wrong', reward: 0, reason: fault }
     } catch (error) {
-      if (!(error instanceof RangeError)) throw error
-      return { verdict: 'unparsed', reward: null, reason: 'the schema refers to itself without end' }
+      if (error instanceof RangeError) {
+        return { verdict: 'unparsed', reward: null, reason: 'the schema refers to itself without end' }
+      }
+      // Ajv cannot compare an object with a key like toString; that must not take an answer out of training.
+      if (error instanceof TypeError)
+        return { verdict: 'wrong', reward: 0, reason: 'keys that cannot be compared' }
+      throw error
     }
   }
 
