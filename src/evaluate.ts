@@ -18,6 +18,7 @@ import {
 import { majorityAtKTable } from './statistics/majority-at-k.ts'
 import type { RightCount } from './statistics/pass-at-k.ts'
 import { passAtKTable } from './statistics/pass-at-k-table.ts'
+import { isRight } from './verdicts.ts'
 import { createVerifierPool, type VerifierPool, type VerifierSource, type VerifyOptions } from './verify.ts'
 
 export type { DistinctKey } from './evaluate/graded-prompt.ts'
@@ -192,8 +193,8 @@ export async function evaluateGreedily(
     ...(signal !== undefined && { signal }),
   })
   const judged = await judge(rollouts, pool, signal === undefined ? {} : { signal })
-  const { rewards = [] } = columnsOf(judged)
-  const right = rewards.map((reward) => ((reward ?? 0) > 0 ? 1 : 0))
+  const { rewards = [], verdicts } = columnsOf(judged)
+  const right = rewards.map((reward, row) => (isRight(reward, verdicts?.[row]) ? 1 : 0))
   return { accuracy: bootstrapMeans([right], options.bootstrap)[0]!, rollouts: judged }
 }
 

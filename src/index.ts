@@ -33,7 +33,7 @@ export {
   evaluationRecord,
 } from './evaluate.ts'
 export * from './experiment.ts'
-export { judge } from './judge.ts'
+export { judge, partRewardMeans } from './judge.ts'
 export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
 export { type AddonStatus, addonStatus } from './machine.ts'
 export type { NativeEngineInfo, NativeMachine } from './native/types.ts'

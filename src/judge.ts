@@ -1,3 +1,4 @@
+import { Float32, vectorFromArray } from 'apache-arrow'
 import {
   appendColumns,
   columnsOf,
@@ -43,7 +44,12 @@ export function samplesOf(batch: RolloutBatch): Sample[] {
   }))
 }
 
-/** The batch with the columns `reward` and `verdict`. */
+/** The column of one verifier's own reward where several make one; null where it abstained, failed or came late. */
+export function partColumn(name: string): string {
+  return `reward_${name}`
+}
+
+/** The batch with the columns `reward` and `verdict`, and `reward_<name>` of each verifier where several make the reward. */
 export async function judge(
   batch: RolloutBatch,
   pool: VerifierPool,
@@ -53,6 +59,15 @@ export async function judge(
   return appendColumns(batch, {
     reward: judgements.map(({ reward }) => reward),
     verdict: judgements.map(({ verdict }) => verdict),
+    ...Object.fromEntries(
+      pool.parts.map((name, part) => [
+        partColumn(name),
+        vectorFromArray(
+          judgements.map(({ partRewards }) => partRewards?.[part] ?? null),
+          new Float32(),
+        ),
+      ]),
+    ),
   })
 }
 
@@ -60,4 +75,14 @@ export async function judge(
 export function judgedColumns(rollouts: RolloutBatch) {
   const { rewards, verdicts, groupIds, finishReasons } = columnsOf(rollouts)
   return { rewards: rewards ?? [], verdicts, groupIds, finishReasons }
+}
+
+/** Mean reward of each verifier, where several make the reward, over the rows that have one; before weights. */
+export function partRewardMeans(batch: RolloutBatch, pool: VerifierPool): Record<string, number> {
+  const means: Record<string, number> = {}
+  for (const name of pool.parts) {
+    const rewards = [...batch.getChild(partColumn(name))!].filter((reward) => reward !== null)
+    if (rewards.length > 0) means[name] = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length
+  }
+  return means
 }

@@ -4,7 +4,7 @@ import { requireNumber, requireOneOf } from './options.ts'
 // Every option of an objective, with its meaning, default and source. Which rows an objective keeps and what advantage
 // it gives them is in objectives.ts; the formula that turns advantages into a loss is policy_loss in native/ops/ops.h.
 
-/** What is learnt from a batch of graded rollouts. "Right" means reward > 0; see `ObjectiveOptions.unparsed`. */
+/** What is learnt from a batch of graded rollouts. "Right" is the verdict; where there is none, reward > 0. See `ObjectiveOptions.unparsed`. */
 export type Objective =
   /** Positive sample reinforcement (arXiv 2506.01347): only right completions are kept, advantage +1. */
   | { kind: 'psr' }

@@ -1,6 +1,6 @@
 import { CoppiceError } from './errors.ts'
 import { evaluateGreedily } from './evaluate.ts'
-import { judge, judgedColumns } from './judge.ts'
+import { judge, judgedColumns, partRewardMeans } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from './objectives.ts'
 import { DEFAULT_TOKEN_BUDGET } from './policy.ts'
@@ -54,13 +54,14 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     settings.promptsPerStep,
     'promptsPerStep',
   )
+  // Before the run's folder is made: one that a misspelt verifier left behind would refuse the next try.
+  await using verifier = await createVerifierPool(options.verifier, options.verify)
   const { run, state } = await openRun(
     options.out,
     trainRecord(options, settings),
     options.policy,
     options.resume ?? false,
   )
-  await using verifier = await createVerifierPool(options.verifier, options.verify)
   const trainer = new Trainer(options, settings, order, run, verifier)
   let numTokens = state.numTokens
   let saved = state.step
@@ -178,6 +179,7 @@ class Trainer {
       )
       return {
         ...rolloutMetrics(sampled.rollouts, sampled.advantages),
+        ...partMetrics(partRewardMeans(sampled.rollouts, this.#verifier)),
         ...updates,
         learning_rate: learningRate,
       }
@@ -225,6 +227,11 @@ class Trainer {
       cause,
     })
   }
+}
+
+/** TRL's keys. */
+function partMetrics(means: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(means).map(([name, mean]) => [`rewards/${name}/mean`, mean]))
 }
 
 /** The rows whose log-probs are not finite, as group/sample; all rows when the fault is in the gradient alone. */

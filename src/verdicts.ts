@@ -19,6 +19,8 @@ export interface Judgement {
   reward: number | null
   /** Why, in a few words, for people who read rollouts. */
   reason?: string
+  /** What each of several verifiers gave, before weights, in their order; coppice's own, a verifier's are not taken over. */
+  partRewards?: readonly (number | null)[]
 }
 
 export interface VerifierContext {
@@ -33,6 +35,15 @@ export type Verifier = (
   sample: Sample,
   context: VerifierContext,
 ) => Verdict | number | null | Judgement | Promise<Verdict | number | null | Judgement>
+
+/**
+ * Whether a judged row is right: its verdict says so. Where there is no verdict, a reward above 0 does. One verifier's
+ * reward and verdict agree; the sum of several rewards need not, since a wrong answer may earn something for its form.
+ */
+export function isRight(reward: number | null, verdict: Verdict | null | undefined): boolean {
+  if (reward === null) return false
+  return verdict === null || verdict === undefined ? reward > 0 : verdict === 'right'
+}
 
 /** Brings the short forms that a verifier may return to the full one. */
 export function toJudgement(answer: Verdict | number | null | Judgement): Judgement {

@@ -23,6 +23,16 @@ describe('evaluate', () => {
     await folder.remove()
   })
 
+  it('counts what the verdict calls right, whatever a weighted reward is', async () => {
+    const shaped = { verifiers: [verifier, () => 1], rewardWeights: [1, 5] }
+    const options = { policy, prompts: taskPrompts('heldout', 3), n: 16, maxCompletionLength: 4, seed: 3 }
+    const evaluation = await evaluate({ ...options, verifier: shaped })
+    const plain = await evaluate({ ...options, verifier })
+    assert.deepEqual(evaluation.rightCounts, plain.rightCounts)
+    assert.deepEqual(evaluation.greedyAccuracy, plain.greedyAccuracy)
+    assert.ok(plain.rightCounts.some(({ c }) => c < 16))
+  })
+
   it('counts what the rollouts that it writes say', async () => {
     const out = join(folder.path, 'evaluation')
     const progress: number[] = []

@@ -20,6 +20,7 @@ import {
   TEMPLATE_FLAGS,
   templateOf,
   VERIFIER_FLAGS,
+  verifierOf,
   verifyOptions,
 } from './flags.ts'
 import { interruptible } from './interrupt.ts'
@@ -60,7 +61,7 @@ export const evalVerb = defineVerb({
       const evaluation = await evaluate({
         policy,
         prompts,
-        verifier: args.verifier,
+        verifier: verifierOf(args),
         verify: verifyOptions(args),
         n: args.n,
         ...(args.k !== undefined && { ks: args.k }),

@@ -9,6 +9,7 @@ import {
   loadPromptTemplate,
   type PromptTemplate,
   templateNames,
+  type VerifierSource,
   type VerifyOptions,
   verifierNames,
 } from '../index.ts'
@@ -134,8 +135,18 @@ export function optimizerOptions(args: OptimizerArguments): OptimizerArguments {
 export const VERIFIER_FLAGS = {
   verifier: {
     type: 'string',
+    array: true,
     demandOption: true,
-    describe: `${verifierNames.join(', ')}, or a .ts, .js or .mjs file whose default export is a verifier or a task`,
+    describe: `${verifierNames.join(', ')}, or a .ts, .js or .mjs file whose default export is a verifier or a task; of several, the first decides what is right`,
+  },
+  'reward-weights': {
+    type: 'string',
+    array: true,
+    describe: 'a number a verifier: the reward is the weighted sum of theirs [default: 1 each]',
+  },
+  'reward-threshold': {
+    type: 'number',
+    describe: 'right is a weighted reward above this [default: the first verifier decides]',
   },
   'timeout-ms': { type: 'number', default: 5000, describe: 'time that the verifier has for one completion' },
   'verifier-concurrency': {
@@ -147,18 +158,62 @@ export const VERIFIER_FLAGS = {
     default: 512,
     describe: 'memory of a process that runs a verifier file',
   },
+  'verifier-cacheable': {
+    type: 'boolean',
+    default: false,
+    describe: 'ask a verifier file once for the same prompt, reference and completion, as built-in ones are',
+  },
+  'verifier-cache-mb': {
+    type: 'number',
+    default: 64,
+    describe: 'judgements kept to be given again; 0: none',
+  },
 } as const satisfies Record<string, Options>
+
+interface VerifierSourceArguments {
+  verifier: readonly string[]
+  rewardWeights: readonly string[] | undefined
+  rewardThreshold: number | undefined
+}
+
+/** What `--verifier`, once or several times, and the weights mean. */
+export function verifierOf(args: VerifierSourceArguments): VerifierSource {
+  const { verifier, rewardWeights, rewardThreshold } = args
+  const [first, ...others] = verifier
+  if (others.length === 0 && rewardWeights === undefined && rewardThreshold === undefined) return first ?? ''
+  return {
+    verifiers: verifier,
+    ...(rewardWeights !== undefined && { rewardWeights: rewardWeights.flatMap(numbersIn) }),
+    ...(rewardThreshold !== undefined && { rewardThreshold }),
+  }
+}
+
+/** `1,0.1` as well as `1 0.1`. */
+function numbersIn(text: string): number[] {
+  return text.split(',').map((number) => {
+    if (number.trim() !== '' && Number.isFinite(Number(number))) return Number(number)
+    throw new CoppiceError('INVALID_ARGUMENT', 'not a number', {
+      where: '--reward-weights',
+      expected: 'numbers as in 1,0.1',
+      received: JSON.stringify(text),
+    })
+  })
+}
 
 interface VerifierArguments {
   timeoutMs: number
   verifierConcurrency: number | undefined
   verifierMemoryMb: number
+  verifierCacheable: boolean
+  verifierCacheMb: number
 }
 
 export function verifyOptions(args: VerifierArguments): VerifyOptions {
   return {
     timeoutMs: args.timeoutMs,
     memoryLimitMb: args.verifierMemoryMb,
+    cacheable: args.verifierCacheable,
+    cacheMb: args.verifierCacheMb,
     ...(args.verifierConcurrency !== undefined && { concurrency: args.verifierConcurrency }),
   }
 }

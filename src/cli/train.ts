@@ -22,6 +22,7 @@ import {
   TOKEN_BUDGET_FLAG,
   templateOf,
   VERIFIER_FLAGS,
+  verifierOf,
   verifyOptions,
 } from './flags.ts'
 import { interruptible } from './interrupt.ts'
@@ -103,7 +104,7 @@ export const trainVerb = defineVerb({
       const steps = train({
         policy,
         prompts,
-        verifier: args.verifier,
+        verifier: verifierOf(args),
         verify: verifyOptions(args),
         objective,
         out: args.out,

@@ -2,12 +2,13 @@ import {
   createProgressWriter,
   createVerifierPool,
   judge,
+  partRewardMeans,
   readDataTable,
   textColumn,
   writeTable,
 } from '../index.ts'
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
-import { JSON_FLAG, VERIFIER_FLAGS, verifyOptions } from './flags.ts'
+import { JSON_FLAG, VERIFIER_FLAGS, verifierOf, verifyOptions } from './flags.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
 import { defineVerb } from './verb.ts'
@@ -34,7 +35,7 @@ export const verifyVerb = defineVerb({
       ...dataOptions(args),
       ...(args.completionColumn !== undefined && { completionColumn: args.completionColumn }),
     })
-    await using pool = await createVerifierPool(args.verifier, verifyOptions(args))
+    await using pool = await createVerifierPool(verifierOf(args), verifyOptions(args))
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {
       const judged = await judge(rollouts, pool, {
@@ -46,9 +47,11 @@ export const verifyVerb = defineVerb({
       const counts = { right: 0, wrong: 0, unparsed: 0, 'timed-out': 0 }
       for (const verdict of textColumn(judged, 'verdict')) counts[verdict as keyof typeof counts]++
       const { 'timed-out': timed_out, ...others } = counts
-      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures: pool.failures }
-      if (args.json) console.log(JSON.stringify(summary))
-      else console.log(summaryText(summary))
+      const { failures, cached } = pool
+      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures, cached }
+      const rewards = partRewardMeans(judged, pool)
+      if (args.json) console.log(JSON.stringify({ ...summary, ...(pool.parts.length > 0 && { rewards }) }))
+      else console.log([summaryText(summary), ...rewardTexts(rewards)].join('\n'))
       if (pool.failures > 0) console.error(`the verifier failed on ${pool.failures} rows; they abstain`)
     })
   },
@@ -61,4 +64,9 @@ function summaryText({
 }: { out: string; rows: number } & Record<string, string | number>): string {
   const parts = Object.entries(counts).map(([name, count]) => `${count} ${name.replace('_', ' ')}`)
   return `${out}: ${rows} rows: ${parts.join(', ')}`
+}
+
+function rewardTexts(rewards: Readonly<Record<string, number>>): string[] {
+  const parts = Object.entries(rewards).map(([name, mean]) => `${name} ${mean.toFixed(3)}`)
+  return parts.length === 0 ? [] : [`mean rewards: ${parts.join(', ')}`]
 }

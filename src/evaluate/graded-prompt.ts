@@ -1,6 +1,7 @@
 import { columnsOf, type RolloutBatch, textColumn } from '../rollouts.ts'
 import type { Answer } from '../statistics/answers.ts'
 import type { RightCount } from '../statistics/pass-at-k.ts'
+import { isRight } from '../verdicts.ts'
 
 /** Equal for completions that give the same answer in other words. */
 export type DistinctKey = (completion: string) => string
@@ -24,7 +25,7 @@ export function gradePrompt(group: RolloutBatch, distinctKey: DistinctKey): Grad
   let [c, unparsed, timedOut] = [0, 0, 0]
   for (let row = 0; row < rows; row++) {
     const verdict = verdicts[row]
-    const right = (rewards[row] ?? 0) > 0
+    const right = isRight(rewards[row] ?? null, verdict)
     if (right) c++
     if (verdict === 'unparsed') unparsed++
     if (verdict === 'timed-out') timedOut++

@@ -1,12 +1,12 @@
 import { CoppiceError, describeValue, invalidArgument } from '../errors.ts'
 import type { ResolvedOptions } from '../objective-options.ts'
-import type { Sample, Verdict } from '../verdicts.ts'
+import { isRight, type Sample, type Verdict } from '../verdicts.ts'
 
 /** What the verdicts stage knows of a batch of rollouts, one entry a row. Group members need not be neighbours. */
 export interface JudgedColumns {
   /** null abstains: the row takes no part. NaN and infinities are refused. */
   rewards: ArrayLike<number | null>
-  /** Absent, or null in a row: the reward alone decides. */
+  /** Says which rows are right. Absent, or null in a row: a reward above 0 does. */
   verdicts?: ArrayLike<Verdict | null> | undefined
   /** Rows with the same id are completions of one prompt. Needed by objectives with a group baseline. */
   groupIds?: ArrayLike<number | string> | undefined
@@ -70,8 +70,7 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
     if (verdict === 'timed-out' && options.timedOut === 'mask') continue
     rewards[row] = reward
     counted[row] = 1
-    // A composed reward may be positive although no answer was found; such a completion still counts as wrong.
-    right[row] = reward > 0 && verdict !== 'unparsed' && verdict !== 'timed-out' ? 1 : 0
+    right[row] = isRight(reward, verdict) ? 1 : 0
     const truncated = options.maskTruncatedCompletions && columns.finishReasons?.[row] !== 'stop'
     eligible[row] = truncated ? 0 : 1
   }

@@ -24,9 +24,17 @@ const COMMA = 0x2c
 const OPEN = [0x5b, 0x7b]
 const CLOSE = [0x5d, 0x7d]
 
+/** How deep a text of JSON may be nested and how many values it may hold. */
+export interface JsonLimits {
+  depth: number
+  values: number
+}
+
+const ROW_LIMITS: JsonLimits = { depth: MAX_JSON_DEPTH, values: MAX_JSON_VALUES }
+
 /** What is too much about a text of JSON; undefined where it may be parsed. */
-function excess(bytes: Uint8Array): RowFault | undefined {
-  if (bytes.length < UNCOUNTED_BYTES) return undefined
+function excess(bytes: Uint8Array, limits: JsonLimits): RowFault | undefined {
+  if (bytes.length < UNCOUNTED_BYTES && limits === ROW_LIMITS) return undefined
   let isText = false
   let depth = 0
   let values = 0
@@ -39,15 +47,15 @@ function excess(bytes: Uint8Array): RowFault | undefined {
     else if (byte === COMMA) values++
     else if (byte === OPEN[0] || byte === OPEN[1]) {
       values++
-      if (++depth > MAX_JSON_DEPTH) {
-        return { reason: 'JSON that is nested too deep', expected: `at most ${MAX_JSON_DEPTH} levels` }
+      if (++depth > limits.depth) {
+        return { reason: 'JSON that is nested too deep', expected: `at most ${limits.depth} levels` }
       }
     } else if (byte === CLOSE[0] || byte === CLOSE[1]) depth--
   }
-  if (values <= MAX_JSON_VALUES) return undefined
+  if (values <= limits.values) return undefined
   return {
     reason: 'JSON of too many values',
-    expected: `at most ${MAX_JSON_VALUES}`,
+    expected: `at most ${limits.values}`,
     received: String(values),
   }
 }
@@ -55,8 +63,11 @@ function excess(bytes: Uint8Array): RowFault | undefined {
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Parses UTF-8 bytes as JSON, or says why they are none. */
-export function parseJsonBytes(bytes: Uint8Array): { value: unknown } | { fault: RowFault } {
-  const fault = excess(bytes)
+export function parseJsonBytes(
+  bytes: Uint8Array,
+  limits: JsonLimits = ROW_LIMITS,
+): { value: unknown } | { fault: RowFault } {
+  const fault = excess(bytes, limits)
   if (fault !== undefined) return { fault }
   let text: string
   try {

@@ -2,6 +2,8 @@ import { createHash } from 'node:crypto'
 import { CoppiceError } from '../errors.ts'
 import type { Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
+import { resolveWeights } from '../verifiers/weighted.ts'
+import type { VerifierSource } from '../verify.ts'
 import type { ResolvedSettings, TrainOptions } from './train-options.ts'
 
 /** What run.json holds: everything that decides a run's bytes, so that a resumed run can be held to it. */
@@ -18,7 +20,7 @@ export function trainRecord(options: TrainOptions, settings: ResolvedSettings): 
     format: 1,
     settings: {
       ...snakeCaseKeys(settings),
-      verifier: typeof verifier === 'function' ? `function ${verifier.name}` : verifier,
+      verifier: verifierRecord(verifier),
       prompts: { count: prompts.length, digest: promptsDigest(prompts) },
       ...(settings.evalEvery > 0 && {
         eval_prompts: { count: evalPrompts.length, digest: promptsDigest(evalPrompts) },
@@ -27,6 +29,14 @@ export function trainRecord(options: TrainOptions, settings: ResolvedSettings): 
     },
     environment: environmentOf(policy),
   }
+}
+
+/** A verifier as JSON has it: weights too, since rewards follow from them. */
+function verifierRecord(verifier: VerifierSource): unknown {
+  if (typeof verifier === 'function') return `function ${verifier.name}`
+  if (typeof verifier === 'string') return verifier
+  const { verifiers, ...weights } = resolveWeights(verifier)
+  return { verifiers: verifiers.map(verifierRecord), ...snakeCaseKeys(weights) }
 }
 
 /** What bits depend on beside the settings; the number of threads is not among it. */

@@ -1,6 +1,7 @@
 import { setMaxListeners } from 'node:events'
 import { CoppiceError } from '../errors.ts'
 import type { Judgement, Sample } from '../verdicts.ts'
+import type { JudgementCache } from './judgement-cache.ts'
 import { abstention, type SampleRunner } from './outcome.ts'
 
 export interface VerifyCallOptions {
@@ -31,6 +32,12 @@ const TURN_MS = 8
  * they never run more samples at once than the pool's concurrency.
  */
 export class VerifierPool {
+  /**
+   * Names of the verifiers whose weighted rewards make one, in the order of `Judgement.partRewards`; empty where the pool
+   * has a single verifier without a weight.
+   */
+  readonly parts: readonly string[]
+  readonly #cache: JudgementCache | undefined
   readonly #runner: SampleRunner
   readonly #where: string
   readonly #disposal = new AbortController()
@@ -39,8 +46,10 @@ export class VerifierPool {
   #failures = 0
   #judged = 0
 
-  constructor(runner: SampleRunner, where: string) {
+  constructor(runner: SampleRunner, where: string, parts: readonly string[] = [], cache?: JudgementCache) {
     setMaxListeners(0, this.#disposal.signal)
+    this.parts = parts
+    this.#cache = cache
     this.#runner = runner
     this.#where = where
     this.#free = runner.concurrency
@@ -49,6 +58,11 @@ export class VerifierPool {
   /** Samples on which the verifier threw, ended its process or returned nonsense; they abstain. */
   get failures(): number {
     return this.#failures
+  }
+
+  /** Judgements that were given again, since a verifier had judged the same content before. */
+  get cached(): number {
+    return this.#cache?.hits ?? 0
   }
 
   /**

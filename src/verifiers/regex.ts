@@ -6,10 +6,9 @@ import type { Judgement, Sample } from '../verdicts.ts'
  * host's process.
  */
 export function verifyRegex({ reference, completion }: Pick<Sample, 'reference' | 'completion'>): Judgement {
-  const written = /^\/(.*)\/([a-z]*)$/s.exec(reference)
   let pattern: RegExp
   try {
-    pattern = written === null ? new RegExp(reference) : new RegExp(written[1]!, written[2])
+    pattern = parsePattern(reference)
   } catch (error) {
     return {
       verdict: 'unparsed',
@@ -18,4 +17,10 @@ export function verifyRegex({ reference, completion }: Pick<Sample, 'reference' 
     }
   }
   return pattern.test(completion) ? { verdict: 'right', reward: 1 } : { verdict: 'wrong', reward: 0 }
+}
+
+/** A regular expression from its text, `/.../flags` or bare; throws a SyntaxError where it is none. */
+export function parsePattern(text: string): RegExp {
+  const written = /^\/(.*)\/([a-z]*)$/s.exec(text)
+  return written === null ? new RegExp(text) : new RegExp(written[1]!, written[2])
 }

@@ -42,7 +42,11 @@ async function prepare(setup: WorkerSetup): Promise<FromWorker> {
 }
 
 async function loadVerifier(source: WorkerSource): Promise<Verifier> {
-  if ('builtin' in source) return builtinVerifier(source.builtin).verify
+  if ('builtin' in source) {
+    const { verify, prepare } = builtinVerifier(source.builtin)
+    await prepare?.()
+    return verify
+  }
   const exported = await importDefault(source.file)
   // A task's file serves too: it brings its verifier along.
   const candidate =

@@ -37,12 +37,47 @@ describe('verbs over files that need no model', () => {
     ])
     assert.equal(code, 0, stderr)
     assert.deepEqual(JSON.parse(stdout), {
-      ...{ out: output, rows: 2, right: 1, wrong: 1, unparsed: 0, timed_out: 0, failures: 0 },
+      ...{ out: output, rows: 2, right: 1, wrong: 1, unparsed: 0, timed_out: 0, failures: 0, cached: 0 },
     })
     assert.deepEqual(await lines(output), [
       { ...rows[0], reward: 1, verdict: 'right' },
       { ...rows[1], reward: 0, verdict: 'wrong' },
     ])
+  })
+
+  it('verify joins several verifiers by weight, keeps what each gave, and judges the same content once', async () => {
+    const [input, output] = [join(folder, 'weighted.jsonl'), join(folder, 'weighted-out.jsonl')]
+    const completion = '<think>6 * 7</think><answer>42</answer>'
+    const rows = [completion, completion, '<think>6 * 7</think><answer>41</answer>', '42'].map((text) => ({
+      reference: '42',
+      completion: text,
+    }))
+    await writeFile(input, rows.map((row) => `${JSON.stringify(row)}\n`).join(''))
+    const run = (...weights: string[]) =>
+      coppice([
+        ...['verify', '--verifier', 'math', '--verifier', 'format', ...weights],
+        ...['--in', input, '--out', output, '--json'],
+      ])
+    const { code, stdout, stderr } = await run('--reward-weights', '1,0.1')
+    assert.equal(code, 0, stderr)
+    const { right, wrong, cached, rewards } = JSON.parse(stdout)
+    assert.deepEqual({ right, wrong, cached }, { right: 3, wrong: 1, cached: 2 })
+    assert.deepEqual(rewards, { math: 0.75, format: 0.75 })
+    const judged = (reward: number, verdict: string, math: number, format: number) => ({
+      ...{ reward, verdict, reward_math: math, reward_format: format },
+    })
+    assert.deepEqual(await lines(output), [
+      { ...rows[0], ...judged(1.1, 'right', 1, 1) },
+      { ...rows[1], ...judged(1.1, 'right', 1, 1) },
+      { ...rows[2], ...judged(0.1, 'wrong', 0, 1) },
+      { ...rows[3], ...judged(1, 'right', 1, 0) },
+    ])
+    const bad = await run('--reward-weights', '1', '0.1', '2')
+    assert.deepEqual([bad.code, bad.stdout], [2, ''])
+    assert.match(bad.stderr, /rewardWeights: .*one number a verifier, so 2; received "3 of them"/)
+    const words = await run('--reward-weights', '1,some')
+    assert.equal(words.code, 2)
+    assert.match(words.stderr, /--reward-weights: not a number/)
   })
 
   it('verify runs a TypeScript file, and a hanging one ends as timed-out', async () => {

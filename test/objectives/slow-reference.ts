@@ -90,7 +90,7 @@ function takesPart(row: SlowRow, spec: SlowSpec): boolean {
 }
 
 function isRight(row: SlowRow): boolean {
-  return row.reward! > 0 && row.verdict !== 'unparsed' && row.verdict !== 'timed-out'
+  return row.verdict === null ? row.reward! > 0 : row.verdict === 'right'
 }
 
 /** (r - mean) / (std + eps); nothing where the whole group has one reward. */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { columnsOf, Policy, readTable } from '../../src/index.ts'
+import { columnsOf, Policy, readTable, type Verifier } from '../../src/index.ts'
 import { checkpointDigest, makeFolder, runToEnd, TINY, taskPrompts, timelessMetrics } from './tiny-run.ts'
 
 describe('train', () => {
@@ -44,6 +44,29 @@ describe('train', () => {
       part.reduce((sum, { metrics }) => sum + metrics.reward!, 0) / part.length
     assert.ok(mean(steps.slice(0, 5)) < 0.5)
     assert.ok(mean(steps.slice(-5)) > 0.9)
+  })
+
+  it('learns from the weighted reward of several verifiers and holds a resumed run to its weights', async () => {
+    const short: Verifier = ({ completion }) => (completion.length < 6 ? 1 : 0)
+    const verifier = { verifiers: ['walk', short], rewardWeights: [1, 0.5] }
+    const options = { verifier, steps: 2, objective: { kind: 'grpo' } } as const
+    const steps = await runToEnd(folder.model, out('weighted'), options)
+    for (const { rollouts, metrics } of steps) {
+      const { rewards, verdicts } = columnsOf(rollouts)
+      const [walk, form] = ['reward_walk', 'reward_short'].map((name) => [...rollouts.getChild(name)!])
+      const sums = walk!.map((reward, row) => reward + 0.5 * form![row])
+      assert.deepEqual(rewards, sums)
+      const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length
+      assert.equal(metrics['rewards/walk/mean'], mean(walk!))
+      assert.equal(metrics['rewards/short/mean'], mean(form!))
+      assert.equal(metrics.accuracy, mean(verdicts!.map((verdict) => (verdict === 'right' ? 1 : 0))))
+      assert.ok(metrics.accuracy < 1 && metrics.reward! > metrics.accuracy)
+    }
+    const again = { ...options, verifier: { ...verifier, rewardWeights: [1, 0.25] }, resume: true }
+    await assert.rejects(runToEnd(folder.model, out('weighted'), again), {
+      code: 'INVALID_ARGUMENT',
+      message: /verifier\.reward_weights.*\[1,0\.5\].*\[1,0\.25\]/,
+    })
   })
 
   it('gives the metrics that people plot, one line a step', async () => {
@@ -132,5 +155,6 @@ describe('train', () => {
     await refused({ learningRate: -1 }, /learningRate/)
     await refused({ verifier: 'wlak' }, /walk/)
     await refused({ evalEvery: 2 }, /evalPrompts/)
+    await assert.rejects(readdir(out('never')), { code: 'ENOENT' })
   })
 })

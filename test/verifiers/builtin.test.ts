@@ -206,21 +206,29 @@ describe('regex verifier', () => {
   })
 })
 
+/** A verifier's name with the options that it cannot do without. */
+const spec = (name: string) => (name === 'overlong' ? 'overlong:maxLength=10,cache=5' : name)
+
 describe('built-in verifiers', () => {
   it('are found by name, with options', () => {
     assert.deepEqual([...verifierNames].sort(), [
       'arithmetic',
+      'choice',
       'countdown',
       'exact',
+      'format',
+      'json-schema',
       'math',
       'numeric',
+      'overlong',
       'regex',
       'walk',
     ])
     assert.deepEqual(
-      verifierNames.filter((name) => !builtinVerifier(name).isBounded),
-      ['regex'],
+      verifierNames.filter((name) => !builtinVerifier(spec(name)).isBounded),
+      ['regex', 'json-schema'],
     )
+    assert.equal(builtinVerifier('format:pattern=^a{1,3}$').isBounded, false)
     const bad = [
       'countdwn',
       '',
@@ -232,8 +240,21 @@ describe('built-in verifiers', () => {
       'numeric:tolerance=x',
       'exact:ignoreCase=1',
       'numeric:tol=1',
+      'json-schema:schema=',
+      'json-schema:file=a.json',
+      'format:template=xml',
+      'format:thinking=no',
+      'format:pattern=(',
+      'format:template=think,pattern=a,b',
+      `format:pattern=${'a'.repeat(10_001)}`,
+      'overlong',
+      'overlong:maxLength=100',
+      'overlong:maxLength=100,cache=',
+      'overlong:maxLength=100,cache=101',
+      'overlong:maxLength=0,cache=0',
+      'overlong:maxLength=10,cache=1.5',
     ]
-    for (const spec of bad) assert.throws(() => builtinVerifier(spec), { code: 'INVALID_ARGUMENT' }, spec)
+    for (const each of bad) assert.throws(() => builtinVerifier(each), { code: 'INVALID_ARGUMENT' }, each)
     assert.throws(() => builtinVerifier('numric'), { message: /did you mean 'numeric'/ })
   })
 
@@ -273,11 +294,16 @@ describe('built-in verifiers', () => {
       exact: 'x',
       numeric: '7',
       math: '7',
+      choice: 'B',
     }
-    for (const name of verifierNames.filter((each) => builtinVerifier(each).isBounded)) {
+    const judging = [...verifierNames.map(spec), 'format:template=boxed'].filter((name) => {
+      const { isBounded, isShaping = false } = builtinVerifier(name)
+      return isBounded && !isShaping
+    })
+    for (const name of judging) {
       for (const text of texts) {
         const started = performance.now()
-        assert.notEqual(verdictOf(name, references[name]!, text).verdict, 'timed-out')
+        assert.notEqual(verdictOf(name, references[name] ?? '', text).verdict, 'timed-out')
         verdictOf(name, text, '1')
         // Milliseconds when the machine is quiet; the limit only has to tell bounded from unbounded.
         const took = performance.now() - started

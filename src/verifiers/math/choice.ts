@@ -11,7 +11,7 @@ function plain(text: string): string {
 }
 
 /** The letter that a text starts with as a choice: `B`, `(B)`, `B) 42`; undefined where it starts otherwise. */
-function letterOf(text: string): string | undefined {
+export function letterOf(text: string): string | undefined {
   const match = /^(?:(?:option|choice|answer)\s+)?(?:\(\s*([A-Ja-j])\s*\)|([A-Ja-j])\s*(?=$|[).:]))/i.exec(
     plain(text),
   )
@@ -26,11 +26,11 @@ export function isChoice(reference: string): boolean {
 /** Whether the response makes the reference's choice; undefined where it makes none that can be seen. */
 export function isSameChoice(reference: string, response: string): boolean | undefined {
   const letter = letterOf(response)
-  return letter === undefined ? undefined : letter === letterOf(reference) && !namesOthers(response)
+  return letter === undefined ? undefined : letter === letterOf(reference) && !namesSeveral(response)
 }
 
-/** Several choices in a row, `B, C` or `(A) 1 (B) 2`, are no answer. */
-function namesOthers(response: string): boolean {
+/** Whether a text names several choices, `B, C` or `(A) 1 (B) 2`: that is no answer. */
+export function namesSeveral(response: string): boolean {
   const text = plain(response)
   if (/^\(?\s*[A-J]\s*\)?\s*(?:,|and|or|&)\s*\(?\s*[A-J]\b/i.test(text)) return true
   const letters = [...text.matchAll(/(?:^|[\s(])([A-J])[).:]/g)].map((match) => match[1])

@@ -1,3 +1,5 @@
+import { taggedAnswer } from '../../answer-text.ts'
+
 // Where in a response its answer stands. Plain searches and one walk over the text: no pattern that could backtrack.
 
 export type Extraction = 'auto' | 'boxed'
@@ -9,11 +11,16 @@ const MAX_ANSWER = 4000
 
 export type Found = { text: string } | { fault: string }
 
-/** The answer's text, or why there is none. */
-export function extractAnswer(response: string, policy: Extraction): Found {
-  const text = afterThinking(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
+/** How an answer is announced. */
+export const ANNOUNCEMENTS: readonly string[] = ['final answer', 'answer is', 'answer:']
+
+/** The answer's text, or why there is none. `announcements` are in lower case. */
+export function extractAnswer(response: string, policy: Extraction, announcements = ANNOUNCEMENTS): Found {
+  const text = answerRegion(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
   const boxed = boxedText(text)
-  const found = boxed ?? (policy === 'boxed' ? { fault: 'no box' } : (announcedText(text) ?? lastLine(text)))
+  const found =
+    boxed ??
+    (policy === 'boxed' ? { fault: 'no box' } : (announcedText(text, announcements) ?? lastLine(text)))
   if ('text' in found) {
     if (isBlank(found.text)) return { fault: 'an empty answer' }
     if (found.text.length > MAX_ANSWER) return { fault: 'an answer of more than 4000 characters' }
@@ -21,12 +28,20 @@ export function extractAnswer(response: string, policy: Extraction): Found {
   return found
 }
 
-function afterThinking(text: string): string {
+/** Where an answer may stand: behind the thinking, and of that, where there are `<answer>` tags, between the last of them. */
+export function answerRegion(response: string): string {
+  const text = afterThinking(response)
+  return taggedAnswer(text) ?? text
+}
+
+/** What stands behind the last `</think>`; all of it where there is none. */
+export function afterThinking(text: string): string {
   const end = text.lastIndexOf('</think>')
   return end === -1 ? text : text.slice(end + '</think>'.length)
 }
 
-function isBlank(text: string): boolean {
+/** Whether nothing but signs without meaning stands there. */
+export function isBlank(text: string): boolean {
   return /^[\s$\\,;.{}]*$/.test(text) && !text.includes('\\{')
 }
 
@@ -71,8 +86,8 @@ function isJoint(between: string): boolean {
   )
 }
 
-/** Every box whose braces balance, and whether one of the others is behind all of them. */
-function findBoxes(text: string): { boxes: Box[]; isOpen: boolean } {
+/** Every box whose braces balance (of nested ones the outer), and whether one of the others is behind all of them. */
+export function findBoxes(text: string): { boxes: Box[]; isOpen: boolean } {
   const openings: { start: number; from: number; depth: number }[] = []
   const boxes: Box[] = []
   let depth = 0
@@ -107,13 +122,11 @@ function findBoxes(text: string): { boxes: Box[]; isOpen: boolean } {
   return { boxes, isOpen: openings.length > 0 }
 }
 
-const PHRASES = ['final answer', 'answer is', 'answer:']
-
 /** What follows the last phrase that announces an answer, up to the end of its sentence. */
-function announcedText(text: string): Found | undefined {
+function announcedText(text: string, announcements: readonly string[]): Found | undefined {
   const lower = text.toLowerCase()
   let start = -1
-  for (const phrase of PHRASES) {
+  for (const phrase of announcements) {
     const at = lower.lastIndexOf(phrase)
     if (at !== -1) start = Math.max(start, at + phrase.length)
   }
