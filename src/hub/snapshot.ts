@@ -1,0 +1,224 @@
+import { CoppiceError } from '../errors.ts'
+import { CacheFolder, checkedFiles, isCommit, type RepoFile } from './cache-folder.ts'
+import { fetchBlob } from './download.ts'
+import { corruptAnswer, type HubRequest, hubJsonFetch, isUnreachable } from './hub-fetch.ts'
+import { KIND_WORDS, type RepoReference } from './repo-id.ts'
+import { hubSettings } from './settings.ts'
+
+/** How far the files of a model or a data set have come. */
+export interface DownloadProgress {
+  /** `org/name`. */
+  id: string
+  /** The file that is being fetched. */
+  file: string
+  bytes: number
+  /** Of all files that are needed and were not in the cache. */
+  totalBytes: number
+}
+
+export interface SnapshotOptions {
+  signal?: AbortSignal
+  onProgress?: (progress: DownloadProgress) => void
+  /** Hears what is worth a line: that the hub cannot be reached, and what is used instead. */
+  onNote?: (line: string) => void
+}
+
+const MAX_FILES = 100_000
+/** A page of a listing may be empty, and name a next one. */
+const MAX_PAGES = 1000
+const PROGRESS_INTERVAL_MS = 100
+
+/** The files of a repository at one commit, fetched when they are asked for. */
+export class Snapshot {
+  readonly reference: RepoReference
+  readonly commit: string
+  /** The folder that looks like the repository. */
+  readonly folder: string
+  /** Of the commit; without the network, of what the cache has of it. */
+  readonly files: ReadonlyMap<string, RepoFile>
+  readonly #cache: CacheFolder
+  readonly #request: HubRequest
+  readonly #options: SnapshotOptions
+  /** Whether `files` may be fetched: false where it only tells what is in the cache. */
+  readonly #isListed: boolean
+
+  constructor(
+    request: HubRequest,
+    cache: CacheFolder,
+    commit: string,
+    files: readonly RepoFile[],
+    isListed: boolean,
+    options: SnapshotOptions,
+  ) {
+    this.reference = request.reference
+    this.commit = commit
+    this.folder = cache.snapshot(commit)
+    this.files = new Map(files.map((file) => [file.path, file]))
+    this.#cache = cache
+    this.#request = request
+    this.#options = options
+    this.#isListed = isListed
+  }
+
+  /** Makes sure that these files are in the folder, and gives their paths. They have to be among `files`. */
+  async fetch(paths: readonly string[]): Promise<string[]> {
+    const found = new Map<string, string>()
+    const missing: RepoFile[] = []
+    for (const file of paths.map((path) => this.files.get(path)!)) {
+      const path = await this.#cache.cachedPath(this.commit, file)
+      if (path === undefined) missing.push(file)
+      else found.set(file.path, path)
+    }
+    if (missing.length > 0) await this.#download(missing)
+    for (const file of missing) found.set(file.path, (await this.#cache.cachedPath(this.commit, file))!)
+    return paths.map((path) => found.get(path)!)
+  }
+
+  async #download(missing: readonly RepoFile[]): Promise<void> {
+    const { settings, reference } = this.#request
+    if (settings.offline || !this.#isListed)
+      throw notCached(
+        this.#request,
+        missing
+          .map(({ path }) => path)
+          .slice(0, 3)
+          .join(', '),
+      )
+    const totalBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0)
+    let before = 0
+    let toldAt = Number.NEGATIVE_INFINITY
+    for (const file of missing) {
+      const tell = (bytes: number) => {
+        const isLast = before + bytes >= totalBytes
+        if (performance.now() - toldAt < PROGRESS_INTERVAL_MS && !isLast) return
+        toldAt = performance.now()
+        this.#options.onProgress?.({ id: reference.id, file: file.path, bytes: before + bytes, totalBytes })
+      }
+      await fetchBlob(this.#cache, file, this.#addressOf(file), this.#request, tell)
+      await this.#cache.link(this.commit, file)
+      before += file.bytes
+      tell(0)
+    }
+  }
+
+  #addressOf({ path }: RepoFile): string {
+    const { settings, reference } = this.#request
+    const root = `${settings.endpoint}/${reference.type === 'dataset' ? 'datasets/' : ''}${reference.id}`
+    return `${root}/resolve/${this.commit}/${path.split('/').map(encodeURIComponent).join('/')}`
+  }
+
+  /** Remembers that the revision is this commit: to be called when all that is needed of it is in the cache. */
+  async keepRevision(): Promise<void> {
+    const { revision = DEFAULT_REVISION } = this.reference
+    if (revision !== this.commit) await this.#cache.writeRef(revision, this.commit)
+  }
+}
+
+const DEFAULT_REVISION = 'main'
+
+/**
+ * Finds out which commit a revision is, and its files. A commit whose list is in the cache needs no network; a branch or a tag is
+ * asked for, and where the hub cannot be reached the commit that it had last counts.
+ */
+export async function openSnapshot(
+  reference: RepoReference,
+  options: SnapshotOptions = {},
+): Promise<Snapshot> {
+  const settings = hubSettings()
+  const request = { reference, settings, signal: options.signal }
+  const cache = new CacheFolder(settings.cacheFolder, reference)
+  const { revision = DEFAULT_REVISION } = reference
+  const open = async (commit: string, listed: RepoFile[] | undefined) => {
+    const files = listed ?? (await cache.cachedFiles(commit))
+    if (files.length === 0) throw notCached(request, `commit ${commit}`)
+    return new Snapshot(request, cache, commit, files, listed !== undefined, options)
+  }
+  if (settings.offline) {
+    const commit = isCommit(revision) ? revision : await cache.readRef(revision)
+    if (commit === undefined) throw notCached(request, `revision ${revision}`)
+    return open(commit, await cache.readListing(commit))
+  }
+  try {
+    const commit = isCommit(revision) ? revision : await commitOf(revision, request)
+    const listed = (await cache.readListing(commit)) ?? (await listFilesOf(commit, request, cache))
+    return await open(commit, listed)
+  } catch (error) {
+    const commit = isCommit(revision) ? revision : await cache.readRef(revision)
+    if (!isUnreachable(error) || commit === undefined) throw error
+    const snapshot = await open(commit, await cache.readListing(commit)).catch(() => undefined)
+    if (snapshot === undefined) throw error
+    options.onNote?.(
+      `${(error as CoppiceError).message}; going on with ${reference.id} as it is in the cache, commit ${commit.slice(0, 10)}`,
+    )
+    return snapshot
+  }
+}
+
+async function commitOf(revision: string, request: HubRequest): Promise<string> {
+  const { reference, settings } = request
+  // Loaded when it is needed: a tenth of a second that most commands have no use for.
+  const { datasetInfo, modelInfo } = await import('@huggingface/hub')
+  const query = { name: reference.id, revision, hubUrl: settings.endpoint, fetch: hubJsonFetch(request) }
+  const { sha } = await understood(reference, () =>
+    reference.type === 'model'
+      ? modelInfo({ ...query, additionalFields: ['sha'] })
+      : datasetInfo({ ...query, additionalFields: ['sha'] }),
+  )
+  if (isCommit(sha)) return sha
+  throw corruptAnswer(reference, 'the hub names no commit', {
+    expected: 'a commit of 40 hexadecimal digits',
+    received: JSON.stringify(sha)?.slice(0, 80) ?? 'nothing',
+  })
+}
+
+async function listFilesOf(commit: string, request: HubRequest, cache: CacheFolder): Promise<RepoFile[]> {
+  const { reference, settings } = request
+  const { listFiles } = await import('@huggingface/hub')
+  const tooMany = () =>
+    corruptAnswer(reference, 'too many files', { expected: `at most ${MAX_FILES} on ${MAX_PAGES} pages` })
+  const fetchJson = hubJsonFetch(request)
+  let pages = 0
+  const fetchPage: typeof fetch = (...page) => {
+    if (++pages > MAX_PAGES) throw tooMany()
+    return fetchJson(...page)
+  }
+  const repo = { type: reference.type, name: reference.id }
+  const query = { repo, revision: commit, recursive: true, hubUrl: settings.endpoint, fetch: fetchPage }
+  const found: unknown[] = []
+  await understood(reference, async () => {
+    for await (const { type, path, size, oid, lfs } of listFiles(query)) {
+      if (type !== 'file') continue
+      if (found.length >= MAX_FILES) throw tooMany()
+      found.push({ path, bytes: lfs?.size ?? size, etag: lfs?.oid ?? oid })
+    }
+  })
+  const files = checkedFiles(found, reference.text)
+  await cache.writeListing(commit, files)
+  return files
+}
+
+/** The library takes the hub's answers for what they should be: a TypeError is what an answer of another shape ends in. */
+async function understood<T>(reference: RepoReference, ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (cause) {
+    if (!(cause instanceof TypeError)) throw cause
+    throw corruptAnswer(reference, "the hub's answer has another shape", {
+      expected: 'the API of the Hugging Face hub; is HF_ENDPOINT the address of one?',
+      received: cause.message,
+    })
+  }
+}
+
+function notCached({ reference, settings }: HubRequest, what: string): CoppiceError {
+  const folder = new CacheFolder(settings.cacheFolder, reference).path
+  const reason = settings.offline ? 'HF_HUB_OFFLINE is set, and ' : ''
+  return new CoppiceError(
+    'NOT_FOUND',
+    `${reason}${what} of ${KIND_WORDS[reference.type]} ${reference.id} is not in the cache`,
+    {
+      where: reference.text,
+      expected: `it in ${folder}, or the network`,
+    },
+  )
+}
