@@ -1,5 +1,6 @@
 import { CoppiceError } from '../index.ts'
 import { JSON_FLAG, TEMPLATE_FLAGS, templateOf } from './flags.ts'
+import { fetchModel, REVISION_FLAG } from './hub-files.ts'
 import { inspectPath } from './inspect/inspect-path.ts'
 import { inspectPrompt, promptRows } from './inspect/inspect-prompt.ts'
 import { textTable } from './table.ts'
@@ -8,7 +9,9 @@ import { defineVerb } from './verb.ts'
 export const inspectVerb = defineVerb({
   command: 'inspect <path>',
   describe: 'what is in a checkpoint folder, a run, or a safetensors, Arrow, JSONL or tokenizer file',
-  positional: { path: { type: 'string', describe: 'folder or file' } },
+  positional: {
+    path: { type: 'string', describe: 'folder or file, or the id of a model on the hub: org/name' },
+  },
   flags: {
     rows: { type: 'number', default: 0, describe: 'show so many rows of a table' },
     tensors: { type: 'boolean', default: false, describe: 'list every tensor' },
@@ -16,11 +19,13 @@ export const inspectVerb = defineVerb({
       type: 'string',
       describe: 'show this prompt token by token, as the model in the folder would read it under --template',
     },
+    ...REVISION_FLAG,
     ...TEMPLATE_FLAGS,
     ...JSON_FLAG,
   },
   async run(args) {
-    const path = String(args.path)
+    const parts = args.prompt === undefined ? 'model' : 'tokenizer'
+    const path = await fetchModel({ model: String(args.path), revision: args.revision }, parts)
     if (args.prompt !== undefined) {
       const template = await templateOf({ ...args, model: path })
       const shown = await inspectPrompt(path, args.prompt, template)

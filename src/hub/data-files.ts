@@ -110,7 +110,7 @@ function choiceError(
   const hint = near === undefined ? '' : ` (did you mean '${near}'?)`
   return new CoppiceError(wanted === undefined ? 'INVALID_ARGUMENT' : 'NOT_FOUND', message, {
     where,
-    expected: `${what} to be one of ${names.slice(0, SHOWN).join(', ')}${others}${hint}`,
+    expected: `one of the ${what}s ${names.slice(0, SHOWN).join(', ')}${others}${hint}`,
   })
 }
 

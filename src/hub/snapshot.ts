@@ -87,11 +87,14 @@ export class Snapshot {
     const totalBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0)
     let before = 0
     let toldAt = Number.NEGATIVE_INFINITY
+    let told = -1
     for (const file of missing) {
       const tell = (bytes: number) => {
-        const isLast = before + bytes >= totalBytes
-        if (performance.now() - toldAt < PROGRESS_INTERVAL_MS && !isLast) return
+        const isLast = before + bytes === totalBytes
+        const isDue = isLast ? told < totalBytes : performance.now() - toldAt >= PROGRESS_INTERVAL_MS
+        if (!isDue) return
         toldAt = performance.now()
+        told = before + bytes
         this.#options.onProgress?.({ id: reference.id, file: file.path, bytes: before + bytes, totalBytes })
       }
       await fetchBlob(this.#cache, file, this.#addressOf(file), this.#request, tell)
@@ -148,7 +151,7 @@ export async function openSnapshot(
     const snapshot = await open(commit, await cache.readListing(commit)).catch(() => undefined)
     if (snapshot === undefined) throw error
     options.onNote?.(
-      `${(error as CoppiceError).message}; going on with ${reference.id} as it is in the cache, commit ${commit.slice(0, 10)}`,
+      `${settings.endpoint} cannot be reached: going on with ${reference.id} as it is in the cache, commit ${commit.slice(0, 10)}`,
     )
     return snapshot
   }
