@@ -44,7 +44,7 @@ export async function resolveModel(model: string, options: ResolveModelOptions =
   if (reference === undefined) return model
   const snapshot = await openSnapshot(reference, snapshotOptions)
   await fetchModelFiles(snapshot, parts)
-  await snapshot.keepRevision()
+  await snapshot.keep()
   return snapshot.folder
 }
 
@@ -62,7 +62,7 @@ export async function resolveData(data: string, options: ResolveDataOptions = {}
   }
   const snapshot = await openSnapshot(reference, snapshotOptions)
   const paths = await fetchDataFiles(snapshot, { subset, split })
-  await snapshot.keepRevision()
+  await snapshot.keep()
   return paths
 }
 

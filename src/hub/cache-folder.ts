@@ -117,7 +117,7 @@ export class CacheFolder {
   async link(commit: string, { path: name, etag }: RepoFile): Promise<void> {
     const path = join(this.snapshot(commit), name)
     const blob = join(this.blobs, etag)
-    await this.#makeFolders(dirname(path), name)
+    await this.#makeFolders(dirname(path))
     const existing = await lstat(path).catch(() => undefined)
     if (existing?.isDirectory()) throw clash(path)
     await place(path, (fresh) =>
@@ -126,7 +126,7 @@ export class CacheFolder {
   }
 
   /** Makes folders one by one: a link among them could lead elsewhere, and would not be noticed. */
-  async #makeFolders(folder: string, name: string): Promise<void> {
+  async #makeFolders(folder: string): Promise<void> {
     const parts = relative(this.path, folder).split(sep)
     let path = this.path
     await mkdir(path, { recursive: true })
@@ -136,7 +136,7 @@ export class CacheFolder {
         if (cause.code !== 'EEXIST') throw cause
       })
       const found = await lstat(path)
-      if (!found.isDirectory()) throw clash(join(path, name))
+      if (!found.isDirectory()) throw clash(path)
     }
   }
 

@@ -119,7 +119,8 @@ async function complete(
         if (!isUnreachable(cause)) throw cause
         tries = bytes > before ? 1 : tries + 1
         if (tries >= MAX_TRIES) throw cause
-        await wait(FIRST_PAUSE_MS * 2 ** (tries - 1), undefined, { signal: request.signal })
+        const pause = Math.min(FIRST_PAUSE_MS, request.settings.stallTimeoutMs) * 2 ** (tries - 1)
+        await wait(pause, undefined, { signal: request.signal })
       }
     }
   } finally {

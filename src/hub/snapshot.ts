@@ -25,8 +25,11 @@ export interface SnapshotOptions {
 
 const MAX_FILES = 100_000
 /** A page of a listing may be empty, and name a next one. */
-const MAX_PAGES = 1000
+const MAX_PAGES = 200
 const PROGRESS_INTERVAL_MS = 100
+
+/** Where the list of a commit's files is from; what is only known by being in the cache is all that there is. */
+type ListOrigin = 'hub' | 'list in the cache' | 'cached files'
 
 /** The files of a repository at one commit, fetched when they are asked for. */
 export class Snapshot {
@@ -39,15 +42,14 @@ export class Snapshot {
   readonly #cache: CacheFolder
   readonly #request: HubRequest
   readonly #options: SnapshotOptions
-  /** Whether `files` may be fetched: false where it only tells what is in the cache. */
-  readonly #isListed: boolean
+  readonly #origin: ListOrigin
 
   constructor(
     request: HubRequest,
     cache: CacheFolder,
     commit: string,
     files: readonly RepoFile[],
-    isListed: boolean,
+    origin: ListOrigin,
     options: SnapshotOptions,
   ) {
     this.reference = request.reference
@@ -57,7 +59,7 @@ export class Snapshot {
     this.#cache = cache
     this.#request = request
     this.#options = options
-    this.#isListed = isListed
+    this.#origin = origin
   }
 
   /** Makes sure that these files are in the folder, and gives their paths. They have to be among `files`. */
@@ -76,7 +78,7 @@ export class Snapshot {
 
   async #download(missing: readonly RepoFile[]): Promise<void> {
     const { settings, reference } = this.#request
-    if (settings.offline || !this.#isListed)
+    if (settings.offline || this.#origin === 'cached files')
       throw notCached(
         this.#request,
         missing
@@ -110,8 +112,9 @@ export class Snapshot {
     return `${root}/resolve/${this.commit}/${path.split('/').map(encodeURIComponent).join('/')}`
   }
 
-  /** Remembers that the revision is this commit: to be called when all that is needed of it is in the cache. */
-  async keepRevision(): Promise<void> {
+  /** Remembers the commit's files, and that the revision is this commit: for when all that is needed of it is in the cache. */
+  async keep(): Promise<void> {
+    if (this.#origin === 'hub') await this.#cache.writeListing(this.commit, [...this.files.values()])
     const { revision = DEFAULT_REVISION } = this.reference
     if (revision !== this.commit) await this.#cache.writeRef(revision, this.commit)
   }
@@ -131,24 +134,27 @@ export async function openSnapshot(
   const request = { reference, settings, signal: options.signal }
   const cache = new CacheFolder(settings.cacheFolder, reference)
   const { revision = DEFAULT_REVISION } = reference
-  const open = async (commit: string, listed: RepoFile[] | undefined) => {
+  const fromCache = async (commit: string) => {
+    const listed = await cache.readListing(commit)
     const files = listed ?? (await cache.cachedFiles(commit))
     if (files.length === 0) throw notCached(request, `commit ${commit}`)
-    return new Snapshot(request, cache, commit, files, listed !== undefined, options)
+    const origin = listed === undefined ? 'cached files' : 'list in the cache'
+    return new Snapshot(request, cache, commit, files, origin, options)
   }
   if (settings.offline) {
     const commit = isCommit(revision) ? revision : await cache.readRef(revision)
     if (commit === undefined) throw notCached(request, `revision ${revision}`)
-    return open(commit, await cache.readListing(commit))
+    return fromCache(commit)
   }
   try {
     const commit = isCommit(revision) ? revision : await commitOf(revision, request)
-    const listed = (await cache.readListing(commit)) ?? (await listFilesOf(commit, request, cache))
-    return await open(commit, listed)
+    if ((await cache.readListing(commit)) !== undefined) return await fromCache(commit)
+    const files = await listFilesOf(commit, request)
+    return new Snapshot(request, cache, commit, files, 'hub', options)
   } catch (error) {
     const commit = isCommit(revision) ? revision : await cache.readRef(revision)
     if (!isUnreachable(error) || commit === undefined) throw error
-    const snapshot = await open(commit, await cache.readListing(commit)).catch(() => undefined)
+    const snapshot = await fromCache(commit).catch(() => undefined)
     if (snapshot === undefined) throw error
     options.onNote?.(
       `${settings.endpoint} cannot be reached: going on with ${reference.id} as it is in the cache, commit ${commit.slice(0, 10)}`,
@@ -174,7 +180,7 @@ async function commitOf(revision: string, request: HubRequest): Promise<string> 
   })
 }
 
-async function listFilesOf(commit: string, request: HubRequest, cache: CacheFolder): Promise<RepoFile[]> {
+async function listFilesOf(commit: string, request: HubRequest): Promise<RepoFile[]> {
   const { reference, settings } = request
   const { listFiles } = await import('@huggingface/hub')
   const tooMany = () =>
@@ -195,9 +201,7 @@ async function listFilesOf(commit: string, request: HubRequest, cache: CacheFold
       found.push({ path, bytes: lfs?.size ?? size, etag: lfs?.oid ?? oid })
     }
   })
-  const files = checkedFiles(found, reference.text)
-  await cache.writeListing(commit, files)
-  return files
+  return checkedFiles(found, reference.text)
 }
 
 /** The library takes the hub's answers for what they should be: a TypeError is what an answer of another shape ends in. */
