@@ -124,7 +124,8 @@ describe('a hostile hub', () => {
   }
   const refuses = async (code: Parameters<typeof refused>[0], message: RegExp) => {
     await assert.rejects(resolveModel('org/model'), refused(code, message))
-    for (const path of listing(hub.home)) assert.match(path, /^hub\/models--org--model\//)
+    for (const path of listing(hub.home))
+      assert.match(path, /^hub\/(models--org--model|datasets--org--data)\//)
   }
   const OID = '9e26dfeeb6e641a33dae4961196235bdb965b21b'
   const tree = (entry: object) => json([{ type: 'file', size: 2, oid: OID, path: 'config.json', ...entry }])
