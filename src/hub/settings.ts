@@ -26,13 +26,13 @@ export interface HubToken {
   source: string
 }
 
-type Environment = Readonly<Record<string, string | undefined>>
-
 const TRUE = ['1', 'ON', 'YES', 'TRUE']
 const DEFAULT_TIMEOUT_S = 10
 
 /** Reads the settings anew, so that a program may change its environment. INVALID_ARGUMENT names the variable. */
-export function hubSettings(environment: Environment = process.env): HubSettings {
+export function hubSettings(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): HubSettings {
   // An empty variable is as good as none.
   const get = (name: string) => environment[name]?.trim() || undefined
   const isTrue = (name: string) => TRUE.includes((get(name) ?? '').toUpperCase())

@@ -114,9 +114,14 @@ export class Snapshot {
 
   /** Remembers the commit's files, and that the revision is this commit: for when all that is needed of it is in the cache. */
   async keep(): Promise<void> {
-    if (this.#origin === 'hub') await this.#cache.writeListing(this.commit, [...this.files.values()])
     const { revision = DEFAULT_REVISION } = this.reference
-    if (revision !== this.commit) await this.#cache.writeRef(revision, this.commit)
+    try {
+      if (this.#origin === 'hub') await this.#cache.writeListing(this.commit, [...this.files.values()])
+      if (revision !== this.commit) await this.#cache.writeRef(revision, this.commit)
+    } catch (cause) {
+      // A cache that holds everything may be one that cannot be written.
+      if (!['EACCES', 'EPERM', 'EROFS'].includes((cause as NodeJS.ErrnoException).code ?? '')) throw cause
+    }
   }
 }
 
