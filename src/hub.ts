@@ -1,5 +1,5 @@
 import { invalidArgument } from './errors.ts'
-import { fetchDataFiles } from './hub/data-files.ts'
+import { type DataSetFacts, dataSetFacts, fetchDataFiles } from './hub/data-files.ts'
 import { fetchModelFiles, type ModelParts } from './hub/model-files.ts'
 import { checkedRevision, type RepoReference, type RepoType, repoReferenceOf } from './hub/repo-id.ts'
 import { openSnapshot, type SnapshotOptions } from './hub/snapshot.ts'
@@ -7,6 +7,7 @@ import { refuseUnknownKeys, requireOneOf } from './options.ts'
 
 // Models and data sets by their ids on the Hugging Face hub: `org/name` becomes files of the usual cache folder.
 
+export type { DataSetFacts, SubsetFacts } from './hub/data-files.ts'
 export type { ModelParts } from './hub/model-files.ts'
 export { type HubSettings, type HubToken, hubSettings } from './hub/settings.ts'
 export type { DownloadProgress, SnapshotOptions } from './hub/snapshot.ts'
@@ -64,6 +65,17 @@ export async function resolveData(data: string, options: ResolveDataOptions = {}
   const paths = await fetchDataFiles(snapshot, { subset, split })
   await snapshot.keep()
   return paths
+}
+
+/** The subsets and splits of a data set on the hub, and their sizes. Only its card is fetched. Errors as of `resolveModel`. */
+export async function inspectDataSet(id: string, options: HubOptions = {}): Promise<DataSetFacts> {
+  refuseUnknownKeys(options, HUB_KEYS, 'inspectDataSet')
+  const { revision, ...snapshotOptions } = options
+  const reference = referenceOf(id, 'dataset', revision)
+  if (reference === undefined || reference.path !== undefined) {
+    throw invalidArgument('inspectDataSet', 'the id of a data set on the hub, org/name', id)
+  }
+  return dataSetFacts(await openSnapshot(reference, snapshotOptions))
 }
 
 function referenceOf(text: string, type: RepoType, revision: string | undefined): RepoReference | undefined {

@@ -1,6 +1,8 @@
 import type { Options } from 'yargs'
 import {
   createProgressWriter,
+  type DataSetFacts,
+  inspectDataSet,
   type ModelParts,
   resolveData,
   resolveModel,
@@ -57,6 +59,13 @@ export function fetchData(data: string, args: HubDataArguments): Promise<string[
       ...(split !== undefined && { split }),
       ...(dataRevision !== undefined && { revision: dataRevision }),
     }),
+  )
+}
+
+/** What a data set on the hub holds. */
+export function fetchDataSetFacts(id: string, revision: string | undefined): Promise<DataSetFacts> {
+  return withProgress((options) =>
+    inspectDataSet(id, { ...options, ...(revision !== undefined && { revision }) }),
   )
 }
 

@@ -14,6 +14,18 @@ export interface DataChoice {
   split: string | undefined
 }
 
+/** What a data set holds, as its card or the names of its files tell. */
+export interface DataSetFacts {
+  id: string
+  commit: string
+  subsets: SubsetFacts[]
+}
+
+export interface SubsetFacts {
+  name: string
+  splits: { name: string; files: number; bytes: number }[]
+}
+
 const CARD = 'README.md'
 const MAX_CARD_BYTES = 8 * 2 ** 20
 const SHOWN = 20
@@ -25,6 +37,27 @@ export async function fetchDataFiles(snapshot: Snapshot, choice: DataChoice): Pr
   if (other !== undefined) throw noData(snapshot, `${other} has a format that is not read`)
   requireAllShards(snapshot, chosen)
   return snapshot.fetch(chosen)
+}
+
+/** What there is to choose from; of the files only the card is fetched. */
+export async function dataSetFacts(snapshot: Snapshot): Promise<DataSetFacts> {
+  const { reference, commit, files } = snapshot
+  const paths = [...files.keys()].sort()
+  const subsets = await subsetsOf(snapshot, paths)
+  if (subsets.length === 0) throw noData(snapshot, 'no data files that coppice reads')
+  const splitFacts = (name: string, chosen: readonly string[]) => ({
+    name,
+    files: chosen.length,
+    bytes: chosen.reduce((sum, path) => sum + files.get(path)!.bytes, 0),
+  })
+  return {
+    id: reference.id,
+    commit,
+    subsets: subsets.map(({ name, splits }) => ({
+      name,
+      splits: [...splits].map(([split, expand]) => splitFacts(split, expand())),
+    })),
+  }
 }
 
 async function chosenPaths(snapshot: Snapshot, choice: DataChoice): Promise<string[]> {

@@ -53,7 +53,7 @@ async function fetchInto(
 ): Promise<void> {
   await mkdir(folder.blobs, { recursive: true })
   const isThere = async () => (await stat(blob).catch(() => undefined))?.size === file.bytes
-  const partial = await claimPartial(blob, isThere, request.signal)
+  const partial = await claimPartial(blob, isThere, onBytes, request.signal)
   if (partial === undefined) return
   try {
     const resumed = partial.bytes > 0
@@ -92,7 +92,7 @@ async function complete(
   if (partial.bytes > file.bytes) return false
   await requireRoom(partial, file)
   const hash = hashFor(file)
-  for await (const chunk of createReadStream(partial.path)) hash.update(chunk)
+  for await (const chunk of createReadStream(partial.path, { highWaterMark: 2 ** 20 })) hash.update(chunk)
   let bytes = partial.bytes
   onBytes(bytes)
   const handle = await open(partial.path, 'r+')

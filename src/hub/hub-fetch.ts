@@ -153,7 +153,7 @@ async function refusalOf(response: Response, request: HubRequest): Promise<Coppi
   if (status === 404 || (status === 401 && code === 'RepoNotFound')) {
     return refused(
       'NOT_FOUND',
-      `no ${kind} of this name on ${new URL(settings.endpoint).host}, or a private one${localHint(reference)}`,
+      `${pathHint(reference)}no ${kind} of this name on ${new URL(settings.endpoint).host}, or a private one`,
       `an id org/name, or ${token}`,
     )
   }
@@ -168,8 +168,8 @@ async function refusalOf(response: Response, request: HubRequest): Promise<Coppi
 }
 
 /** A mistyped path looks like an id. */
-function localHint({ text }: RepoReference): string {
-  return text.startsWith('hf://') ? '' : '; nor is there such a path here'
+function pathHint({ text }: RepoReference): string {
+  return text.startsWith('hf://') ? '' : 'no such path here, and '
 }
 
 /** What the hub has to say, in a line; pages of HTML are left out. */

@@ -24,10 +24,14 @@ export interface PartialFile {
   release(): Promise<void>
 }
 
-/** Claims the partial file of a blob; undefined when the blob has come meanwhile by another's work. */
+/**
+ * Claims the partial file of a blob; undefined when the blob has come meanwhile by another's work, of which `onBytes` hears how
+ * far it is.
+ */
 export async function claimPartial(
   blob: string,
   isThere: () => Promise<boolean>,
+  onBytes: (bytes: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<PartialFile | undefined> {
   const mine = `${blob}.${HOST}.${process.pid}.${threadId}.incomplete`
@@ -35,7 +39,9 @@ export async function claimPartial(
     if (await isThere()) return undefined
     const others = await partialsOf(blob)
     // One under my own name is from an earlier life: in a container every process may have the same number.
-    if (others.some(({ path, isAlive }) => isAlive && path !== mine)) {
+    const owner = others.find(({ path, isAlive }) => isAlive && path !== mine)
+    if (owner !== undefined) {
+      onBytes(owner.bytes)
       await wait(POLL_MS, undefined, { signal })
       continue
     }
@@ -71,6 +77,7 @@ export async function claimPartial(
 
 interface FoundPartial {
   path: string
+  bytes: number
   isAlive: boolean
 }
 
@@ -78,7 +85,7 @@ interface FoundPartial {
 async function partialsOf(blob: string): Promise<FoundPartial[]> {
   const folder = dirname(blob)
   const start = `${basename(blob)}.`
-  const found: (FoundPartial & { bytes: number })[] = []
+  const found: FoundPartial[] = []
   for (const name of await readdir(folder)) {
     if (!name.startsWith(start) || !name.endsWith('.incomplete')) continue
     const [host, pid] = name.slice(start.length).split('.')

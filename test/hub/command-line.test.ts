@@ -108,14 +108,7 @@ describe('models and data by their ids', () => {
       assert.ok(!existsSync(at('never.jsonl')))
     }
     const data = ['--in', 'org/sums', '--split', 'train']
-    await ends(
-      2,
-      /no model of this name.*; nor is there such a path here/,
-      'generate',
-      '--model',
-      'org/none',
-      ...data,
-    )
+    await ends(2, /no such path here, and no model of this name/, 'generate', '--model', 'org/none', ...data)
     await ends(2, /a gated model.*HF_TOKEN/, 'generate', '--model', 'org/gated', ...data)
     await ends(
       2,

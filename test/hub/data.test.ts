@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { resolveData } from '../../src/hub.ts'
+import { inspectDataSet, resolveData } from '../../src/hub.ts'
 import { readDataTable, readPrompts, readSupervisedRows } from '../../src/index.ts'
 import { jsonl, units } from '../data/files.ts'
 import { large } from './hub-server.ts'
@@ -196,6 +196,23 @@ describe('data sets on the hub', () => {
       layout(['x.jsonl.gz']),
       refused('NOT_FOUND', /expected \.parquet, .*received x\.jsonl\.gz/),
     )
+  })
+
+  it('tell what they hold', async () => {
+    const files = contents(['main/train-00000-of-00001.jsonl', 'socratic/train-00000-of-00001.jsonl'])
+    const card = GSM8K_CARD.replaceAll(/ {2}- split: test\n {4}path: .*\n/g, '')
+    const commit = hub.server.commit('datasets/org/data', { ...files, 'README.md': card })
+    const { subsets, ...facts } = await inspectDataSet('org/data')
+    assert.deepEqual(facts, { id: 'org/data', commit })
+    assert.deepEqual(
+      subsets.map(({ name, splits }) => [name, splits]),
+      ['main', 'socratic'].map((name) => {
+        const { length } = files[`${name}/train-00000-of-00001.jsonl`]!
+        return [name, [{ name: 'train', files: 1, bytes: length }]]
+      }),
+    )
+    assert.equal(hub.server.bodies.length, 1, 'the card alone')
+    await assert.rejects(inspectDataSet('x.jsonl'), refused('INVALID_ARGUMENT', /the id of a data set/))
   })
 
   it('may be named file by file', async () => {

@@ -16,7 +16,7 @@ describe('access to the hub', () => {
   it('says what to do where there is no such model, or nobody is to know of it', async () => {
     hub.server.commit('models/org/secret', MODEL, { access: 'private' })
     const absent =
-      /no model of this name on 127\.0\.0\.1:\d+, or a private one; nor is there such a path here.*HF_TOKEN/
+      /no such path here, and no model of this name on 127\.0\.0\.1:\d+, or a private one.*HF_TOKEN/
     for (const id of ['org/secret', 'org/none'])
       await assert.rejects(resolveModel(id), refused('NOT_FOUND', absent))
     await assert.rejects(resolveData('org/none'), refused('NOT_FOUND', /no data set of this name/))
