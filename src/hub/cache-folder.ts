@@ -92,13 +92,13 @@ export class CacheFolder {
   }
 
   /**
-   * Where a file of a snapshot stands; undefined where it is not here, or not whole. DATA_CORRUPT where it leads out of the
-   * repository's folder: a cache may come from somebody else.
+   * Whether a file of a snapshot is here, in its whole length. DATA_CORRUPT where it leads out of the repository's folder: a
+   * cache may come from somebody else.
    */
-  async cachedPath(commit: string, file: RepoFile): Promise<string | undefined> {
+  async holds(commit: string, file: RepoFile): Promise<boolean> {
     const path = join(this.snapshot(commit), file.path)
     const target = await realpath(path).catch(() => undefined)
-    if (target === undefined) return undefined
+    if (target === undefined) return false
     const homes = await Promise.all(
       [this.path, this.blobs].map((home) => realpath(home).catch(() => undefined)),
     )
@@ -110,7 +110,7 @@ export class CacheFolder {
       })
     }
     const found = await stat(target)
-    return found.isFile() && found.size === file.bytes ? path : undefined
+    return found.isFile() && found.size === file.bytes
   }
 
   /** Puts a blob under its name into a snapshot. */

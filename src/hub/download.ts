@@ -23,45 +23,46 @@ const SPARE_BYTES = 16 * 2 ** 20
 /** Downloads of this process under way, by their blobs' paths: who asks for the same file waits for it. */
 const underWay = new Map<string, Promise<void>>()
 
-/** Fetches a file's blob into the cache unless it is there; `onBytes` hears how many bytes of it are there. */
-export async function fetchBlob(
-  folder: CacheFolder,
-  file: RepoFile,
-  url: string,
-  request: HubRequest,
-  onBytes: (bytes: number) => void,
-): Promise<void> {
+export interface BlobDownload {
+  folder: CacheFolder
+  file: RepoFile
+  url: string
+  request: HubRequest
+  /** Hears how many bytes of the file are there. */
+  onBytes: (bytes: number) => void
+}
+
+/** Fetches a file's blob into the cache unless it is there. */
+export async function fetchBlob(download: BlobDownload): Promise<void> {
+  const { folder, file, request } = download
   const blob = join(folder.blobs, file.etag)
-  const running = underWay.get(blob)
-  if (running !== undefined) return running
-  const download = fetchInto(blob, folder, file, url, request, onBytes)
-  underWay.set(blob, download)
+  // Whether the other one's work ended well shows when it is looked for: it may have been cancelled for reasons of its own.
+  for (let other = underWay.get(blob); other !== undefined; other = underWay.get(blob)) {
+    await other.catch(() => undefined)
+    request.signal?.throwIfAborted()
+  }
+  const work = fetchInto(blob, download)
+  underWay.set(blob, work)
   try {
-    await download
+    await work
   } finally {
     underWay.delete(blob)
   }
 }
 
-async function fetchInto(
-  blob: string,
-  folder: CacheFolder,
-  file: RepoFile,
-  url: string,
-  request: HubRequest,
-  onBytes: (bytes: number) => void,
-): Promise<void> {
+async function fetchInto(blob: string, download: BlobDownload): Promise<void> {
+  const { folder, file, request, onBytes } = download
   await mkdir(folder.blobs, { recursive: true })
   const isThere = async () => (await stat(blob).catch(() => undefined))?.size === file.bytes
   const partial = await claimPartial(blob, isThere, onBytes, request.signal)
   if (partial === undefined) return
   try {
     const resumed = partial.bytes > 0
-    const isWhole = await complete(partial, file, url, request, onBytes)
+    const isWhole = await complete(partial, download)
     // What was left behind may be at fault: once more, from the start.
     if (!isWhole) {
       await truncate(partial.path)
-      if (!resumed || !(await complete({ ...partial, bytes: 0 }, file, url, request, onBytes))) {
+      if (!resumed || !(await complete({ ...partial, bytes: 0 }, download))) {
         throw corruptAnswer(request.reference, 'the file that came is not the one that was listed', {
           file: file.path,
           expected: `${file.etag.length === 64 ? 'SHA-256' : 'git SHA-1'} ${file.etag}`,
@@ -73,7 +74,7 @@ async function fetchInto(
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     // Another machine of the same name has taken this process for dead, and goes on with the file.
-    if (code === 'ENOENT') return await fetchInto(blob, folder, file, url, request, onBytes)
+    if (code === 'ENOENT') return await fetchInto(blob, download)
     if (code === 'DATA_CORRUPT') await rm(partial.path, { force: true })
     throw diskError(cause, blob)
   } finally {
@@ -84,10 +85,7 @@ async function fetchInto(
 /** Fetches what is missing of a file; whether all of it has the right checksum then. */
 async function complete(
   partial: PartialFile,
-  file: RepoFile,
-  url: string,
-  request: HubRequest,
-  onBytes: (bytes: number) => void,
+  { file, url, request, onBytes }: BlobDownload,
 ): Promise<boolean> {
   if (partial.bytes > file.bytes) return false
   await requireRoom(partial, file)

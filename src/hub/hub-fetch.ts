@@ -1,5 +1,6 @@
 import { CoppiceError, type ErrorCode } from '../errors.ts'
 import { parseJsonBytes, visible } from '../rollouts/json-text.ts'
+import { version } from '../version.ts'
 import { KIND_WORDS, type RepoReference } from './repo-id.ts'
 import type { HubSettings } from './settings.ts'
 
@@ -32,10 +33,14 @@ export async function hubGet(
     const isHome = target.origin === home.origin
     const response = await answerOf(
       target,
-      { ...headers, ...(isHome && settings.token && { authorization: `Bearer ${settings.token.value}` }) },
+      {
+        'user-agent': `coppice/${version}`,
+        ...headers,
+        ...(isHome && settings.token && { authorization: `Bearer ${settings.token.value}` }),
+      },
       request,
     )
-    if (response.status < 300 || response.status > 399 || response.status === 304) {
+    if (response.status < 300 || response.status > 399) {
       if (response.ok) return response
       throw await refusalOf(response, request)
     }
@@ -48,7 +53,7 @@ export async function hubGet(
 
 /**
  * `fetch` for @huggingface/hub: GETs of JSON from the hub's own address. What comes back holds the whole answer, within
- * bounds and parsed once already, so that no page of HTML and no bomb reaches the library.
+ * bounds and known to be JSON, so that no page of HTML and no bomb reaches the library.
  */
 export function hubJsonFetch(request: HubRequest): typeof fetch {
   const { settings, reference } = request
@@ -67,7 +72,7 @@ export function hubJsonFetch(request: HubRequest): typeof fetch {
       })
     }
     const link = response.headers.get('link')
-    return Response.json(parsed.value, link === null ? {} : { headers: { link } })
+    return new Response(Buffer.from(bytes), link === null ? {} : { headers: { link } })
   }
 }
 
@@ -99,11 +104,15 @@ async function answerOf(
   } catch (cause) {
     signal?.throwIfAborted()
     const reason = timeout.signal.aborted ? 'no answer in time' : reasonOf(cause)
-    throw new CoppiceError('UNREACHABLE', `${target.host} cannot be reached: ${reason}`, {
-      where: reference.text,
-      expected: 'a connection to it, or HF_HUB_OFFLINE=1 and the files in the cache',
-      cause,
-    })
+    throw new CoppiceError(
+      'UNREACHABLE',
+      `${pathHint(reference)}${target.host} cannot be reached: ${reason}`,
+      {
+        where: reference.text,
+        expected: 'a connection to it, or HF_HUB_OFFLINE=1 and the files in the cache',
+        cause,
+      },
+    )
   } finally {
     clearTimeout(timer)
   }
@@ -168,7 +177,7 @@ async function refusalOf(response: Response, request: HubRequest): Promise<Coppi
 }
 
 /** A mistyped path looks like an id. */
-function pathHint({ text }: RepoReference): string {
+export function pathHint({ text }: RepoReference): string {
   return text.startsWith('hf://') ? '' : 'no such path here, and '
 }
 

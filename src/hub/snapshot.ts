@@ -1,7 +1,8 @@
+import { join } from 'node:path'
 import { CoppiceError } from '../errors.ts'
 import { CacheFolder, checkedFiles, isCommit, type RepoFile } from './cache-folder.ts'
 import { fetchBlob } from './download.ts'
-import { corruptAnswer, type HubRequest, hubJsonFetch, isUnreachable } from './hub-fetch.ts'
+import { corruptAnswer, type HubRequest, hubJsonFetch, isUnreachable, pathHint } from './hub-fetch.ts'
 import { KIND_WORDS, type RepoReference } from './repo-id.ts'
 import { hubSettings } from './settings.ts'
 
@@ -64,28 +65,20 @@ export class Snapshot {
 
   /** Makes sure that these files are in the folder, and gives their paths. They have to be among `files`. */
   async fetch(paths: readonly string[]): Promise<string[]> {
-    const found = new Map<string, string>()
     const missing: RepoFile[] = []
     for (const file of paths.map((path) => this.files.get(path)!)) {
-      const path = await this.#cache.cachedPath(this.commit, file)
-      if (path === undefined) missing.push(file)
-      else found.set(file.path, path)
+      if (!(await this.#cache.holds(this.commit, file))) missing.push(file)
     }
     if (missing.length > 0) await this.#download(missing)
-    for (const file of missing) found.set(file.path, (await this.#cache.cachedPath(this.commit, file))!)
-    return paths.map((path) => found.get(path)!)
+    return paths.map((path) => join(this.folder, path))
   }
 
   async #download(missing: readonly RepoFile[]): Promise<void> {
     const { settings, reference } = this.#request
-    if (settings.offline || this.#origin === 'cached files')
-      throw notCached(
-        this.#request,
-        missing
-          .map(({ path }) => path)
-          .slice(0, 3)
-          .join(', '),
-      )
+    if (settings.offline || this.#origin === 'cached files') {
+      const names = missing.slice(0, 3).map(({ path }) => path)
+      throw notCached(this.#request, `${names.join(', ')}${missing.length > 3 ? ' ...' : ''}`)
+    }
     const totalBytes = missing.reduce((sum, { bytes }) => sum + bytes, 0)
     let before = 0
     let toldAt = Number.NEGATIVE_INFINITY
@@ -99,7 +92,8 @@ export class Snapshot {
         told = before + bytes
         this.#options.onProgress?.({ id: reference.id, file: file.path, bytes: before + bytes, totalBytes })
       }
-      await fetchBlob(this.#cache, file, this.#addressOf(file), this.#request, tell)
+      const [folder, request, url] = [this.#cache, this.#request, this.#addressOf(file)]
+      await fetchBlob({ folder, file, url, request, onBytes: tell })
       await this.#cache.link(this.commit, file)
       before += file.bytes
       tell(0)
@@ -227,7 +221,7 @@ function notCached({ reference, settings }: HubRequest, what: string): CoppiceEr
   const reason = settings.offline ? 'HF_HUB_OFFLINE is set, and ' : ''
   return new CoppiceError(
     'NOT_FOUND',
-    `${reason}${what} of ${KIND_WORDS[reference.type]} ${reference.id} is not in the cache`,
+    `${pathHint(reference)}${reason}${what} of ${KIND_WORDS[reference.type]} ${reference.id} is not in the cache`,
     {
       where: reference.text,
       expected: `it in ${folder}, or the network`,

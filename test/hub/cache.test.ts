@@ -97,7 +97,7 @@ describe('the cache folder', () => {
     )
     await assert.rejects(
       resolveModel('org/other'),
-      refused('UNREACHABLE', /org\/other: 127\.0\.0\.1:9 cannot be reached/),
+      refused('UNREACHABLE', /org\/other: no such path here, and 127\.0\.0\.1:9 cannot be reached/),
     )
     process.env.HF_ENDPOINT = hub.server.endpoint
     process.env.HF_HUB_OFFLINE = '1'

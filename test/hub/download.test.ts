@@ -134,6 +134,20 @@ describe('a download', () => {
     const [one, two] = await Promise.all([resolveModel('org/model'), resolveModel('org/model')])
     assert.equal(one, two)
     assert.equal(ranges().length, 1)
+    hub.server.commit('models/org/model', { ...MODEL, 'model.safetensors': large('new') })
+    const abort = new AbortController()
+    hub.server.intercept = async (request) => {
+      if (!isStored(request.url)) return false
+      abort.abort(new Error('enough'))
+      return false
+    }
+    const both = [resolveModel('org/model', { signal: abort.signal }), resolveModel('org/model')] as const
+    await assert.rejects(both[0], /enough|abort/)
+    assert.equal(
+      readFileSync(join(await both[1], 'model.safetensors'), 'utf8'),
+      'new',
+      'the other goes on alone',
+    )
   })
 
   it('goes on at a server that does not know ranges', async () => {
