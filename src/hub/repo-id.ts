@@ -87,7 +87,9 @@ function parseUri(text: string, type: RepoType): RepoReference {
   const id = match?.[1] ?? ''
   if (match === null || !isRepoId(id)) throw refused()
   const [, , afterAt, afterId] = match
-  const [, slashed, afterRevision] = afterAt === undefined ? [] : (SLASHED_REVISION.exec(afterAt) ?? [])
+  // Nothing can stand behind a model's revision.
+  const split = type === 'model' ? [afterAt, afterAt] : SLASHED_REVISION.exec(afterAt ?? '')
+  const [, slashed, afterRevision] = split ?? []
   const path = (afterAt === undefined ? afterId : afterRevision) || undefined
   if (type === 'model' && path !== undefined) throw refused()
   if (afterAt !== undefined && slashed === undefined) throw refused()

@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { resolveData, resolveModel } from '../../src/hub.ts'
 import { large } from './hub-server.ts'
-import { listing, refused, withHub } from './hub-test.ts'
+import { listing, refused, unusedAddress, withHub } from './hub-test.ts'
 
 const WEIGHTS = Buffer.from('parameters '.repeat(1000))
 const MODEL = {
@@ -88,16 +88,19 @@ describe('the cache folder', () => {
   it('serves when the hub cannot be reached, with a note, and alone under HF_HUB_OFFLINE', async () => {
     hub.server.commit('models/org/model', MODEL)
     const folder = await resolveModel('org/model')
-    process.env.HF_ENDPOINT = 'http://127.0.0.1:9'
+    process.env.HF_ENDPOINT = await unusedAddress()
     const notes: string[] = []
     assert.equal(await resolveModel('org/model', { onNote: (line) => notes.push(line) }), folder)
     assert.match(
       notes.join(),
-      /127\.0\.0\.1:9 cannot be reached: going on with org\/model as it is in the cache/,
+      /127\.0\.0\.1:\d+ cannot be reached: going on with org\/model as it is in the cache/,
     )
     await assert.rejects(
       resolveModel('org/other'),
-      refused('UNREACHABLE', /org\/other: no such path here, and 127\.0\.0\.1:9 cannot be reached/),
+      refused(
+        'UNREACHABLE',
+        /org\/other: no such path here, and 127\.0\.0\.1:\d+ cannot be reached: .*ECONNREFUSED/,
+      ),
     )
     process.env.HF_ENDPOINT = hub.server.endpoint
     process.env.HF_HUB_OFFLINE = '1'

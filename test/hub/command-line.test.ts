@@ -8,7 +8,7 @@ import { coppice } from '../cli/command-line.ts'
 import { jsonl } from '../data/files.ts'
 import { tinyPolicy } from '../native-addon/tiny-policy.ts'
 import { large, type RepoContents } from './hub-server.ts'
-import { listing, refused, withHub } from './hub-test.ts'
+import { listing, refused, unusedAddress, withHub } from './hub-test.ts'
 
 describe('models and data by their ids', () => {
   const hub = withHub()
@@ -57,6 +57,8 @@ describe('models and data by their ids', () => {
     assert.ok(existsSync(at('saved/chat_template.jinja')))
     const template = await loadPromptTemplate({ template: 'chat', model: 'org/tiny' })
     assert.equal(template.render('hello'), 'hello')
+    const { vocabSize } = await Tokenizer.load('org/tiny@main')
+    assert.equal(vocabSize, policy.tokenizer.vocabSize)
     const wrong = Policy.load({ model: 'org/tiny', revision: 'v2' })
     await assert.rejects(wrong, refused('NOT_FOUND', /no such revision/))
   })
@@ -135,7 +137,7 @@ describe('models and data by their ids', () => {
       return true
     }
     await ends(2, /the hub's answer is not JSON/, 'generate', '--model', 'org/other', ...data)
-    process.env.HF_ENDPOINT = 'http://127.0.0.1:1'
+    process.env.HF_ENDPOINT = await unusedAddress()
     await ends(1, /cannot be reached/, 'generate', '--model', 'org/other', ...data)
     assert.ok(listing(hub.home).every((path) => path.startsWith('hub/')))
   })
