@@ -248,11 +248,14 @@ describe('a download', () => {
       return true
     }
     await assert.rejects(weights(), refused('UNREACHABLE', /nothing came for 0\.1 s.*what has come is kept/))
-    assert.equal(ranges().length, 5)
+    assert.ok(ranges().length >= 5, 'it is tried again')
+    const kept = statSync(join(blobs(), partials()[0]!)).size
+    assert.ok(kept > 0)
+    delete process.env.HF_HUB_DOWNLOAD_TIMEOUT
     hub.server.intercept = undefined
     hub.server.requests.length = 0
     assert.deepEqual(await weights(), WEIGHTS)
-    assert.deepEqual(ranges(), [`bytes=${HALF}-`])
+    assert.deepEqual(ranges(), [`bytes=${kept}-`])
   })
 
   it('that does not fit is refused before it begins', async (t) => {

@@ -275,6 +275,7 @@ describe('a hostile hub', () => {
     process.env.HF_HUB_ETAG_TIMEOUT = '0.2'
     answering(/\/revision\//, () => true)
     await refuses('UNREACHABLE', /no answer in time/)
+    delete process.env.HF_HUB_ETAG_TIMEOUT
     process.env.HF_HUB_DOWNLOAD_TIMEOUT = '0.2'
     answering(/\/revision\//, (_request, response) => {
       response.write('{')
