@@ -7,7 +7,7 @@ import { CoppiceError } from '../errors.ts'
 import { syncPath } from '../replace-file.ts'
 import type { CacheFolder, RepoFile } from './cache-folder.ts'
 import { bodyChunks, corruptAnswer, type HubRequest, hubGet, isUnreachable } from './hub-fetch.ts'
-import { claimPartial, type PartialFile } from './partial-file.ts'
+import { claimPartial, type PartialFile, removeLeftovers } from './partial-file.ts'
 
 // The body of one file. `downloadFileToCacheDir` of @huggingface/hub 2.17 is not used for it: it begins anew where a download
 // was cut off, checks neither length nor checksum before it gives the file its name, lets two processes write to one
@@ -71,6 +71,7 @@ async function fetchInto(blob: string, download: BlobDownload): Promise<void> {
     }
     await syncPath(partial.path)
     await rename(partial.path, blob)
+    await removeLeftovers(blob)
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     // Another machine of the same name has taken this process for dead, and goes on with the file.

@@ -75,6 +75,11 @@ export async function claimPartial(
   }
 }
 
+/** Removes what dead owners left of a blob that is there now. */
+export async function removeLeftovers(blob: string): Promise<void> {
+  for (const { path, isAlive } of await partialsOf(blob)) if (!isAlive) await rm(path, { force: true })
+}
+
 interface FoundPartial {
   path: string
   bytes: number

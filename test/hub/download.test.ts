@@ -76,8 +76,11 @@ describe('a download', () => {
     const gone = spawn(process.execPath, ['-e', ''])
     await new Promise((done) => gone.on('close', done))
     writeFileSync(join(blobs(), `${SHA256}.${host}.${gone.pid}.0.incomplete`), WEIGHTS.subarray(0, HALF))
+    writeFileSync(join(blobs(), `${SHA256}.${host}.${gone.pid}.1.incomplete`), WEIGHTS.subarray(0, 9))
+    writeFileSync(join(blobs(), `${SHA256}.incomplete`), 'of huggingface_hub, which may be writing to it')
     assert.deepEqual(await weights(), WEIGHTS)
     assert.deepEqual(ranges(), [`bytes=${HALF}-`])
+    assert.deepEqual(partials(), [`${SHA256}.incomplete`])
 
     const living = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
     try {
