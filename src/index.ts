@@ -33,6 +33,7 @@ export {
   evaluationRecord,
 } from './evaluate.ts'
 export * from './experiment.ts'
+export * from './hub.ts'
 export { judge, partRewardMeans } from './judge.ts'
 export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
 export { type AddonStatus, addonStatus } from './machine.ts'

@@ -13,6 +13,7 @@ import {
   writeOptimizerState,
 } from './checkpoint.ts'
 import { CoppiceError } from './errors.ts'
+import { resolveModel } from './hub.ts'
 import type { NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
@@ -89,12 +90,17 @@ export class Policy implements AsyncDisposable {
     this.#folder = parts.folder
   }
 
-  /** Loads a model's folder in Hugging Face layout. INVALID_ARGUMENT, CHECKPOINT_CORRUPT, OUT_OF_MEMORY. */
+  /**
+   * Loads a model's folder in Hugging Face layout, or a model of the hub by its id. INVALID_ARGUMENT, CHECKPOINT_CORRUPT,
+   * OUT_OF_MEMORY, and those of `resolveModel`.
+   */
   static async load(options: LoadOptions): Promise<Policy> {
-    refuseUnknownKeys(options, ['model', ...BACKEND_KEYS], 'Policy.load')
-    const folder = readModelFolder(options.model)
-    const tokenizer = folder.tokenizerPath === undefined ? undefined : await Tokenizer.load(options.model)
-    const parts = { ...folder, tokenizer, folder: options.model, seed: seedOf(options, 'Policy.load') }
+    refuseUnknownKeys(options, ['model', 'revision', ...BACKEND_KEYS], 'Policy.load')
+    const { model, revision } = options
+    const path = await resolveModel(model, revision === undefined ? {} : { revision })
+    const folder = readModelFolder(path)
+    const tokenizer = folder.tokenizerPath === undefined ? undefined : await Tokenizer.load(path)
+    const parts = { ...folder, tokenizer, folder: path, seed: seedOf(options, 'Policy.load') }
     return Policy.#open(parts, options, (engine) => engine.load(folder.tensors))
   }
 

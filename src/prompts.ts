@@ -3,6 +3,7 @@ import type { PromptMessage } from './data/messages.ts'
 import { type PromptOptions, resolveRowOptions } from './data/options.ts'
 import { PromptMapper, type PromptText } from './data/prompt-mapper.ts'
 import { selectRows } from './data/select-rows.ts'
+import { type DataSource, dataFilesOf } from './data/sources.ts'
 import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
 import { hasColumn, int32List, makeBatch, type RolloutBatch, textColumn } from './rollouts.ts'
 import { encodePrompt, type PromptTemplate } from './templates.ts'
@@ -26,25 +27,28 @@ export interface ReadPromptsOptions extends PromptOptions {
 }
 
 /**
- * Reads prompts from a .jsonl, .json, .csv, .parquet or .arrow file. Their columns are found by their names
+ * Reads prompts from a .jsonl, .json, .csv, .parquet or .arrow file, several such files, or a data set of the Hugging Face hub
+ * by its id (`org/name`, with `revision`, `subset` and `split`). Their columns are found by their names
  * (`prompt_id`, `prompt`, `reference`, `prompt_tokens`, or those of a known layout) unless the options name them. Ids that
  * are missing are row numbers; tokens that are missing come from the tokenizer, under
  * `template` (default: the text as it stands).
  */
 export async function readPrompts(
-  path: string,
+  source: DataSource,
   tokenizer?: Tokenizer,
   options: ReadPromptsOptions = {},
 ): Promise<PromptRow[]> {
   const { template, ...dataOptions } = options
   const resolved = resolveRowOptions(dataOptions)
-  const mapper = new PromptMapper(dataOptions, path, extname(path) === '.arrow')
-  return selectRows<PromptText, PromptRow>(path, resolved, {
+  const files = await dataFilesOf(source, options)
+  const isArrow = files.paths.some((path) => extname(path) === '.arrow')
+  const mapper = new PromptMapper(dataOptions, files.label, isArrow)
+  return selectRows<PromptText, PromptRow>(files, resolved, {
     choose: (columns) => mapper.begin(columns),
     map: (row) => mapper.map(row),
     finish: ({ number, place, value }) => {
       const { tokens, promptId, ...texts } = value
-      const where = `${path}, ${place}`
+      const where = `${files.label}, ${place}`
       if (tokens !== undefined) refuseTemplateOverTokens(template, where)
       const promptTokens = tokens ?? encode(texts, tokenizer, where, template)
       if (promptTokens.length === 0) {

@@ -2,6 +2,7 @@ import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
+import { resolveModel } from './hub.ts'
 import { refuseUnknownKeys } from './options.ts'
 import { type TokenizerDefinition, tokenizerConfig, tokenizerJson } from './tokenizer-definition.ts'
 import { withUnicodeFolding } from './tokenizer-patterns.ts'
@@ -62,8 +63,9 @@ export class Tokenizer {
     }
   }
 
-  /** Reads `tokenizer.json` and `tokenizer_config.json` from a model's folder. */
-  static async load(dir: string): Promise<Tokenizer> {
+  /** Reads `tokenizer.json` and `tokenizer_config.json` from a model's folder, or of a model on the hub by its id. */
+  static async load(model: string): Promise<Tokenizer> {
+    const dir = await resolveModel(model, { parts: 'tokenizer' })
     const path = join(dir, 'tokenizer.json')
     const [json, config] = [await readJson(path), await readJson(join(dir, 'tokenizer_config.json'))]
     return Tokenizer.#open(json, config, path, async (to) => {

@@ -14,7 +14,16 @@ const SOURCE = join(ROOT, 'src')
 const FLOORS: readonly (readonly string[])[] = [
   ['errors'],
   [
-    ...['options', 'objective-options', 'verdicts', 'progress', 'version', 'replace-file', 'load-module'],
+    ...[
+      'options',
+      'objective-options',
+      'verdicts',
+      'progress',
+      'version',
+      'replace-file',
+      'load-module',
+      'data-formats',
+    ],
     ...['hosted-process', 'process-guard'],
   ],
   [
@@ -29,6 +38,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'templates',
     'rollouts',
     'checkpoint',
+    'hub',
   ],
   ['prompts', 'data', 'objectives', 'policy-loss', 'kernels'],
   ['policy', 'report', 'tasks', 'verifiers'],

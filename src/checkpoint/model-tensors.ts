@@ -12,8 +12,8 @@ import {
 import { isJsonObject, readJsonObject, shortJson } from './strict-json.ts'
 import { EMBEDDING, HEAD, isDerivedTensor, tensorShapesOf } from './tensor-names.ts'
 
-const SINGLE_FILE = 'model.safetensors'
-const INDEX_FILE = 'model.safetensors.index.json'
+export const SINGLE_FILE = 'model.safetensors'
+export const INDEX_FILE = 'model.safetensors.index.json'
 const DTYPES = new Map<string, FileDtype>([
   ['F32', 'f32'],
   ['BF16', 'bf16'],
@@ -107,7 +107,8 @@ function withPath(path: string): Map<string, StoredTensor> {
   return new Map([...tensors].map(([name, tensor]) => [name, { ...tensor, path }]))
 }
 
-function readIndex(path: string): Map<string, string> {
+/** The file of every tensor, by the index beside the shards. CHECKPOINT_CORRUPT. */
+export function readIndex(path: string): Map<string, string> {
   const weightMap = readJsonObject(path).weight_map
   if (!isJsonObject(weightMap)) throw corrupt(path, 'weight_map is not an object')
   const shardOf = new Map<string, string>()

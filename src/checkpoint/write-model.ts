@@ -1,6 +1,7 @@
 import { copyFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from '../options.ts'
+import { COMPANION_FILES } from './companion-files.ts'
 import { writeFile, writeFolder } from './durable-files.ts'
 import { modelConfigOf } from './model-config.ts'
 import { createSafetensorsFile, type TensorInFile } from './safetensors.ts'
@@ -24,16 +25,6 @@ export interface WriteModelOptions {
 }
 
 const KNOWN = ['dtype', 'shardBytes', 'copyTokenizerFrom', 'overwrite', 'alongside']
-const COMPANION_FILES = [
-  ...[
-    'tokenizer.json',
-    'tokenizer_config.json',
-    'special_tokens_map.json',
-    'added_tokens.json',
-    'vocab.json',
-  ],
-  ...['merges.txt', 'tokenizer.model', 'chat_template.jinja', 'chat_template.json', 'generation_config.json'],
-]
 
 /**
  * Writes a model in Hugging Face layout: config.json, model.safetensors (or shards with an index), tokenizer files. The

@@ -10,7 +10,7 @@ import {
 // Flags of the verbs that read data sets, and how they become options.
 
 /** The formats, for describing a flag that takes a data file. */
-export const DATA_FORMATS = `${dataExtensions.slice(0, -1).join(', ')} or ${dataExtensions.at(-1)}`
+export const DATA_FORMATS = `${dataExtensions.slice(0, -1).join(', ')} or ${dataExtensions.at(-1)}, or an id of the hub: org/name`
 
 export const COLUMN_FLAGS = {
   'prompt-column': {

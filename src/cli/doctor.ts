@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
 import { join } from 'node:path'
-import { type AddonStatus, addonStatus, rasterise, version } from '../index.ts'
+import { type AddonStatus, addonStatus, hubSettings, rasterise, version } from '../index.ts'
 import { EXIT_DONE, EXIT_FAILED } from './exit-codes.ts'
 import { JSON_FLAG } from './flags.ts'
 import { formatBytes, textTable } from './table.ts'
@@ -31,6 +31,7 @@ export const doctorVerb = defineVerb({
       ...machineFindings(addon),
       ...cudaFindings(addon),
       await fontsFinding(),
+      hubFinding(),
     ]
     const able = findings.every(({ state }) => state !== 'missing')
     if (args.json) console.log(JSON.stringify({ able, version, findings }))
@@ -162,5 +163,20 @@ async function fontsFinding(): Promise<Finding> {
     state: 'absent',
     found: 'no font for their text; HTML and SVG need none',
     remedy: 'install a font (Debian: apt-get install fonts-dejavu-core)',
+  }
+}
+
+function hubFinding(): Finding {
+  const what = 'Hugging Face hub'
+  try {
+    const { endpoint, cacheFolder, offline, token } = hubSettings()
+    const parts = [
+      offline ? 'offline' : endpoint,
+      `cache ${cacheFolder}${existsSync(cacheFolder) ? '' : ' (not there yet)'}`,
+      token === undefined ? 'no token' : `token from ${token.source}`,
+    ]
+    return { what, state: 'ok', found: parts.join(', ') }
+  } catch (error) {
+    return { what, state: 'absent', found: (error as Error).message, remedy: 'mend the environment variable' }
   }
 }

@@ -23,6 +23,7 @@ import {
   verifierOf,
   verifyOptions,
 } from './flags.ts'
+import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { formatPercent, textTable } from './table.ts'
 import { defineVerb } from './verb.ts'
@@ -35,6 +36,7 @@ export const evalVerb = defineVerb({
     in: { type: 'string', demandOption: true, describe: `held-out prompts, ${DATA_FORMATS}` },
     ...COLUMN_FLAGS,
     ...ROW_FLAGS,
+    ...HUB_DATA_FLAGS,
     ...VERIFIER_FLAGS,
     n: { type: 'number', default: 256, describe: 'completions of a prompt' },
     k: { type: 'number', array: true, describe: 'the ks of pass@k [default: 1, 2, 4 ... n]' },
@@ -52,9 +54,11 @@ export const evalVerb = defineVerb({
   },
   async run(args) {
     requireWritableFolder(args.out)
-    const template = await templateOf(args)
-    await using policy = await Policy.load(loadOptions(args))
-    const prompts = await readPrompts(args.in, policy.tokenizer, { ...dataOptions(args), template })
+    const model = await fetchModel(args)
+    const data = await fetchData(args.in, args)
+    const template = await templateOf({ ...args, model })
+    await using policy = await Policy.load(loadOptions({ ...args, model }))
+    const prompts = await readPrompts(data, policy.tokenizer, { ...dataOptions(args), template })
     requireRunnable(policy, prompts, args.maxCompletionLength)
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {

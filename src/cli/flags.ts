@@ -13,6 +13,7 @@ import {
   type VerifyOptions,
   verifierNames,
 } from '../index.ts'
+import { REVISION_FLAG } from './hub-files.ts'
 
 // Flags that several verbs share, and how they become options. A flag without a default here leaves the default to the
 // library, where it is documented.
@@ -31,8 +32,10 @@ export const MODEL_FLAGS = {
   model: {
     type: 'string',
     demandOption: true,
-    describe: 'model folder in Hugging Face layout: config.json, *.safetensors, tokenizer.json',
+    describe:
+      'folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json), or an id of the hub: org/name',
   },
+  ...REVISION_FLAG,
   ...BACKEND_FLAGS,
 } as const satisfies Record<string, Options>
 

@@ -10,6 +10,7 @@ import {
   TEMPLATE_FLAGS,
   templateOf,
 } from './flags.ts'
+import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
 import { defineVerb } from './verb.ts'
@@ -26,6 +27,7 @@ export const generateVerb = defineVerb({
     },
     ...COLUMN_FLAGS,
     ...ROW_FLAGS,
+    ...HUB_DATA_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'rollouts, .jsonl or .arrow' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
     ...TEMPLATE_FLAGS,
@@ -38,9 +40,11 @@ export const generateVerb = defineVerb({
   },
   async run(args) {
     requireTablePath(args.out)
-    const template = await templateOf(args)
-    await using policy = await Policy.load(loadOptions(args))
-    const prompts = await readPrompts(args.in, policy.tokenizer, { ...dataOptions(args), template })
+    const model = await fetchModel(args)
+    const data = await fetchData(args.in, args)
+    const template = await templateOf({ ...args, model })
+    await using policy = await Policy.load(loadOptions({ ...args, model }))
+    const prompts = await readPrompts(data, policy.tokenizer, { ...dataOptions(args), template })
     requireRunnable(policy, prompts, args.maxCompletionLength)
     const progress = createProgressWriter()
     return await interruptible(async (signal) => {

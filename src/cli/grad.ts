@@ -1,5 +1,6 @@
 import { CoppiceError, float32List, Policy, type RolloutBatch, readTable, tokenColumnsOf } from '../index.ts'
 import { JSON_FLAG, loadOptions, MODEL_FLAGS, TOKEN_BUDGET_FLAG } from './flags.ts'
+import { fetchModel } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { defineVerb } from './verb.ts'
 
@@ -34,7 +35,8 @@ export const gradVerb = defineVerb({
     }
     const rows = await readTable(args.in)
     const weights = tokenWeightsOf(rows)
-    await using policy = await Policy.load(loadOptions(args))
+    const model = await fetchModel(args)
+    await using policy = await Policy.load(loadOptions({ ...args, model }))
     return await interruptible(async (signal) => {
       const { loss } = await policy.grad(rows, weights, {
         ...(args.temperature !== undefined && { temperature: args.temperature }),

@@ -56,6 +56,8 @@ const BAD_INPUT_CODES: ReadonlySet<string> = new Set([
   'SHAPE_MISMATCH',
   'CHECKPOINT_CORRUPT',
   'DATA_CORRUPT',
+  'NOT_FOUND',
+  'ACCESS_DENIED',
 ])
 
 /** 2 where the input or the usage is at fault, 1 for all other failures. */

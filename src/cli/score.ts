@@ -1,5 +1,6 @@
 import { appendColumns, Policy, type RolloutBatch, readTable, tokenColumnsOf, writeTable } from '../index.ts'
 import { JSON_FLAG, loadOptions, MODEL_FLAGS, TOKEN_BUDGET_FLAG } from './flags.ts'
+import { fetchModel } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
 import { defineVerb } from './verb.ts'
@@ -30,7 +31,8 @@ export const scoreVerb = defineVerb({
   async run(args) {
     requireTablePath(args.out)
     const rows = await readTable(args.in)
-    await using policy = await Policy.load(loadOptions(args))
+    const model = await fetchModel(args)
+    await using policy = await Policy.load(loadOptions({ ...args, model }))
     return await interruptible(async (signal) => {
       const { logprobs, entropies } = await policy.score(rows, {
         ...(args.temperature !== undefined && { temperature: args.temperature }),

@@ -18,6 +18,7 @@ import {
   SEED_FLAG,
   TOKEN_BUDGET_FLAG,
 } from './flags.ts'
+import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { defineVerb } from './verb.ts'
 
@@ -29,8 +30,10 @@ export const sftVerb = defineVerb({
     in: {
       type: 'string',
       demandOption: true,
-      describe: '.jsonl or .arrow file: prompt and completion, or prompt_tokens and completion_tokens',
+      describe:
+        '.jsonl or .arrow file, or an id of the hub: prompt and completion, or prompt_tokens and completion_tokens',
     },
+    ...HUB_DATA_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'folder of the new model' },
     steps: { type: 'number', demandOption: true, describe: 'optimiser steps' },
     'batch-rows': { type: 'number', describe: 'rows of a step [default: 32, or all when there are fewer]' },
@@ -54,8 +57,10 @@ export const sftVerb = defineVerb({
   async run(args) {
     requireWritableFolder(args.out)
     const run = join(dirname(args.out), `${basename(args.out)}.run`)
-    await using policy = await Policy.load(loadOptions(args))
-    const rows = await readSupervisedRows(args.in, policy.tokenizer)
+    const model = await fetchModel(args)
+    const data = await fetchData(args.in, args)
+    await using policy = await Policy.load(loadOptions({ ...args, model }))
+    const rows = await readSupervisedRows(data, policy.tokenizer)
     const batchRows = args.batchRows ?? Math.min(32, rows.length)
     const progress = createProgressWriter()
     const work = async (signal: AbortSignal) => {

@@ -25,6 +25,7 @@ import {
   verifierOf,
   verifyOptions,
 } from './flags.ts'
+import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { OBJECTIVE_FLAGS, objectiveOf } from './objective-flags.ts'
 import { defineVerb } from './verb.ts'
@@ -41,6 +42,7 @@ export const trainVerb = defineVerb({
     },
     ...COLUMN_FLAGS,
     ...ROW_FLAGS,
+    ...HUB_DATA_FLAGS,
     ...VERIFIER_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'folder of the run' },
     ...OBJECTIVE_FLAGS,
@@ -63,12 +65,18 @@ export const trainVerb = defineVerb({
     ...OPTIMIZER_FLAGS,
     reference: {
       type: 'string',
-      describe: 'model folder of the reference policy of --beta [default: --model]',
+      describe:
+        'folder or id of the reference policy of --beta; org/name@revision names a revision [default: --model]',
     },
     'eval-prompts': {
       type: 'string',
       describe: 'prompts for greedy evaluation; the column flags hold for them too, the row flags do not',
     },
+    'eval-subset': {
+      type: 'string',
+      describe: 'subset of --eval-prompts on the hub [default: the only one]',
+    },
+    'eval-split': { type: 'string', describe: 'split of --eval-prompts on the hub [default: the only one]' },
     'eval-every': { type: 'number', default: 0, describe: 'greedy evaluation every so many steps; 0: none' },
     'save-every': { type: 'number', default: 0, describe: 'a checkpoint every so many steps; 0: at the end' },
     'keep-checkpoints': { type: 'number', default: 2, describe: 'how many of the newest stay' },
@@ -85,17 +93,27 @@ export const trainVerb = defineVerb({
   ],
   async run(args) {
     const objective = objectiveOf(args)
-    const template = await templateOf(args)
-    await using policy = await Policy.load(loadOptions(args))
-    await using reference =
-      (args.beta ?? 0) > 0
-        ? await Policy.load(loadOptions({ ...args, model: args.reference ?? args.model }))
-        : null
-    const prompts = await readPrompts(args.prompts, policy.tokenizer, { ...dataOptions(args), template })
-    const evalPrompts =
+    const model = await fetchModel(args)
+    const needsReference = (args.beta ?? 0) > 0
+    const referenceModel =
+      needsReference && args.reference !== undefined
+        ? await fetchModel({ model: args.reference, revision: undefined })
+        : model
+    const data = await fetchData(args.prompts, args)
+    const evalData =
       args.evalPrompts === undefined
         ? undefined
-        : await readPrompts(args.evalPrompts, policy.tokenizer, { ...columnOptions(args), template })
+        : await fetchData(args.evalPrompts, { subset: args.evalSubset, split: args.evalSplit })
+    const template = await templateOf({ ...args, model })
+    await using policy = await Policy.load(loadOptions({ ...args, model }))
+    await using reference = needsReference
+      ? await Policy.load(loadOptions({ ...args, model: referenceModel }))
+      : null
+    const prompts = await readPrompts(data, policy.tokenizer, { ...dataOptions(args), template })
+    const evalPrompts =
+      evalData === undefined
+        ? undefined
+        : await readPrompts(evalData, policy.tokenizer, { ...columnOptions(args), template })
     requireRunnable(policy, [...prompts, ...(evalPrompts ?? [])], args.maxCompletionLength)
     const progress = createProgressWriter()
     let last: TrainStep | undefined

@@ -9,6 +9,7 @@ import {
 } from '../index.ts'
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import { JSON_FLAG, VERIFIER_FLAGS, verifierOf, verifyOptions } from './flags.ts'
+import { fetchData, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { requireTablePath } from './table-path.ts'
 import { defineVerb } from './verb.ts'
@@ -26,12 +27,13 @@ export const verifyVerb = defineVerb({
     ...COLUMN_FLAGS,
     'completion-column': { type: 'string', describe: 'column with the completion' },
     ...ROW_FLAGS,
+    ...HUB_DATA_FLAGS,
     out: { type: 'string', demandOption: true, describe: 'the same rows with verdict and reward' },
     ...JSON_FLAG,
   },
   async run(args) {
     requireTablePath(args.out)
-    const rollouts = await readDataTable(args.in, {
+    const rollouts = await readDataTable(await fetchData(args.in, args), {
       ...dataOptions(args),
       ...(args.completionColumn !== undefined && { completionColumn: args.completionColumn }),
     })

@@ -2,9 +2,10 @@ import { refuseUnknownKeys, requireInteger, requireOneOf } from '../options.ts'
 import { BAD_ROW_POLICIES, type BadRowPolicy, type SkippedRows } from './bad-rows.ts'
 import { type Filter, parseFilter } from './filters.ts'
 import type { ColumnOptions } from './layouts.ts'
+import type { HubDataOptions } from './sources.ts'
 
 /** Which rows of a data file are read. */
-export interface RowOptions {
+export interface RowOptions extends HubDataOptions {
   /** `column=value` or `column!=value`, over values as text; a row has to meet all. Default: none. */
   filters?: readonly string[]
   /** What a row that cannot be used does: end the reading, or be left out and counted. Default `stop`. */
@@ -28,7 +29,7 @@ export interface ResolvedRowOptions {
   onSkipped: ((skipped: SkippedRows) => void) | undefined
 }
 
-const ROW_KEYS = ['filters', 'onBadRow', 'limit', 'shuffleSeed', 'onSkipped']
+const ROW_KEYS = ['filters', 'onBadRow', 'limit', 'shuffleSeed', 'onSkipped', 'revision', 'subset', 'split']
 const COLUMN_KEYS = ['promptColumn', 'messagesColumn', 'referenceColumn', 'idColumn']
 
 /** Fills in defaults and refuses what makes no sense; `further` are keys that the caller knows. */

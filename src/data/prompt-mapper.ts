@@ -1,4 +1,4 @@
-import { describeValue } from '../errors.ts'
+import { CoppiceError, describeValue } from '../errors.ts'
 import {
   type ColumnMapping,
   type ColumnOptions,
@@ -38,7 +38,7 @@ export class PromptMapper {
     this.#nullableReference = nullableReference
   }
 
-  /** Holds the columns of the file, or of its first row, against the options; the top-level ones that are needed. */
+  /** Holds the columns of a file, or of its first row, against the options; the top-level ones that are needed. */
   begin(columns: readonly string[]): string[] {
     const mapping = mappingOf(columns, this.#options)
     if (mapping === undefined) throw noPromptColumn(columns, this.#where)
@@ -49,6 +49,13 @@ export class PromptMapper {
       const column = columnOf(columns, path)
       if (column === undefined) throw missingColumn(path, columns, this.#where)
       needed.add(column)
+    }
+    if (this.#mapping !== undefined && !isSame(mapping, this.#mapping)) {
+      throw new CoppiceError('DATA_CORRUPT', 'other columns than in the first file', {
+        where: this.#where,
+        expected: columnsText(this.#mapping),
+        received: `the columns ${columns.join(', ')}`,
+      })
     }
     this.#mapping = mapping
     return [...needed]
@@ -93,20 +100,23 @@ export class PromptMapper {
     this.#mapping ??= mapping
     if (mapping === undefined)
       return { fault: { reason: 'no prompt', received: `the columns ${columns.join(', ')}` } }
-    const { prompt, tokens, reference } = this.#mapping!
-    const isSame =
-      mapping.prompt === prompt &&
-      mapping.tokens === tokens &&
-      mapping.reference?.column === reference?.column
-    if (isSame) return mapping
+    if (isSame(mapping, this.#mapping!)) return mapping
     return {
       fault: {
         reason: 'other columns than the first row',
-        expected: [prompt, tokens, reference?.column].filter((name) => name !== undefined).join(', '),
+        expected: columnsText(this.#mapping!),
         received: `the columns ${columns.join(', ')}`,
       },
     }
   }
+}
+
+function isSame(a: ColumnMapping, b: ColumnMapping): boolean {
+  return a.prompt === b.prompt && a.tokens === b.tokens && a.reference?.column === b.reference?.column
+}
+
+function columnsText({ prompt, tokens, reference }: ColumnMapping): string {
+  return [prompt, tokens, reference?.column].filter((name) => name !== undefined).join(', ')
 }
 
 function sameNames(names: readonly string[], others: readonly string[] | undefined): boolean {

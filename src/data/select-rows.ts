@@ -1,12 +1,12 @@
-import { stat } from 'node:fs/promises'
 import { CoppiceError } from '../errors.ts'
 import { BadRows, skippedText } from './bad-rows.ts'
 import { type Filter, passes } from './filters.ts'
 import { missingColumn } from './layouts.ts'
 import type { ResolvedRowOptions } from './options.ts'
-import { columnOf, type JsonRow, type RowFault } from './read-row.ts'
+import { type ColumnChoice, columnOf, type JsonRow, type ReadRow, type RowFault } from './read-row.ts'
 import { readRows } from './read-rows.ts'
 import { shuffledOrder } from './shuffle.ts'
+import { type DataFiles, placeIn, sizeOfFiles } from './sources.ts'
 
 /** A row on its way to the caller. */
 export interface Placed<T> {
@@ -33,13 +33,14 @@ const MAX_EXPANDED_BYTES = 128 * 2 ** 20
 /** What a row takes beside its texts. */
 const ROW_BYTES = 256
 
-/** Rows of a file that pass the filters, shuffled and limited, as the caller wants them; bad ones by the policy. */
+/** Rows of a file, or of several as one, that pass the filters, shuffled and limited, as the caller wants them; bad ones by the policy. */
 export async function selectRows<T extends object, R extends object>(
-  path: string,
+  files: DataFiles,
   options: ResolvedRowOptions,
   use: RowUse<T, R>,
 ): Promise<R[]> {
-  const bad = new BadRows(path, options.onBadRow)
+  const { label: where } = files
+  const bad = new BadRows(where, options.onBadRow)
   const kept: R[] = []
   let spend: ((bytes: number) => void) | undefined
   const finish = (placed: Placed<T>) => {
@@ -55,12 +56,13 @@ export async function selectRows<T extends object, R extends object>(
   let hasColumns = false
   const choose = (all: readonly string[]) => {
     hasColumns = true
-    return [...new Set([...use.choose(all), ...filterColumns(all, options.filters, path)])]
+    return [...new Set([...use.choose(all), ...filterColumns(all, options.filters, where)])]
   }
   const held: Placed<T>[] = []
-  reading: for await (const block of readRows(path, choose)) {
-    for (const { number, place, ...rest } of block) {
-      read++
+  reading: for await (const { path, block } of blocksOf(files, choose)) {
+    for (const { place: placeInFile, ...rest } of block) {
+      const number = read++
+      const place = placeIn(path, placeInFile, files)
       if ('fault' in rest) {
         bad.add(place, rest.fault)
         continue
@@ -75,7 +77,7 @@ export async function selectRows<T extends object, R extends object>(
         bad.add(place, value.fault as RowFault)
         continue
       }
-      spend ??= expansionGuard(path, (await stat(path)).size)
+      spend ??= expansionGuard(where, await sizeOfFiles(files))
       spend(use.sizeOf(value))
       const placed = { number, place, value }
       if (options.shuffleSeed !== undefined) {
@@ -96,21 +98,28 @@ export async function selectRows<T extends object, R extends object>(
   if (skipped.count > 0) options.onSkipped?.(skipped)
   if (kept.length > 0) return kept
   if (read === 0 && !hasColumns) {
-    throw new CoppiceError('INVALID_ARGUMENT', 'no rows', { where: path, expected: 'at least one' })
+    throw new CoppiceError('INVALID_ARGUMENT', 'no rows', { where, expected: 'at least one' })
   }
   if (skipped.count > 0) {
     throw new CoppiceError('DATA_CORRUPT', 'no row can be used', {
-      where: path,
+      where,
       received: skippedText(skipped),
     })
   }
   if (read > passed) {
     throw new CoppiceError('INVALID_ARGUMENT', 'no row passes the filters', {
-      where: path,
+      where,
       received: `${read} rows`,
     })
   }
   return kept
+}
+
+async function* blocksOf(
+  { paths }: DataFiles,
+  choose: ColumnChoice,
+): AsyncGenerator<{ path: string; block: ReadRow[] }, void, void> {
+  for (const path of paths) for await (const block of readRows(path, choose)) yield { path, block }
 }
 
 function filterColumns(columns: readonly string[], filters: readonly Filter[], where: string): string[] {
@@ -122,14 +131,14 @@ function filterColumns(columns: readonly string[], filters: readonly Filter[], w
 }
 
 /** Counts what the rows of a file take; refuses a small file that unfolds to a very large table. */
-function expansionGuard(path: string, fileBytes: number): (bytes: number) => void {
+function expansionGuard(where: string, fileBytes: number): (bytes: number) => void {
   const limit = Math.max(MAX_EXPANDED_BYTES, MAX_EXPANSION * fileBytes)
   let spent = 0
   return (bytes) => {
     spent += ROW_BYTES / 2 + bytes
     if (spent <= limit) return
     throw new CoppiceError('DATA_CORRUPT', 'a file that unfolds to much more than it is', {
-      where: path,
+      where,
       expected: `at most ${MAX_EXPANSION} times its size`,
     })
   }

@@ -1,12 +1,20 @@
 import { extname } from 'node:path'
 import { batchFromRows } from '../rollouts/jsonl.ts'
-import { appendColumns, dropColumns, type RolloutBatch, readTable, takeRows } from '../rollouts.ts'
+import {
+  appendColumns,
+  concatBatches,
+  dropColumns,
+  type RolloutBatch,
+  readTable,
+  takeRows,
+} from '../rollouts.ts'
 import { type ColumnOptions, mappingOf, missingColumn } from './layouts.ts'
 import { messagesOf, userText } from './messages.ts'
 import { type RowOptions, resolveRowOptions } from './options.ts'
 import { columnOf, type JsonRow, type RowFault, valueAt } from './read-row.ts'
 import { type ReferenceForm, referenceOf, scalarText } from './references.ts'
 import { selectRows } from './select-rows.ts'
+import { type DataSource, dataFilesOf } from './sources.ts'
 import { sizeOf } from './value-size.ts'
 
 /** Which columns of a table are meant by the names that a verifier looks for, and which rows are read. */
@@ -24,22 +32,24 @@ interface TableRow {
 }
 
 /**
- * The rows of a data file as one batch with all their columns, for a verifier. Columns that the options name become
+ * The rows of a data file, of several, or of a data set on the hub as one batch with all their columns, for a verifier. Columns that the options name become
  * `prompt`, `reference`, `prompt_id` and `completion`; where nobody names a reference and the file has none, a known layout
  * gives it.
  */
-export async function readDataTable(path: string, options: TableOptions = {}): Promise<RolloutBatch> {
+export async function readDataTable(source: DataSource, options: TableOptions = {}): Promise<RolloutBatch> {
   const resolved = resolveRowOptions(options, ['completionColumn'])
-  const format = extname(path)
+  const files = await dataFilesOf(source, options)
+  const { label: where, paths } = files
+  const hasFormat = (extension: string) => paths.every((path) => extname(path) === extension)
   // An Arrow batch keeps its types: rows are only looked at to choose among them.
-  const whole = format === '.arrow' ? await readTable(path) : undefined
+  const whole = hasFormat('.arrow') ? concatBatches(await readTables(paths)) : undefined
   if (whole !== undefined && isPlain(whole, options)) return whole
-  const rows = await selectRows<Pick<TableRow, 'row' | 'named'>, TableRow>(path, resolved, {
+  const rows = await selectRows<Pick<TableRow, 'row' | 'named'>, TableRow>(files, resolved, {
     choose(columns) {
       const { references, ...others } = sources(columns, options)
       for (const { column } of Object.values({ ...others, references })) {
         if (column !== undefined && columnOf(columns, column) === undefined)
-          throw missingColumn(column, columns, path)
+          throw missingColumn(column, columns, where)
       }
       if (whole === undefined) return columns
       const needed = Object.values({ ...others, references }).map(({ column }) => column)
@@ -52,7 +62,7 @@ export async function readDataTable(path: string, options: TableOptions = {}): P
       const named = namedValues(row, sources(columns, options))
       if ('fault' in named) return named as { fault: RowFault }
       if (whole !== undefined) return { row: {}, named }
-      const values = jsonRow(row, format === '.jsonl')
+      const values = jsonRow(row, hasFormat('.jsonl'))
       const all = Object.fromEntries([...Object.entries(values), ...Object.entries(named)])
       return resolved.onBadRow === 'skip' ? checked(all) : { row: all, named: {} }
     },
@@ -62,7 +72,7 @@ export async function readDataTable(path: string, options: TableOptions = {}): P
   if (whole === undefined) {
     return batchFromRows(
       rows.map(({ row }) => row),
-      (row) => `${path}, ${rows[row]!.place}`,
+      (row) => `${where}, ${rows[row]!.place}`,
     )
   }
   const isWhole = rows.length === whole.numRows && rows.every(({ number }, i) => number === i)
@@ -78,6 +88,12 @@ export async function readDataTable(path: string, options: TableOptions = {}): P
     dropColumns(batch, names),
     Object.fromEntries(names.map((name) => [name, rows.map(({ named }) => named[name] as string)])),
   )
+}
+
+async function readTables(paths: readonly string[]): Promise<RolloutBatch[]> {
+  const tables: RolloutBatch[] = []
+  for (const path of paths) tables.push(await readTable(path))
+  return tables
 }
 
 /** Whether a batch is wanted as it is. */

@@ -30,8 +30,13 @@ export interface BackendOptions {
 }
 
 export interface LoadOptions extends BackendOptions {
-  /** A model's folder in Hugging Face layout: config.json, *.safetensors, and tokenizer.json where texts are needed. */
+  /**
+   * A model's folder in Hugging Face layout (config.json, *.safetensors, and tokenizer.json where texts are needed), or its id
+   * on the Hugging Face hub, `org/name`. For progress, and to cancel a download, call `resolveModel` first.
+   */
   model: string
+  /** A branch, a tag or a commit of a model on the hub. Default: what stands behind `@` in the id, else `main`. */
+  revision?: string
 }
 
 export interface InitOptions extends BackendOptions {

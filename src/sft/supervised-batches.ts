@@ -1,6 +1,15 @@
 import { createHash } from 'node:crypto'
+import { type DataSource, dataFilesOf, type HubDataOptions } from '../data/sources.ts'
 import { CoppiceError } from '../errors.ts'
-import { hasColumn, int32List, readTable, type TokenColumns, textColumn } from '../rollouts.ts'
+import { refuseUnknownKeys } from '../options.ts'
+import {
+  hasColumn,
+  int32List,
+  type RolloutBatch,
+  readTable,
+  type TokenColumns,
+  textColumn,
+} from '../rollouts.ts'
 import type { Task } from '../tasks/task.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import { RowOrder } from '../trainer/row-order.ts'
@@ -75,14 +84,28 @@ export function tokenColumnsFrom(rows: readonly SupervisedRow[]): TokenColumns {
 }
 
 /**
- * Reads examples from an .arrow or .jsonl file: `prompt_tokens` and `completion_tokens` as they are, or `prompt` and
+ * Reads examples from an .arrow or .jsonl file, several of them, or a data set of the hub made of them: `prompt_tokens` and `completion_tokens` as they are, or `prompt` and
  * `completion` as text, behind which the tokenizer's end token is put.
  */
 export async function readSupervisedRows(
+  source: DataSource,
+  tokenizer: Tokenizer | undefined,
+  options: HubDataOptions = {},
+): Promise<SupervisedRow[]> {
+  refuseUnknownKeys(options, ['revision', 'subset', 'split'], 'readSupervisedRows')
+  const rows: SupervisedRow[] = []
+  const { paths } = await dataFilesOf(source, options)
+  for (const path of paths) {
+    for (const row of supervisedRowsOf(await readTable(path), path, tokenizer)) rows.push(row)
+  }
+  return rows
+}
+
+function supervisedRowsOf(
+  table: RolloutBatch,
   path: string,
   tokenizer: Tokenizer | undefined,
-): Promise<SupervisedRow[]> {
-  const table = await readTable(path)
+): SupervisedRow[] {
   if (hasColumn(table, 'prompt_tokens') && hasColumn(table, 'completion_tokens')) {
     const [prompts, completions] = [int32List(table, 'prompt_tokens'), int32List(table, 'completion_tokens')]
     return Array.from({ length: table.numRows }, (_, row) => ({

@@ -1,4 +1,5 @@
 import { CoppiceError } from '../errors.ts'
+import { resolveModel } from '../hub.ts'
 import { nearest, refuseUnknownKeys } from '../options.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { ChatMessage, ChatTemplate, RenderOptions } from './chat-template.ts'
@@ -11,8 +12,10 @@ export interface PromptTemplateOptions {
    * of a raw template of the paper, `qwen-math` or `qwen3-math`; or a Jinja file, by its path. Default `none`.
    */
   template?: string
-  /** The model's folder: its chat template and its special tokens. */
+  /** The model's folder, or its id on the Hugging Face hub: its chat template and its special tokens. */
   model?: string
+  /** A branch, a tag or a commit of a model on the hub. */
+  revision?: string
   /** The system message; without it a chat template gets none, a raw template has its own. */
   system?: string
   /** `enable_thinking` of a chat template; without it the template decides. */
@@ -33,12 +36,12 @@ export interface PromptTemplate {
   renderChat?(messages: readonly ChatMessage[]): string
 }
 
-const KEYS = ['template', 'model', 'system', 'enableThinking', 'date', 'variables']
+const KEYS = ['template', 'model', 'revision', 'system', 'enableThinking', 'date', 'variables']
 
 /** Names of the templates that need no file. */
 export const templateNames: readonly string[] = ['none', 'chat', ...Object.keys(PAPER_TEMPLATES)]
 
-/** The template that a name or a file stands for. INVALID_ARGUMENT, DATA_CORRUPT. */
+/** The template that a name or a file stands for. INVALID_ARGUMENT, DATA_CORRUPT, and those of `resolveModel`. */
 export async function loadPromptTemplate(options: PromptTemplateOptions = {}): Promise<PromptTemplate> {
   refuseUnknownKeys(options, KEYS, 'loadPromptTemplate')
   const name = options.template ?? 'none'
@@ -50,7 +53,7 @@ export async function loadPromptTemplate(options: PromptTemplateOptions = {}): P
     refuseOptions(name, options, ['enableThinking', 'date', 'variables'])
     return rawPromptTemplate(name, PAPER_TEMPLATES[name as keyof typeof PAPER_TEMPLATES], options.system)
   }
-  return chatPromptTemplate(name, await chatTemplateOf(name, options.model), options)
+  return chatPromptTemplate(name, await chatTemplateOf(name, options), options)
 }
 
 /**
@@ -102,7 +105,12 @@ function chatPromptTemplate(
   }
 }
 
-async function chatTemplateOf(name: string, model: string | undefined): Promise<ChatTemplate> {
+async function chatTemplateOf(
+  name: string,
+  { model, revision }: PromptTemplateOptions,
+): Promise<ChatTemplate> {
+  const folder = () =>
+    resolveModel(model!, { parts: 'tokenizer', ...(revision !== undefined && { revision }) })
   if (name === 'chat' || name.startsWith('chat:')) {
     if (model === undefined) {
       throw new CoppiceError('INVALID_ARGUMENT', 'a chat template without a model', {
@@ -110,9 +118,9 @@ async function chatTemplateOf(name: string, model: string | undefined): Promise<
         expected: "the model's folder",
       })
     }
-    return readChatTemplate(model, name === 'chat' ? {} : { name: name.slice('chat:'.length) })
+    return readChatTemplate(await folder(), name === 'chat' ? {} : { name: name.slice('chat:'.length) })
   }
-  if (/[./\\]/.test(name)) return readTemplateFile(name, model)
+  if (/[./\\]/.test(name)) return readTemplateFile(name, model === undefined ? undefined : await folder())
   const near = nearest(name, templateNames)
   throw new CoppiceError('INVALID_ARGUMENT', `unknown template '${name}'`, {
     expected:

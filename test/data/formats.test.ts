@@ -34,10 +34,22 @@ describe('prompts of every format', () => {
       file('x.jsonl', jsonl(...rows)),
       file('x.json', JSON.stringify(rows)),
       file('y.json', JSON.stringify({ data: rows })),
+      file('lines.json', `\ufeff${jsonl(...rows)}`),
       file('x.csv', `${csv.join('\n')}\n`),
       arrow,
     ]
     for (const path of paths) assert.deepEqual(await read(path), expected, path)
+  })
+
+  it('JSON under .json is lines only where its first line is a row and another follows', async () => {
+    const [first] = rows
+    assert.equal((await read(file('one.json', `${JSON.stringify(first)}\n \n`))).length, 1)
+    assert.equal((await read(file('pretty.json', JSON.stringify(rows, null, 2)))).length, rows.length)
+    const broken = file('broken.json', `${jsonl(...rows)}{"prompt":`)
+    await assert.rejects(
+      read(broken),
+      refused('DATA_CORRUPT', new RegExp(`line ${rows.length + 1}: not JSON`)),
+    )
   })
 
   it('as coppice writes them come back as they were', async () => {
