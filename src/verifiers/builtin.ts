@@ -4,7 +4,7 @@ import type { Verifier } from '../verdicts.ts'
 import { verifyArithmetic } from './arithmetic.ts'
 import { verifyCountdown } from './countdown.ts'
 import { exactVerifier } from './exact.ts'
-import { mathVerifier } from './math/grade.ts'
+import { MATH_DEFAULTS, mathVerifier } from './math/grade.ts'
 import { numericVerifier } from './numeric.ts'
 import { verifyRegex } from './regex.ts'
 import { verifyWalk } from './walk.ts'
@@ -42,7 +42,7 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
   },
   math(options) {
     refuseUnknownKeys(options, ['extraction', 'percent', 'units', 'tuples'], 'verifier math')
-    const { extraction = 'auto', percent = 'either', units = 'optional', tuples = 'ordered' } = options
+    const { extraction, percent, units, tuples } = { ...MATH_DEFAULTS, ...options }
     const verify = mathVerifier({
       extraction: requireOneOf(extraction, 'verifier math, extraction', ['auto', 'boxed']),
       percent: requireOneOf(percent, 'verifier math, percent', ['either', 'exact']),

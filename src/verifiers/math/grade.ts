@@ -13,26 +13,36 @@ export interface MathOptions extends Partial<ComparisonOptions> {
   extraction?: Extraction
 }
 
+export const MATH_DEFAULTS: Required<MathOptions> = {
+  extraction: 'auto',
+  percent: 'either',
+  units: 'optional',
+  tuples: 'ordered',
+}
+
 /** Longer references are refused. */
 const MAX_REFERENCE = 4000
 
 /** A verifier of mathematical answers; docs/grading.md tells what it calls right. */
-export function mathVerifier({
-  extraction = 'auto',
-  percent = 'either',
-  units = 'optional',
-  tuples = 'ordered',
-}: MathOptions = {}) {
-  const options: ComparisonOptions = { percent, units, tuples }
-  return ({ reference, completion }: Pick<Sample, 'reference' | 'completion'>): Judgement => {
-    const asked = reference.length > MAX_REFERENCE ? '' : withoutTrimmings(unboxed(reference))
-    if (asked === '') {
-      return { verdict: 'unparsed', reward: null, reason: 'the reference is empty or too long' }
-    }
-    const found = extractAnswer(completion, extraction)
-    if ('fault' in found) return { verdict: 'unparsed', reward: 0, reason: found.fault }
-    return compareTexts(asked, withoutTrimmings(found.text), options, new WorkBudget())
+export function mathVerifier(options: MathOptions = {}) {
+  const policy = { ...MATH_DEFAULTS, ...options }
+  return (sample: Pick<Sample, 'reference' | 'completion'>): Judgement =>
+    gradeAnswer(sample, policy, new WorkBudget())
+}
+
+/** Grades one answer with the work that the budget allows. */
+export function gradeAnswer(
+  { reference, completion }: Pick<Sample, 'reference' | 'completion'>,
+  { extraction, ...options }: Required<MathOptions>,
+  budget: WorkBudget,
+): Judgement {
+  const asked = reference.length > MAX_REFERENCE ? '' : withoutTrimmings(unboxed(reference))
+  if (asked === '') {
+    return { verdict: 'unparsed', reward: null, reason: 'the reference is empty or too long' }
   }
+  const found = extractAnswer(completion, extraction)
+  if ('fault' in found) return { verdict: 'unparsed', reward: 0, reason: found.fault }
+  return compareTexts(asked, withoutTrimmings(found.text), options, budget)
 }
 
 function unboxed(reference: string): string {

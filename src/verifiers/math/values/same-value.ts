@@ -167,6 +167,7 @@ export class Comparer {
   }
 
   #valueAt(node: Node, point: Point): Value | undefined {
+    this.#budget.evaluations++
     try {
       return this.#evaluator.value(node, point)
     } catch (error) {
