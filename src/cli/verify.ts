@@ -6,6 +6,7 @@ import {
   textColumn,
   writeTable,
 } from '../index.ts'
+import { clockNote } from './clock-note.ts'
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import { JSON_FLAG, VERIFIER_FLAGS, verifyOptions } from './flags.ts'
 import { interruptible } from './interrupt.ts'
@@ -46,9 +47,11 @@ export const verifyVerb = defineVerb({
       const counts = { right: 0, wrong: 0, unparsed: 0, 'timed-out': 0 }
       for (const verdict of textColumn(judged, 'verdict')) counts[verdict as keyof typeof counts]++
       const { 'timed-out': timed_out, ...others } = counts
-      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures: pool.failures }
-      if (args.json) console.log(JSON.stringify(summary))
+      const { failures, clockVerdicts: clock_verdicts } = pool
+      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures, clock_verdicts }
+      if (args.json) console.log(JSON.stringify({ ...summary, regenerable: clock_verdicts === 0 }))
       else console.log(summaryText(summary))
+      if (clock_verdicts > 0) console.error(clockNote(clock_verdicts))
       if (pool.failures > 0) console.error(`the verifier failed on ${pool.failures} rows; they abstain`)
     })
   },

