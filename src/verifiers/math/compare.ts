@@ -1,5 +1,5 @@
 import { multiply, rational } from '../rational.ts'
-import type { Answer, EquationAnswer, Piece, TupleAnswer, ValueAnswer } from './answer.ts'
+import type { Answer, CasesAnswer, EquationAnswer, Piece, TupleAnswer, ValueAnswer } from './answer.ts'
 import type { WorkBudget } from './budget.ts'
 import { textKey } from './reading/plain-text.ts'
 import { areSameRegions, intersection, piecesOf, variableOf } from './region.ts'
@@ -43,6 +43,7 @@ export class AnswerComparison {
     }
     if (reference.kind === 'tuple' && response.kind === 'list')
       return this.#assignments(reference, response.items)
+    if (reference.kind === 'cases') return this.#cases(reference, response)
     if (reference.kind === 'matrix' || reference.kind === 'ratio') return this.#tables(reference, response)
     if (reference.kind === 'inequality' && response.kind === 'inequality') {
       const verdict = this.#inequalities(
@@ -124,6 +125,18 @@ export class AnswerComparison {
       rows[0]!.length === response.rows[0]!.length &&
       rows.every((row, i) => row.every((node, j) => this.#comparer.matches(node, response.rows[i]![j]!)))
     )
+  }
+
+  #cases({ cases }: CasesAnswer, response: Answer): boolean {
+    if (response.kind !== 'cases' || response.cases.length !== cases.length) return false
+    const rest = [...response.cases]
+    return cases.every(({ value, condition }) => {
+      const at = rest.findIndex(
+        (other) => this.areSame(condition, other.condition) && this.areSame(value, other.value),
+      )
+      if (at !== -1) rest.splice(at, 1)
+      return at !== -1
+    })
   }
 
   /** Equality as sets: each has its like on the other side. */

@@ -117,6 +117,7 @@ function variablesIn(answer: Answer, found = new Set<string>()): Set<string> {
   if (answer.kind === 'value') collect(answer.node)
   if (answer.kind === 'tuple' || answer.kind === 'list')
     for (const item of answer.items) variablesIn(item, found)
+  if (answer.kind === 'cases') for (const { value } of answer.cases) variablesIn(value, found)
   if (answer.kind === 'inequality') answer.sides.forEach(collect)
   if (answer.kind === 'matrix') answer.rows.flat().forEach(collect)
   if (answer.kind === 'equation') {

@@ -3,6 +3,8 @@ import { TooLarge, Unreadable, type WorkBudget } from '../budget.ts'
 import { complement, unionOf, wholeLine } from '../region.ts'
 import { type Node, product, variablesOf } from '../tree.ts'
 import { readDate, readTime } from './calendar.ts'
+import { type Environment, environmentOf, splitCondition, withoutIf } from './environments.ts'
+import { isAlgebraic, labelOf, nameOf } from './names.ts'
 import { toLatex } from './plain-text.ts'
 import { attempt, readNode, readValue, sumOfQuantities } from './read-value.ts'
 import { isEnclosed, isSymbol, placesOf, splitAt } from './token-groups.ts'
@@ -14,14 +16,6 @@ export interface ReadOptions extends TokenOptions {
 }
 
 const RELATIONS = ['=', '<', '>', '<=', '>=', '!=', '≈', '∈']
-const MATRICES: ReadonlySet<string> = new Set([
-  'pmatrix',
-  'bmatrix',
-  'matrix',
-  'Bmatrix',
-  'smallmatrix',
-  'array',
-])
 const MAX_ITEMS = 100
 
 /** Reads what an answer says; text where it is no mathematics. */
@@ -118,8 +112,10 @@ class Reader {
       const enclosed = this.#enclosed(tokens)
       if (enclosed !== undefined) return enclosed
     }
-    const matrix = this.#matrix(tokens)
-    if (matrix !== undefined) return matrix
+    const environment = environmentOf(tokens)
+    if (environment !== undefined) {
+      return environment.name === 'cases' ? this.#cases(environment) : this.#matrix(environment)
+    }
     const variants = signVariants(tokens)
     if (variants !== undefined) {
       return { kind: 'list', items: variants.map((variant) => this.read(variant)), joiner: 'or' }
@@ -214,36 +210,37 @@ class Reader {
   }
 
   /** A matrix, perhaps with a factor before it; one of a single column is a vector. */
-  #matrix(tokens: readonly Token[]): Answer | undefined {
-    const start = tokens.findIndex((token) => isSymbol(token, 'begin'))
-    if (start === -1) return undefined
-    // Brackets around an array belong to it.
-    const isBracketed =
-      start > 0 && isSymbol(tokens[start - 1], '(', '[') && isSymbol(tokens.at(-1), ')', ']')
-    const end = tokens.length - (isBracketed ? 3 : 2)
-    const name = tokens[start + 1]?.text ?? ''
-    if (!MATRICES.has(name) || !isSymbol(tokens[end], 'end') || tokens[end + 1]?.text !== name) {
-      throw new Unreadable('an environment')
-    }
-    const before = tokens.slice(0, isBracketed ? start - 1 : start)
+  #matrix({ before, rows }: Environment): Answer {
     const factor = before.length === 0 ? undefined : readNode(before, this.#budget)
-    let body = tokens.slice(start + 2, end)
-    if (name === 'array' && isSymbol(body[0], '{')) {
-      body = body.slice(body.findIndex((token) => isSymbol(token, '}')) + 1)
-    }
-    const rows = splitAt(body, (token) => isSymbol(token, '\\\\'))
-      .filter((row) => row.length > 0)
-      .map((row) =>
-        splitAt(row, (token) => isSymbol(token, '&')).map((cell): Node => {
-          const node = readNode(cell, this.#budget)
-          return factor === undefined ? node : product(factor, node)
-        }),
-      )
-    if (rows.length === 0) throw new Unreadable('an empty matrix')
-    if (rows.some((row) => row.length !== rows[0]!.length)) throw new Unreadable('rows of different lengths')
-    if (rows[0]!.length > 1) return { kind: 'matrix', rows }
-    const items = rows.map(([node]): Answer => ({ kind: 'value', node: node!, isPercent: false }))
+    const nodes = rows.map((row) =>
+      row.map((cell): Node => {
+        const node = readNode(cell, this.#budget)
+        return factor === undefined ? node : product(factor, node)
+      }),
+    )
+    if (nodes.some((row) => row.length !== nodes[0]!.length))
+      throw new Unreadable('rows of different lengths')
+    if (nodes[0]!.length > 1) return { kind: 'matrix', rows: nodes }
+    const items = nodes.map(([node]): Answer => ({ kind: 'value', node: node!, isPercent: false }))
     return { kind: 'tuple', items, brackets: '|' }
+  }
+
+  /** A function by cases: in each row a value and its condition. */
+  #cases({ before, rows }: Environment): Answer {
+    if (before.length > 0) throw new Unreadable('something before the cases')
+    const cases = rows.map((row) => {
+      const [value, condition] = row.length === 1 ? splitCondition(row[0]!) : row
+      if (row.length > 2 || value === undefined) throw new Unreadable('a row of cases')
+      return { value: this.read(value), condition: this.#condition(condition ?? []) }
+    })
+    return { kind: 'cases', cases }
+  }
+
+  #condition(tokens: readonly Token[]): Answer {
+    const rest = withoutIf(tokens)
+    const text = rest.map((token) => token.text.trim()).join(' ')
+    if (/^(?:|otherwise|else)$/i.test(text)) return { kind: 'text', text: 'otherwise', isProse: false }
+    return attempt(() => this.read(rest)) ?? { kind: 'text', text, isProse: false }
   }
 }
 
@@ -264,39 +261,6 @@ function withoutNames(items: readonly Answer[]): Answer[] {
     const value = item.kind === 'equation' ? item.value! : item
     return value.kind === 'list' && value.joiner !== 'braces' ? value.items : [value]
   })
-}
-
-/** The name that stands alone, with an index, a prime or its arguments: `x`, `x_1`, `f(x)`. */
-function nameOf(tokens: readonly Token[]): string | undefined {
-  const [first, ...rest] = tokens
-  if (first?.kind !== 'name' || first.text === 'i' || first.text === 'e' || first.text === 'infinity')
-    return undefined
-  if (first.text === 'pi') return undefined
-  if (rest.length === 0) return first.text
-  const text = rest.map((token) => token.text).join('')
-  return /^(?:_\{?[A-Za-z0-9]+\}?|_\w+)?'*(?:\(\w+(?:,\w+)*\))?$/.test(text)
-    ? first.text + text.replaceAll(/[{}]/g, '')
-    : undefined
-}
-
-/** A label in words (`Area`), or names in brackets (`(x, y)`). */
-function labelOf(tokens: readonly Token[]): string | undefined {
-  const text = tokens.map((token) => token.text).join(' ')
-  const isWords = tokens.every(({ kind }) => kind === 'word' || kind === 'text')
-  const isNames =
-    isEnclosed(tokens) &&
-    tokens.length > 3 &&
-    tokens
-      .slice(1, -1)
-      .every((token, index) => (index % 2 === 0 ? token.kind === 'name' : isSymbol(token, ',')))
-  if (/^frac \{ d\w* \} \{ d\w+ \}$/.test(text)) return text
-  return (isWords && !tokens.some(isAlgebraic)) || isNames ? text : undefined
-}
-
-/** A run of letters that is rather a product of variables than a word. */
-function isAlgebraic({ kind, text }: Token): boolean {
-  if (kind === 'word' && /^(?:no|yes|ok|up|on)$/i.test(text)) return false
-  return kind === 'word' && (text.length === 2 || (text.length === 3 && !/[aeiou]/i.test(text.slice(1))))
 }
 
 function isLetters({ kind, text }: Token): boolean {

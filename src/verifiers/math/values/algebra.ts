@@ -1,6 +1,6 @@
 import { type Rational, rational } from '../../rational.ts'
 import { bitLength, powerOfInteger, productOfRange, TooLarge, Undefined, type WorkBudget } from '../budget.ts'
-import type { Node } from '../tree.ts'
+import type { Node, SeriesNode } from '../tree.ts'
 import {
   addPolynomials,
   constant,
@@ -20,6 +20,8 @@ export interface Fraction {
 
 const MAX_FACTORIAL = 2000
 const MAX_EXPONENT = 20_000
+/** Terms of a sum that are added one by one. */
+const MAX_TERMS = 1000n
 
 /**
  * Exact algebra over one pair of answers: trees become quotients of polynomials over shared generators. Whatever algebra
@@ -32,6 +34,8 @@ export class Algebra {
   readonly #budget: WorkBudget
   readonly #indices = new Map<string, number>()
   readonly #squares: (bigint | undefined)[] = []
+  /** What the indices of sums stand for while their terms are added. */
+  readonly #bound = new Map<string, bigint>()
 
   constructor(budget: WorkBudget) {
     this.#budget = budget
@@ -59,8 +63,10 @@ export class Algebra {
     switch (node.kind) {
       case 'number':
         return { above: constant(node.value.numerator), below: constant(node.value.denominator) }
-      case 'variable':
-        return whole(this.#generator(`variable ${node.name}`))
+      case 'variable': {
+        const bound = this.#bound.get(node.name)
+        return whole(bound === undefined ? this.#generator(`variable ${node.name}`) : constant(bound))
+      }
       case 'constant':
         return this.#constant(node.name)
       case 'sum':
@@ -77,7 +83,32 @@ export class Algebra {
         return this.#root(this.fraction(node.operand), node.degree)
       case 'call':
         return this.#call(node.name, node.operands)
+      case 'series':
+        return this.#series(node)
     }
+  }
+
+  /** Between whole limits, term by term; else the same body between the same limits is the same. */
+  #series({ operation, index, from, to, body }: SeriesNode): Fraction {
+    const limits = [from, to].map((limit) => this.rationalOf(limit))
+    if (limits.includes(undefined)) {
+      const keys = [from, to, body].map((part) => keyOf(this.fraction(part)))
+      return this.#opaque(`${operation} ${keys.join(' ')}`)
+    }
+    const [first, last] = limits.map((limit) => {
+      const { numerator, denominator } = lowestTerms(limit!, this.#budget)
+      if (denominator !== 1n) throw new Undefined('a sum between fractions')
+      return numerator
+    }) as [bigint, bigint]
+    if (last - first >= MAX_TERMS) throw new TooLarge('too large to decide')
+    let result = whole(operation === 'sum' ? ZERO : constant(1n))
+    for (let value = first; value <= last; value++) {
+      this.#bound.set(index, value)
+      const term = this.fraction(body)
+      result = operation === 'sum' ? this.#sum(result, term) : this.#product(result, term)
+    }
+    this.#bound.delete(index)
+    return result
   }
 
   #constant(name: 'pi' | 'e' | 'i' | 'infinity'): Fraction {

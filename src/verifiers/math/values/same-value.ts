@@ -118,10 +118,12 @@ export class Comparer {
     const isReal = ![a, b].some((node) =>
       someNode(node, (inner) => inner.kind === 'constant' && inner.name === 'i'),
     )
+    // A sum up to n has values at whole numbers alone: there is a point less to refute it.
+    const enough = [a, b].some((node) => someNode(node, ({ kind }) => kind === 'series')) ? 3 : 2
     let agreed = 0
     let complexAgreed = 0
     for (let index = 0; index < POINTS; index++) {
-      if (index >= FIRST_POINTS && agreed >= 2) break
+      if (index >= FIRST_POINTS && agreed >= enough) break
       const point = pointOf(names, index)
       const left = this.#valueAt(a, point)
       const right = left && this.#valueAt(b, point)
@@ -132,7 +134,7 @@ export class Comparer {
       } else if (areClose(left, right)) agreed++
       else return false
     }
-    return agreed >= 2 || (agreed === 0 && complexAgreed >= 3)
+    return agreed >= enough || (agreed === 0 && complexAgreed >= 3)
   }
 
   #proportionAtPoints(a: Node, b: Node): -1 | 0 | 1 {
