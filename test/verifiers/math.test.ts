@@ -190,6 +190,81 @@ describe('math verifier', () => {
     ])
   })
 
+  it('adds sums up, or compares them by form and at whole numbers', () => {
+    checkTable('math', '5050', [
+      ['\\sum_{k=1}^{100} k', 'right'],
+      ['\\sum_{k=1}^{99} k', 'wrong'],
+    ])
+    checkTable('math', '\\frac{n(n+1)}{2}', [
+      ['\\sum_{i=1}^n i', 'right'],
+      ['\\sum_{i=0}^{n-1} i', 'wrong'],
+      ['\\sum_{k=1}^{n} j', 'wrong'],
+    ])
+    checkTable('math', '\\sum_{k=0}^{\\infty} x^k', [
+      ['\\sum_{n=0}^\\infty x^n', 'right'],
+      ['\\sum_{n=1}^\\infty x^n', 'wrong'],
+    ])
+    checkTable('math', '\\sum_{i=1}^{3} x_i', [
+      ['x_1 + x_2 + x_3', 'right'],
+      ['3x_i', 'wrong'],
+      ['x_1 + x_2 + x_4', 'wrong'],
+    ])
+    checkTable('math', '9', [
+      ['\\sum_{k=1}^{3} (k+1)', 'right'],
+      ['\\sum_{k=1}^{3} k + 1', 'wrong'],
+      ['\\sum_{k=1}^{10^9} k', 'wrong', /too large/],
+    ])
+    checkTable('math', 'n!', [['\\prod_{k=1}^n k', 'right']])
+  })
+
+  it('compares functions by cases, whatever their order', () => {
+    checkTable('math', '\\begin{cases} 1 & \\text{if } x > 0 \\\\ 0 & \\text{otherwise} \\end{cases}', [
+      ['\\begin{cases} 0, & \\text{otherwise} \\\\ 1, & 0 < x \\end{cases}', 'right'],
+      ['f(x) = \\begin{cases} 1 \\text{ for } x > 0 \\\\ 0 \\text{ otherwise} \\end{cases}', 'right'],
+      ['\\begin{cases} 1 & x \\ge 0 \\\\ 0 & \\text{otherwise} \\end{cases}', 'wrong'],
+      ['\\begin{cases} 1 & x > 0 \\end{cases}', 'wrong'],
+      ['1', 'wrong'],
+    ])
+  })
+
+  it('reads angles, ratios, scale words and labels of points', () => {
+    checkTable('math', '30.25^\\circ', [
+      ["30^\\circ 15'", 'right'],
+      ["30^{\\circ}15'0''", 'right'],
+      ["30^\\circ 25'", 'wrong'],
+    ])
+    checkTable('math', '3:4', [
+      ['12:16', 'right'],
+      ['3 \\text{ to } 4', 'right'],
+      ['4:3', 'wrong'],
+    ])
+    checkTable('math', '1500000', [
+      ['\\$1.5 \\text{ million}', 'right'],
+      ['1.5 million dollars', 'right'],
+      ['1.5 billion', 'wrong'],
+    ])
+    checkTable('math', '60', [
+      ['m\\angle ABC = 60^\\circ', 'right'],
+      ['AB = 60', 'right'],
+      ['AB = 61', 'wrong'],
+    ])
+    checkTable('math', 'AB = 5', [['BC = 5', 'wrong']])
+    checkTable('math', '135 minutes', [['2 \\text{ hours and } 15 \\text{ minutes}', 'right']])
+    checkTable('math', 'x \\equiv 3 \\pmod{7}', [
+      ['x \\equiv 3 \\pmod 7', 'right'],
+      ['x \\equiv 4 \\pmod 7', 'wrong'],
+    ])
+  })
+
+  it('takes what GSM8K marks for the answer', () => {
+    checkTable('math', '18', [
+      ['9 * 2 = 18\n#### 18', 'right'],
+      ['The answer is 17.\n#### 18\n', 'right'],
+      ['9 * 2 = 18\n#### 26', 'wrong'],
+      ['#### Step 2\nThe answer is 18.', 'right'],
+    ])
+  })
+
   it('is not taken in by answers that say several things', () => {
     checkTable('math', '5', [
       ['\\boxed{5 \\text{ or maybe not}}', 'unparsed'],

@@ -239,8 +239,8 @@ function haveSameBrackets(a: TupleAnswer, b: TupleAnswer): boolean {
 }
 
 function isLabel(name: string): boolean {
-  // A derivative is no name for the function itself.
-  if (name.startsWith('frac')) return false
+  // A derivative is no name for the function itself, and one angle is not another.
+  if (/^frac|[∠△]/.test(name)) return false
   return name === '' || name.includes(' ') || /^[A-Z]?[a-z]{3,}$/.test(name) || name.includes('(')
 }
 

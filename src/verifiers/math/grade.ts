@@ -71,7 +71,8 @@ export function compareTexts(
     const asked = readAnswer(reference, budget)
     if (asked.kind === 'text' && textKey(reference) === textKey(response)) return RIGHT
     const variables = variablesIn(asked)
-    let given = readAnswer(response, budget, { variables })
+    const isRatio = asked.kind === 'ratio'
+    let given = readAnswer(response, budget, { variables, isRatio })
     if (
       given.kind === 'text' &&
       (given.isProse || (asked.kind !== 'text' && given.text.trim().split(/\s+/).length > 3))

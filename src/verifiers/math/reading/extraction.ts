@@ -117,6 +117,10 @@ function announcedText(text: string): Found | undefined {
     const at = lower.lastIndexOf(phrase)
     if (at !== -1) start = Math.max(start, at + phrase.length)
   }
+  // GSM8K's mark. Further up it is a heading.
+  const end = text.trimEnd()
+  const line = end.lastIndexOf('\n') + 1
+  if (end.startsWith('####', line)) start = Math.max(start, line + 4)
   if (start === -1) return undefined
   let rest = text.slice(start, start + MAX_ANSWER + 1000)
   for (;;) {

@@ -16,11 +16,12 @@ export function nameOf(tokens: readonly Token[]): string | undefined {
     : undefined
 }
 
-/** A label in words (`Area`), or names in brackets (`(x, y)`). */
+/** A label in words (`Area`), of points (`AB`, `\angle ABC`), or names in brackets (`(x, y)`). */
 export function labelOf(tokens: readonly Token[]): string | undefined {
   const text = tokens.map((token) => token.text).join(' ')
   const isWords = tokens.every(({ kind }) => kind === 'word' || kind === 'text')
-  // `\angle ABC`, `m\angle ABC`, `\triangle ABC`: letters that name points are no product.
+  // Letters that name points are no product.
+  if (tokens.length === 1 && isWords && /^[A-Z]{2,4}$/.test(text)) return text
   const figure = tokens[isMeasure(tokens[0]) ? 1 : 0]
   if (isSymbol(figure, '∠', '△') && tokens.slice(1).every(isPoints)) return text
   const isNames =

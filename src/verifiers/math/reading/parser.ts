@@ -246,7 +246,12 @@ export class Parser extends TokenCursor {
     let full = name
     if (isWhole && this.is('_')) {
       this.place++
-      full += `_${this.#index()}`
+      const index = this.#index()
+      const bound = this.#indices.findLast(({ letter }) => letter === index)
+      if (bound !== undefined) {
+        return { kind: 'call', name: `${full}_`, operands: [{ kind: 'variable', name: bound.name }] }
+      }
+      full += `_${index}`
     }
     while (isWhole && this.accept("'")) full += "'"
     return this.#nameNode(full)

@@ -7,12 +7,15 @@ import { type Environment, environmentOf, splitCondition, withoutIf } from './en
 import { isAlgebraic, labelOf, nameOf } from './names.ts'
 import { toLatex } from './plain-text.ts'
 import { attempt, readNode, readValue, sumOfQuantities } from './read-value.ts'
+import { withScaleWords } from './scale-words.ts'
 import { isEnclosed, isSymbol, placesOf, splitAt } from './token-groups.ts'
 import { type Token, type TokenOptions, tokenize } from './tokens.ts'
 
 export interface ReadOptions extends TokenOptions {
   /** The reference's variables: these letters are not units. */
   variables?: ReadonlySet<string>
+  /** Whether a ratio is asked for: then `12:16` is no time of day, and `3 to 4` is a ratio. Default false. */
+  isRatio?: boolean
 }
 
 const RELATIONS = ['=', '<', '>', '<=', '>=', '!=', '≈', '∈']
@@ -20,11 +23,12 @@ const MAX_ITEMS = 100
 
 /** Reads what an answer says; text where it is no mathematics. */
 export function readAnswer(text: string, budget: WorkBudget, options: ReadOptions = {}): Answer {
-  const moment = momentOf(text)
+  const { variables = new Set(), isRatio = false } = options
+  const moment = isRatio ? undefined : momentOf(text)
   if (moment !== undefined) return moment
   try {
-    const tokens = tokenize(toLatex(text), budget, options)
-    return new Reader(budget, options.variables ?? new Set()).read(tokens)
+    const tokens = withScaleWords(tokenize(toLatex(text), budget, options))
+    return new Reader(budget, variables).read(isRatio ? withColons(tokens) : tokens)
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error
     return { kind: 'text', text, isProse: isProse(text) }
@@ -43,8 +47,21 @@ const SPEAKERS: ReadonlySet<string> = new Set(
   'i we it this there let so thus hence therefore since because cannot sorry'.split(' '),
 )
 
+/** Notation that is compared as it is written. */
+const CALCULUS = /\\(?:i?i?int|oint|lim|equiv|partial|nabla|[pb]?mod)(?![a-zA-Z])/
+
+function isBalanced(text: string): boolean {
+  let depth = 0
+  for (const sign of text.replaceAll(/\\./g, '')) {
+    if (sign === '{') depth++
+    if (sign === '}' && --depth < 0) return false
+  }
+  return depth === 0
+}
+
 /** Whether it reads like a sentence, or like notation that broke, rather than like an answer in words. */
 function isProse(text: string): boolean {
+  if (CALCULUS.test(text) && isBalanced(text)) return false
   const plain = text.replaceAll(
     /\\(?:text(?:bf|it|rm)?|mathrm|mathbf|mbox|quad|left|right)(?![a-zA-Z])|\\[,;: !]|[{}$]/g,
     ' ',
@@ -261,6 +278,13 @@ function withoutNames(items: readonly Answer[]): Answer[] {
     const value = item.kind === 'equation' ? item.value! : item
     return value.kind === 'list' && value.joiner !== 'braces' ? value.items : [value]
   })
+}
+
+/** With a colon for each `to`. */
+function withColons(tokens: readonly Token[]): Token[] {
+  return tokens.map((token) =>
+    token.kind !== 'symbol' && token.text.trim() === 'to' ? { ...token, kind: 'symbol', text: ':' } : token,
+  )
 }
 
 function isLetters({ kind, text }: Token): boolean {

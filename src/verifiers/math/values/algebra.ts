@@ -243,6 +243,11 @@ export class Algebra {
 
   #call(name: string, operands: readonly Node[]): Fraction {
     const values = operands.map((operand) => this.rationalOf(operand))
+    // One of the terms of a sum: x_i where i is 3 is x_3.
+    if (name.endsWith('_') && values[0] !== undefined) {
+      const { numerator, denominator } = values[0]
+      if (denominator === 1n) return whole(this.#generator(`variable ${name}${numerator}`))
+    }
     if (name === 'factorial' && values[0] !== undefined) {
       const count = smallWhole(values[0], MAX_FACTORIAL, this.#budget)
       return whole(constant(productOfRange(2, count, this.#budget)))
