@@ -41,13 +41,14 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
     return { verify: numericVerifier({ tolerance, relativeTolerance }), isBounded: true }
   },
   math(options) {
-    refuseUnknownKeys(options, ['extraction', 'percent', 'units', 'tuples'], 'verifier math')
-    const { extraction, percent, units, tuples } = { ...MATH_DEFAULTS, ...options }
+    refuseUnknownKeys(options, Object.keys(MATH_DEFAULTS), 'verifier math')
+    const { extraction, percent, units, tuples, echoes } = { ...MATH_DEFAULTS, ...options }
     const verify = mathVerifier({
       extraction: requireOneOf(extraction, 'verifier math, extraction', ['auto', 'boxed']),
       percent: requireOneOf(percent, 'verifier math, percent', ['either', 'exact']),
       units: requireOneOf(units, 'verifier math, units', ['optional', 'required']),
       tuples: requireOneOf(tuples, 'verifier math, tuples', ['ordered', 'unordered']),
+      echoes: requireOneOf(echoes, 'verifier math, echoes', ['refused', 'allowed']),
     })
     return { verify, isBounded: true }
   },

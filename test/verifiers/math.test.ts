@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { builtinVerifier } from '../../src/verifiers/builtin.ts'
+import { mathVerifier } from '../../src/verifiers/math/grade.ts'
 import { checkTable, verdictOf } from './verdict-table.ts'
 
 describe('math verifier', () => {
@@ -276,6 +277,26 @@ describe('math verifier', () => {
       ['\\boxed{5x}', 'wrong'],
     ])
     checkTable('math', 'A', [['(A) 1 (B) 2 (C) 3', 'wrong']])
+  })
+
+  it('takes no expression of the question for its answer', () => {
+    const rows = [
+      ['Factor $x^2 - 5x + 6$.', '(x-2)(x-3)', 'x^2-5x+6', 'wrong'],
+      ['Factor $x^2 - 5x + 6$.', '(x-2)(x-3)', '(x-3)(x-2)', 'right'],
+      ['Compute $2 + 3$.', '5', '\\boxed{2+3}', 'wrong'],
+      ['Compute $2 + 3$.', '5', '\\boxed{3+2}', 'right'],
+      ['Compute $\\dfrac{6}{4}$.', '3/2', '\\frac{6}{4}', 'wrong'],
+      ['Is it $\\frac{3}{2}$ or $2$?', '1.5', '\\frac{3}{2}', 'right'],
+      ['Simplify $\\sqrt{8}$.', '2\\sqrt{2}', '\\sqrt{8}', 'wrong'],
+      ['Which is larger, $2^{30}$ or $3^{20}$?', '3^{20}', '3^{20}', 'right'],
+      ['Solve $2x+1 = 1 + x$.', '1+x', 'x+1', 'right'],
+      ['A board of 5 cm', '0.05 m', '5 cm', 'right'],
+    ] as const
+    const [refusing, allowing] = [mathVerifier(), mathVerifier({ echoes: 'allowed' })]
+    for (const [prompt, reference, completion, verdict] of rows) {
+      assert.equal(refusing({ prompt, reference, completion }).verdict, verdict, completion)
+      assert.equal(allowing({ prompt, reference, completion }).verdict, 'right')
+    }
   })
 
   it('reads letters, words, dates and times', () => {
