@@ -5,6 +5,7 @@ import { verifyArithmetic } from './arithmetic.ts'
 import { verifyCountdown } from './countdown.ts'
 import { exactVerifier } from './exact.ts'
 import { MATH_DEFAULTS, mathVerifier } from './math/grade.ts'
+import { verifyLoosely } from './math/loose.ts'
 import { numericVerifier } from './numeric.ts'
 import { verifyRegex } from './regex.ts'
 import { verifyWalk } from './walk.ts'
@@ -41,8 +42,13 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
     return { verify: numericVerifier({ tolerance, relativeTolerance }), isBounded: true }
   },
   math(options) {
-    refuseUnknownKeys(options, Object.keys(MATH_DEFAULTS), 'verifier math')
-    const { extraction, percent, units, tuples, echoes } = { ...MATH_DEFAULTS, ...options }
+    const { policy = 'careful', ...rest } = options
+    if (requireOneOf(policy, 'verifier math, policy', ['careful', 'loose']) === 'loose') {
+      refuseUnknownKeys(rest, [], 'verifier math:policy=loose')
+      return { verify: verifyLoosely, isBounded: true }
+    }
+    refuseUnknownKeys(options, ['policy', ...Object.keys(MATH_DEFAULTS)], 'verifier math')
+    const { extraction, percent, units, tuples, echoes } = { ...MATH_DEFAULTS, ...rest }
     const verify = mathVerifier({
       extraction: requireOneOf(extraction, 'verifier math, extraction', ['auto', 'boxed']),
       percent: requireOneOf(percent, 'verifier math, percent', ['either', 'exact']),

@@ -65,6 +65,16 @@ describe('math verifier and hostile answers', () => {
     }
   })
 
+  it('the loose rules survive them too', () => {
+    for (const answer of HOSTILE_ANSWERS) {
+      for (const reference of REFERENCES) {
+        const { verdict } = verdictOf('math:policy=loose', reference, `\\boxed{${answer}}`)
+        assert.notEqual(verdict, 'timed-out')
+      }
+      assert.notEqual(verdictOf('math:policy=loose', answer, '17').verdict, 'timed-out')
+    }
+  })
+
   it('finds boxes in long responses in linear time', () => {
     const pieces = [
       '\\boxed{',

@@ -326,6 +326,31 @@ describe('math verifier', () => {
     ])
   })
 
+  it('has the loose rules of the paper by name, to compare with', () => {
+    checkTable('math:policy=loose', '\\frac{1}{3}', [
+      ['\\boxed{0.33333}', 'right'],
+      ['\\boxed{0.333}', 'wrong'],
+      ['\\boxed{33.333}', 'right'],
+      ['I think it may be 0.33334 or so', 'right'],
+      ['The answer is $\\dfrac13$.', 'right'],
+      ['The answer is one third.', 'wrong'],
+      ['\\boxed{}', 'unparsed'],
+      ['no idea', 'unparsed'],
+    ])
+    checkTable('math:policy=loose', '5 \\text{ cm}', [
+      ['so 5', 'right'],
+      ['\\boxed{x=5}', 'right'],
+      ['\\boxed{500}', 'right'],
+      ['5 and then 7', 'wrong'],
+    ])
+    checkTable('math', '\\frac{1}{3}', [
+      ['\\boxed{0.33333}', 'wrong'],
+      ['\\boxed{33.333}', 'wrong'],
+    ])
+    assert.throws(() => builtinVerifier('math:policy=loose,units=required'), { code: 'INVALID_ARGUMENT' })
+    assert.throws(() => builtinVerifier('math:policy=paper'), { code: 'INVALID_ARGUMENT' })
+  })
+
   it('runs in process, refuses unknown options and abstains without a reference', () => {
     assert.equal(builtinVerifier('math').isBounded, true)
     assert.throws(() => builtinVerifier('math:extraction=anywhere'), { code: 'INVALID_ARGUMENT' })
