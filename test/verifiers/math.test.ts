@@ -250,6 +250,25 @@ describe('math verifier', () => {
       ['AB = 61', 'wrong'],
     ])
     checkTable('math', 'AB = 5', [['BC = 5', 'wrong']])
+    checkTable('math', '18', [
+      ['\\$18 per day', 'right'],
+      ['\\text{approximately } 18', 'right'],
+      ['f^{-1}(x) = 18', 'right'],
+    ])
+    checkTable('math', '\\$18 \\text{ per day}', [
+      ['18 dollars a day', 'right'],
+      ['\\$18 per week', 'wrong'],
+      ['\\$18', 'wrong'],
+    ])
+    checkTable('math', '\\emptyset', [
+      ['\\text{no solution}', 'right'],
+      ['0', 'wrong'],
+    ])
+    checkTable('math', 'x = 1, y = 2', [
+      ['(1, 2)', 'right'],
+      ['(2, 1)', 'wrong'],
+      ['y = 2, x = 1', 'right'],
+    ])
     checkTable('math', '135 minutes', [['2 \\text{ hours and } 15 \\text{ minutes}', 'right']])
     checkTable('math', 'x \\equiv 3 \\pmod{7}', [
       ['x \\equiv 3 \\pmod 7', 'right'],

@@ -3,7 +3,7 @@ import { WorkBudget } from './budget.ts'
 import { textKey, toLatex } from './reading/plain-text.ts'
 import { readAnswer } from './reading/read-answer.ts'
 import { childrenOf, type Node } from './tree.ts'
-import { greatestDivisor } from './values/algebra.ts'
+import { greatestDivisor } from './values/exact-numbers.ts'
 
 /** Longer questions are looked through from behind: examples come first. */
 const MAX_QUESTION = 20_000

@@ -11,7 +11,7 @@ export function nameOf(tokens: readonly Token[]): string | undefined {
   if (first.text === 'pi') return undefined
   if (rest.length === 0) return first.text
   const text = rest.map((token) => token.text).join('')
-  return /^(?:_\{?[A-Za-z0-9]+\}?|_\w+)?'*(?:\(\w+(?:,\w+)*\))?$/.test(text)
+  return /^(?:_\{?[A-Za-z0-9]+\}?|_\w+)?(?:\^\{?-1\}?)?'*(?:\(\w+(?:,\w+)*\))?$/.test(text)
     ? first.text + text.replaceAll(/[{}]/g, '')
     : undefined
 }

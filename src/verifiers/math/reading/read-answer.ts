@@ -5,7 +5,7 @@ import { type Node, product, variablesOf } from '../tree.ts'
 import { readDate, readTime } from './calendar.ts'
 import { type Environment, environmentOf, splitCondition, withoutIf } from './environments.ts'
 import { isAlgebraic, labelOf, nameOf } from './names.ts'
-import { toLatex } from './plain-text.ts'
+import { textKey, toLatex } from './plain-text.ts'
 import { attempt, readNode, readValue, sumOfQuantities } from './read-value.ts'
 import { withScaleWords } from './scale-words.ts'
 import { isEnclosed, isSymbol, placesOf, splitAt } from './token-groups.ts'
@@ -20,6 +20,8 @@ export interface ReadOptions extends TokenOptions {
 
 const RELATIONS = ['=', '<', '>', '<=', '>=', '!=', '≈', '∈']
 const MAX_ITEMS = 100
+/** The empty set in words, as `textKey` has them. */
+const NO_SOLUTION = /^(?:no(?:real)?solutions?|(?:the)?emptyset)$/
 
 /** Reads what an answer says; text where it is no mathematics. */
 export function readAnswer(text: string, budget: WorkBudget, options: ReadOptions = {}): Answer {
@@ -31,6 +33,7 @@ export function readAnswer(text: string, budget: WorkBudget, options: ReadOption
     return new Reader(budget, variables).read(isRatio ? withColons(tokens) : tokens)
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error
+    if (NO_SOLUTION.test(textKey(text))) return { kind: 'list', items: [], joiner: 'braces' }
     return { kind: 'text', text, isProse: isProse(text) }
   }
 }
@@ -88,7 +91,7 @@ class Reader {
     if (++this.#depth > 20) throw new Unreadable('nested too deeply')
     let tokens = [...given]
     while (isSymbol(tokens.at(-1), '.', ',', ';')) tokens.pop()
-    while (isSymbol(tokens[0], '≈', ':', '=')) tokens = tokens.slice(1)
+    while (isSymbol(tokens[0], '≈', ':', '=') || isAbout(tokens[0])) tokens = tokens.slice(1)
     if (tokens.length === 0) throw new Unreadable('nothing')
     const answer = this.#list(tokens) ?? this.#shape(tokens)
     this.#depth--
@@ -278,6 +281,12 @@ function withoutNames(items: readonly Answer[]): Answer[] {
     const value = item.kind === 'equation' ? item.value! : item
     return value.kind === 'list' && value.joiner !== 'braces' ? value.items : [value]
   })
+}
+
+/** What a careful writer puts before a value that is rounded. */
+function isAbout(token: Token | undefined): boolean {
+  const isWord = token?.kind === 'word' || token?.kind === 'text'
+  return isWord && /^\s*(?:approximately|about|roughly)\s*$/i.test(token.text)
 }
 
 /** With a colon for each `to`. */

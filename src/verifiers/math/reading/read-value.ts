@@ -5,7 +5,7 @@ import { integer, type Node, product, variablesOf } from '../tree.ts'
 import { Parser } from './parser.ts'
 import { isSymbol } from './token-groups.ts'
 import type { Token } from './tokens.ts'
-import { currencyOf, isUnit, readUnit } from './units.ts'
+import { currencyOf, isUnit, ratePer, readUnit } from './units.ts'
 
 /** Reads an expression to the end of the tokens; throws `Unreadable`. Runs of letters are products of variables. */
 export function readNode(tokens: readonly Token[], budget: WorkBudget): Node {
@@ -29,10 +29,12 @@ export function readValue(
     if (withoutCurrency(money.rest) !== undefined) throw new Unreadable('two currencies')
     const inner = readValue(money.rest, variables, budget)
     const unit = currencyOf(money.sign)!
-    // `$5 dollars` says it twice.
-    if (inner.unit !== undefined && inner.unit.dimensions !== unit.dimensions)
-      throw new Unreadable('two units')
-    return { ...inner, unit: inner.unit ?? unit }
+    if (inner.unit === undefined) return { ...inner, unit }
+    // `$5 dollars` says it twice, `$5 per day` is a rate.
+    if (inner.unit.dimensions === unit.dimensions) return inner
+    const rate = ratePer(unit, inner.unit)
+    if (rate === undefined) throw new Unreadable('two units')
+    return { ...inner, unit: rate }
   }
   if (isPercentSign(tokens.at(-1))) {
     if (isPercentSign(tokens.at(-2))) throw new Unreadable('two percent signs')
