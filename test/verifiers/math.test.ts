@@ -215,7 +215,14 @@ describe('math verifier', () => {
       ['\\sum_{k=1}^{3} k + 1', 'wrong'],
       ['\\sum_{k=1}^{10^9} k', 'wrong', /too large/],
     ])
-    checkTable('math', 'n!', [['\\prod_{k=1}^n k', 'right']])
+    for (const name of ['n', 'm', 'x', 'p', 'r', 'a', 'b']) {
+      checkTable('math', `${name}!`, [[`\\prod_{k=1}^{${name}} k`, 'right']])
+      checkTable('math', `(${name}+1)!`, [
+        [`(${name}+1) \\cdot ${name}!`, 'right'],
+        [`(${name}+1) + ${name}!`, 'wrong'],
+      ])
+      checkTable('math', `3^${name}`, [[`\\sum_{k=0}^{${name}} \\binom{${name}}{k} 2^k`, 'right']])
+    }
   })
 
   it('compares functions by cases, whatever their order', () => {
