@@ -152,6 +152,21 @@ describe('math verifier', () => {
       ['x \\ge 3', 'wrong'],
       ['y > 3', 'wrong'],
     ])
+    checkTable('math', '-2 < x < 2', [
+      ['|x| < 2', 'right'],
+      ['(-2, 2)', 'right'],
+      ['2 > |x|', 'right'],
+      ['|x| \\le 2', 'wrong'],
+      ['|y| < 2', 'wrong'],
+      ['|x - 1| < 2', 'wrong'],
+      ['|x| < 3', 'wrong'],
+    ])
+    checkTable('math', '|x + 1| \\ge 3', [
+      ['x \\le -4 \\text{ or } x \\ge 2', 'right'],
+      ['(-\\infty, -4] \\cup [2, \\infty)', 'right'],
+      ['[-4, 2]', 'wrong'],
+      ['|x - 1| \\ge 3', 'wrong'],
+    ])
     checkTable('math', '\\mathbb{R} \\setminus \\{1, 2\\}', [
       ['(-\\infty,1)\\cup(1,2)\\cup(2,\\infty)', 'right'],
       ['x \\ne 1, x \\ne 2', 'right'],
