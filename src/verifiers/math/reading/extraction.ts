@@ -1,3 +1,5 @@
+import { taggedAnswer } from '../../answer-text.ts'
+
 // Where in a response its answer stands. Plain searches and one walk over the text: no pattern that could backtrack.
 
 export type Extraction = 'auto' | 'boxed'
@@ -13,12 +15,16 @@ export type Found = { text: string } | { fault: string }
 export function extractAnswer(response: string, policy: Extraction): Found {
   const text = afterThinking(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
   const boxed = boxedText(text)
-  const found = boxed ?? (policy === 'boxed' ? { fault: 'no box' } : (announcedText(text) ?? lastLine(text)))
+  const found = boxed ?? (policy === 'boxed' ? { fault: 'no box' } : writtenText(taggedAnswer(text) ?? text))
   if ('text' in found) {
     if (isBlank(found.text)) return { fault: 'an empty answer' }
     if (found.text.length > MAX_ANSWER) return { fault: 'an answer of more than 4000 characters' }
   }
   return found
+}
+
+function writtenText(text: string): Found {
+  return announcedText(text) ?? lastLine(text)
 }
 
 function afterThinking(text: string): string {
@@ -124,7 +130,7 @@ function announcedText(text: string): Found | undefined {
   if (start === -1) return undefined
   let rest = text.slice(start, start + MAX_ANSWER + 1000)
   for (;;) {
-    const trimmed = rest.replace(/^(?:[\s:*_#]|is\b|are\b|answer\b|therefore\b|thus\b|that\b)/, '')
+    const trimmed = rest.replace(/^(?:[\s:*_#}]|is\b|are\b|answer\b|therefore\b|thus\b|that\b)/, '')
     if (trimmed === rest) break
     rest = trimmed
   }
