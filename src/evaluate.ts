@@ -67,6 +67,8 @@ export interface Evaluation {
   entropy: number
   unparsedRate: number
   timedOutRate: number
+  /** Verdicts by the deadline or the memory cap, the greedy pass included: with any, the figures are those of this once. */
+  clockVerdicts: number
   /** Tokens of a completion. */
   meanLength: number
   /** One entry a prompt, in the prompts' order. */
@@ -124,7 +126,7 @@ export async function evaluate(options: EvaluateOptions): Promise<Evaluation> {
   } else {
     for await (const _ of groups);
   }
-  const evaluation = summarise(graded, n, greedy?.accuracy ?? null, options)
+  const evaluation = summarise(graded, n, greedy?.accuracy ?? null, pool.clockVerdicts, options)
   if (out !== undefined) {
     await replaceFile(join(out, 'passk.json'), `${JSON.stringify(evaluation.passAtK, null, 2)}\n`)
     await replaceFile(
@@ -202,6 +204,7 @@ function summarise(
   graded: readonly GradedPrompt[],
   n: number,
   greedyAccuracy: MeanInterval | null,
+  clockVerdicts: number,
   { ks, majorityKs, bootstrap = {} }: EvaluateOptions,
 ): Evaluation {
   const sum = (pick: (prompt: GradedPrompt) => number) =>
@@ -220,6 +223,7 @@ function summarise(
     entropy: sum((prompt) => prompt.entropy) / Math.max(1, tokens),
     unparsedRate: sum((prompt) => prompt.unparsed) / samples,
     timedOutRate: sum((prompt) => prompt.timedOut) / samples,
+    clockVerdicts,
     meanLength: tokens / samples,
     rightCounts,
   }
@@ -237,6 +241,8 @@ export function evaluationRecord(evaluation: Evaluation): Record<string, unknown
     entropy: evaluation.entropy,
     unparsed_rate: evaluation.unparsedRate,
     timed_out_rate: evaluation.timedOutRate,
+    clock_verdicts: evaluation.clockVerdicts,
+    regenerable: evaluation.clockVerdicts === 0,
     mean_length: evaluation.meanLength,
     right_counts: evaluation.rightCounts,
   }

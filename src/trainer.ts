@@ -39,7 +39,8 @@ export { TRAIN_DEFAULTS } from './trainer/train-options.ts'
  * `run.json`, `metrics.jsonl` and `checkpoints/<step>/` under `out`.
  *
  * The same policy, prompts, settings and seed give the same bytes, at any number of threads, whether or not the run was
- * killed and resumed in between; only the metrics under `seconds/` differ.
+ * killed and resumed in between; only the metrics under `seconds/` differ. That does not hold where a verifier ran into its
+ * deadline or its memory cap (`clock_verdicts` in the metrics): then run.json says `"regenerable": false`, and why.
  *
  * @throws CoppiceError INVALID_ARGUMENT for options that make no sense or, with `resume`, differ from the run's; NON_FINITE
  *   when a step was refused, naming the rollouts, which are in RUN/refused-<step>.arrow. The signal's reason when it was
@@ -54,14 +55,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     settings.promptsPerStep,
     'promptsPerStep',
   )
+  const record = trainRecord(options, settings)
   // Before the run's folder is made: one that a misspelt verifier left behind would refuse the next try.
   await using verifier = await createVerifierPool(options.verifier, options.verify)
-  const { run, state } = await openRun(
-    options.out,
-    trainRecord(options, settings),
-    options.policy,
-    options.resume ?? false,
-  )
+  const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
   const trainer = new Trainer(options, settings, order, run, verifier)
   let numTokens = state.numTokens
   let saved = state.step
@@ -72,6 +69,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
   }
   for (let step = state.step + 1; step <= settings.steps; step++) {
     const clock = new PhaseClock()
+    const clockVerdicts = verifier.clockVerdicts
     const sampled = await trainer.sample(step, clock).catch(async (error) => {
       if (options.signal?.aborted === true) await save(step - 1)
       throw error
@@ -82,8 +80,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     const last = step === settings.steps
     const evaluated =
       !stopped && isDue(step, settings.evalEvery, last) ? await trainer.evaluate(step, clock) : {}
-    const metrics = { step, ...learned, num_tokens: numTokens, ...evaluated, ...clock.metrics() }
+    const byClock = { clock_verdicts: verifier.clockVerdicts - clockVerdicts }
+    const metrics = { step, ...learned, num_tokens: numTokens, ...evaluated, ...byClock, ...clock.metrics() }
     await run.appendMetrics(metrics)
+    if (byClock.clock_verdicts > 0) await run.writeRecord(record)
     if (stopped || last || isDue(step, options.saveEvery ?? 0, last)) {
       trainer.tell(step, 'save', 0)
       await save(step)

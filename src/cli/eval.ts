@@ -9,6 +9,7 @@ import {
   requireRunnable,
   requireWritableFolder,
 } from '../index.ts'
+import { clockNote } from './clock-note.ts'
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
   JSON_FLAG,
@@ -99,6 +100,7 @@ function evaluationText(evaluation: Evaluation): string {
     `distinct right answers a prompt ${evaluation.distinctRight.mean.toFixed(2)}`,
     `entropy ${evaluation.entropy.toFixed(3)} nats a token, mean length ${evaluation.meanLength.toFixed(1)} tokens`,
     `unparsed ${formatPercent(evaluation.unparsedRate)}, timed out ${formatPercent(evaluation.timedOutRate)}`,
+    clockNote(evaluation.clockVerdicts),
   ]
   return facts.filter((line) => line !== '').join('\n')
 }

@@ -8,6 +8,7 @@ import {
   type TrainStep,
   train,
 } from '../index.ts'
+import { clockNote } from './clock-note.ts'
 import { COLUMN_FLAGS, columnOptions, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
   JSON_FLAG,
@@ -118,6 +119,7 @@ export const trainVerb = defineVerb({
     const progress = createProgressWriter()
     let last: TrainStep | undefined
     let shown: Record<string, number> = {}
+    let clockVerdicts = 0
     const work = async (signal: AbortSignal) => {
       const steps = train({
         policy,
@@ -147,10 +149,12 @@ export const trainVerb = defineVerb({
       })
       for await (const step of steps) {
         last = step
+        clockVerdicts += step.metrics.clock_verdicts ?? 0
         shown = liveFigures(step.metrics)
         progress.update({ label: 'train', done: step.step, total: step.steps, figures: shown })
       }
       progress.end()
+      if (clockVerdicts > 0) console.error(clockNote(clockVerdicts))
       if (last === undefined) console.error(`${args.out}: all ${args.steps} steps were done before`)
       else if (args.json)
         console.log(JSON.stringify({ run: args.out, checkpoint: last.checkpoint, ...last.metrics }))

@@ -7,6 +7,7 @@ import {
   textColumn,
   writeTable,
 } from '../index.ts'
+import { clockNote } from './clock-note.ts'
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import { JSON_FLAG, VERIFIER_FLAGS, verifierOf, verifyOptions } from './flags.ts'
 import { fetchData, HUB_DATA_FLAGS } from './hub-files.ts'
@@ -49,11 +50,14 @@ export const verifyVerb = defineVerb({
       const counts = { right: 0, wrong: 0, unparsed: 0, 'timed-out': 0 }
       for (const verdict of textColumn(judged, 'verdict')) counts[verdict as keyof typeof counts]++
       const { 'timed-out': timed_out, ...others } = counts
-      const { failures, cached } = pool
-      const summary = { out: args.out, rows: judged.numRows, ...others, timed_out, failures, cached }
+      const { failures, cached, clockVerdicts: clock_verdicts } = pool
+      const counted = { ...others, timed_out, failures, cached, clock_verdicts }
+      const summary = { out: args.out, rows: judged.numRows, ...counted }
       const rewards = partRewardMeans(judged, pool)
-      if (args.json) console.log(JSON.stringify({ ...summary, ...(pool.parts.length > 0 && { rewards }) }))
+      const all = { ...summary, regenerable: clock_verdicts === 0, ...(pool.parts.length > 0 && { rewards }) }
+      if (args.json) console.log(JSON.stringify(all))
       else console.log([summaryText(summary), ...rewardTexts(rewards)].join('\n'))
+      if (clock_verdicts > 0) console.error(clockNote(clock_verdicts))
       if (pool.failures > 0) console.error(`the verifier failed on ${pool.failures} rows; they abstain`)
     })
   },

@@ -40,7 +40,20 @@ function howSure(data: ReportData, analyses: readonly SetAnalysis[]): Statement[
     text += ` They are not corrected for the number of comparisons: of ${pairs} pairs that do not differ, about `
     text += `${byChance} would seem to at each k.`
   }
-  return [{ lead: '', text }]
+  return [{ lead: '', text }, ...clockStatements(data)]
+}
+
+/** Which trainings nobody can regenerate, because the clock gave some of their verdicts. */
+function clockStatements(data: ReportData): Statement[] {
+  const counts = data.methods.map(({ label, runs }) => {
+    const lines = runs.flatMap((run) => readMetric(run.metrics ?? [], ['clock_verdicts']))
+    return { label, verdicts: lines.reduce((sum, { value }) => sum + value, 0) }
+  })
+  const marked = counts.filter(({ verdicts }) => verdicts > 0)
+  if (marked.length === 0) return []
+  const which = marked.map(({ label, verdicts }) => `${label} (${verdicts})`).join(', ')
+  const text = `The deadline or the memory cap gave verdicts in training: ${which}. The same seeds may end elsewhere.`
+  return [{ lead: 'Not regenerable', text }]
 }
 
 function readSet(data: ReportData, analysis: SetAnalysis): ReadingPart {

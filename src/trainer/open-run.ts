@@ -33,10 +33,12 @@ export async function openRun(
   const step = (await run.checkpointSteps()).at(-1)
   if (step === undefined) {
     await run.cutMetrics(0)
+    if (before !== undefined) await run.writeRecord(record)
     return { run, state: { step: 0, numTokens: 0 } }
   }
   const state = await run.readRunState(step)
   await policy.loadTrainingState(run.checkpointPath(step))
   await run.cutMetrics(step)
+  await run.writeRecord(record)
   return { run, state }
 }

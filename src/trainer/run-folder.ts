@@ -2,6 +2,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'nod
 import { join } from 'node:path'
 import { CoppiceError } from '../errors.ts'
 import { replaceFile, syncPath } from '../replace-file.ts'
+import { regenerabilityOf } from './run-record.ts'
 
 /** Written into a checkpoint last of all: a folder without it is not a checkpoint that a run can go on from. */
 const RUN_STATE = 'run-state.json'
@@ -44,9 +45,12 @@ export class RunFolder {
     return text === undefined ? undefined : parseJson(text, path)
   }
 
+  /** Writes run.json, which also says whether the steps in metrics.jsonl can be regenerated. */
   async writeRecord(record: object): Promise<void> {
     await mkdir(join(this.path, 'checkpoints'), { recursive: true })
-    await replaceFile(join(this.path, 'run.json'), `${JSON.stringify(record, null, 2)}\n`)
+    const metrics = metricsOf((await readTextIfPresent(this.metricsPath)) ?? '')
+    const text = JSON.stringify({ ...record, ...regenerabilityOf(metrics) }, null, 2)
+    await replaceFile(join(this.path, 'run.json'), `${text}\n`)
   }
 
   /** Steps of the complete checkpoints, ascending: found by looking, never by a pointer that could be stale. */
@@ -128,8 +132,12 @@ export class RunFolder {
 
 /** Reads a metrics file; a last line that a kill left unfinished is passed over. */
 export async function readMetrics(path: string): Promise<Record<string, number>[]> {
-  const lines = (await readFile(path, 'utf8')).split('\n')
-  return lines.filter((line) => stepOfLine(line) !== undefined).map((line) => JSON.parse(line))
+  return metricsOf(await readFile(path, 'utf8'))
+}
+
+function metricsOf(text: string): Record<string, number>[] {
+  const lines = text.split('\n').filter((line) => stepOfLine(line) !== undefined)
+  return lines.map((line) => JSON.parse(line))
 }
 
 function stepOfLine(line: string): number | undefined {

@@ -13,6 +13,26 @@ export interface RunRecord {
   environment: Record<string, unknown>
 }
 
+/** What run.json holds beside: whether the same options on the same machine give the same run again. */
+export interface Regenerability {
+  regenerable: boolean
+  /** Why not. */
+  not_regenerable_because?: string
+}
+
+/**
+ * Whether a run can be regenerated, by its metrics: not where the clock gave a verdict, which may come out otherwise next
+ * time. Kept out of the settings, so that such a run can be resumed.
+ */
+export function regenerabilityOf(metrics: readonly Record<string, number>[]): Regenerability {
+  const steps = metrics.filter((line) => (line.clock_verdicts ?? 0) > 0)
+  if (steps.length === 0) return { regenerable: true }
+  const verdicts = steps.reduce((sum, line) => sum + line.clock_verdicts!, 0)
+  const count = verdicts === 1 ? '1 verdict' : `${verdicts} verdicts`
+  const where = `by the deadline or the memory cap, the first in step ${steps[0]!.step}`
+  return { regenerable: false, not_regenerable_because: `${count} ${where}` }
+}
+
 /** What decides a training run, beside the parameters that it begins with. */
 export function trainRecord(options: TrainOptions, settings: ResolvedSettings): RunRecord {
   const { policy, verifier, prompts, evalPrompts = [] } = options

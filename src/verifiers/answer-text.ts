@@ -1,4 +1,4 @@
-// Where in a longer text the answer stands. Plain searches only: a regular expression could be made to backtrack.
+// Where in a longer text the answer stands: plain searches, and one pattern that never looks far, since others could be made to backtrack.
 
 /** The text between the last `<answer>` and the `</answer>` behind it; undefined where there is none. */
 export function taggedAnswer(text: string): string | undefined {
@@ -18,4 +18,13 @@ export function boxedAnswer(text: string): string | undefined {
     if (text[i] === '}' && --depth === 0) return text.slice(start + opening.length, i)
   }
   return undefined
+}
+
+/** The last run of characters that reads as a number: `12`, `-3.5`, `1,234`, `2/3`, `1e-4`, `50%`. */
+export function lastNumber(text: string): string | undefined {
+  const number =
+    /(?:(?<!\d)[-+−])?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d+|\/\d+)?%?/gi
+  let found: string | undefined
+  for (const match of text.matchAll(number)) found = match[0]
+  return found
 }

@@ -8,7 +8,8 @@ import { exactVerifier } from './exact.ts'
 import { FORMAT_TEMPLATES, formatVerifier, patternVerifier } from './format.ts'
 import { JSON_PLACES } from './json/find-json.ts'
 import { jsonSchemaVerifier } from './json/json-schema.ts'
-import { mathVerifier } from './math/grade.ts'
+import { MATH_DEFAULTS, mathVerifier } from './math/grade.ts'
+import { verifyLoosely } from './math/loose.ts'
 import { numericVerifier } from './numeric.ts'
 import { overlongVerifier } from './overlong.ts'
 import { verifyRegex } from './regex.ts'
@@ -53,13 +54,19 @@ const builtins: Readonly<Record<string, (options: Options) => BuiltinVerifier>> 
     return { verify: numericVerifier({ tolerance, relativeTolerance }), isBounded: true }
   },
   math(options) {
-    refuseUnknownKeys(options, ['extraction', 'percent', 'units', 'tuples'], 'verifier math')
-    const { extraction = 'auto', percent = 'either', units = 'optional', tuples = 'ordered' } = options
+    const { policy = 'careful', ...rest } = options
+    if (requireOneOf(policy, 'verifier math, policy', ['careful', 'loose']) === 'loose') {
+      refuseUnknownKeys(rest, [], 'verifier math:policy=loose')
+      return { verify: verifyLoosely, isBounded: true }
+    }
+    refuseUnknownKeys(options, ['policy', ...Object.keys(MATH_DEFAULTS)], 'verifier math')
+    const { extraction, percent, units, tuples, echoes } = { ...MATH_DEFAULTS, ...rest }
     const verify = mathVerifier({
       extraction: requireOneOf(extraction, 'verifier math, extraction', ['auto', 'boxed']),
       percent: requireOneOf(percent, 'verifier math, percent', ['either', 'exact']),
       units: requireOneOf(units, 'verifier math, units', ['optional', 'required']),
       tuples: requireOneOf(tuples, 'verifier math, tuples', ['ordered', 'unordered']),
+      echoes: requireOneOf(echoes, 'verifier math, echoes', ['refused', 'allowed']),
     })
     return { verify, isBounded: true }
   },

@@ -1,5 +1,5 @@
 import type { Judgement, Sample } from '../verdicts.ts'
-import { boxedAnswer, taggedAnswer } from './answer-text.ts'
+import { boxedAnswer, lastNumber, taggedAnswer } from './answer-text.ts'
 import { absolute, add, compare, multiply, negate, type Rational, rational } from './rational.ts'
 
 export interface NumericOptions {
@@ -40,15 +40,6 @@ function answerText(completion: string): string | undefined {
   const hashes = completion.lastIndexOf('####')
   if (hashes !== -1) return completion.slice(hashes + 4)
   return lastNumber(completion)
-}
-
-/** The last run of characters that reads as a number: `12`, `-3.5`, `1,234`, `2/3`, `1e-4`, `50%`. */
-function lastNumber(text: string): string | undefined {
-  const number =
-    /(?:(?<!\d)[-+−])?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:e[-+]?\d+|\/\d+)?%?/gi
-  let found: string | undefined
-  for (const match of text.matchAll(number)) found = match[0]
-  return found
 }
 
 /**

@@ -1,7 +1,9 @@
 import type { Judgement, Sample } from '../verdicts.ts'
 
 /** What became of one sample: a judgement, or a verifier that failed on it. */
-export type Outcome = { judgement: Judgement } | { failure: string }
+export type Outcome =
+  /** `byClock`: the deadline or the memory cap gave the verdict and not the verifier, so another run may judge otherwise. */
+  { judgement: Judgement; byClock?: true } | { failure: string }
 
 /** Runs one sample at a time; the two kinds are a function in this process and a process of its own. */
 export interface SampleRunner {
@@ -14,7 +16,7 @@ export interface SampleRunner {
 
 /** The judgement of a sample that took longer than it was given. */
 export function timedOut(reason: string): Outcome {
-  return { judgement: { verdict: 'timed-out', reward: 0, reason } }
+  return { judgement: { verdict: 'timed-out', reward: 0, reason }, byClock: true }
 }
 
 /** The judgement of a sample on which the verifier failed: unparsed, and without a reward it takes no part in training. */

@@ -44,6 +44,7 @@ export class VerifierPool {
   readonly #waiting: (() => void)[] = []
   #free: number
   #failures = 0
+  #clockVerdicts = 0
   #judged = 0
 
   constructor(runner: SampleRunner, where: string, parts: readonly string[] = [], cache?: JudgementCache) {
@@ -63,6 +64,14 @@ export class VerifierPool {
   /** Judgements that were given again, since a verifier had judged the same content before. */
   get cached(): number {
     return this.#cache?.hits ?? 0
+  }
+
+  /**
+   * Samples that the deadline or the memory cap ended. What they would have been is unknown and may be another verdict on
+   * another machine: with any of them a run cannot be regenerated. A `timed-out` of the verifier's own is not counted.
+   */
+  get clockVerdicts(): number {
+    return this.#clockVerdicts
   }
 
   /**
@@ -145,6 +154,7 @@ export class VerifierPool {
         }
       } else {
         this.#judged++
+        if (outcome.byClock) this.#clockVerdicts++
         call.judgements[index] = outcome.judgement
       }
       call.onProgress?.(++call.done, samples.length)

@@ -37,7 +37,8 @@ describe('verbs over files that need no model', () => {
     ])
     assert.equal(code, 0, stderr)
     assert.deepEqual(JSON.parse(stdout), {
-      ...{ out: output, rows: 2, right: 1, wrong: 1, unparsed: 0, timed_out: 0, failures: 0, cached: 0 },
+        ...{ out: output, rows: 2, right: 1, wrong: 1, unparsed: 0, timed_out: 0, failures: 0, cached: 0 },
+        ...{ clock_verdicts: 0, regenerable: true },
     })
     assert.deepEqual(await lines(output), [
       { ...rows[0], reward: 1, verdict: 'right' },
@@ -109,8 +110,10 @@ describe('verbs over files that need no model', () => {
     ]
     const { code, stdout, stderr } = await coppice(args)
     assert.equal(code, 0, stderr)
-    const { right, wrong, timed_out } = JSON.parse(stdout)
+    const { right, wrong, timed_out, ...summary } = JSON.parse(stdout)
     assert.deepEqual({ right, wrong, timed_out }, { right: 1, wrong: 1, timed_out: 1 })
+    assert.deepEqual([summary.clock_verdicts, summary.regenerable], [1, false])
+    assert.match(stderr, /1 verdict was given by the deadline/)
     const inspected = JSON.parse((await coppice(['inspect', output, '--json'])).stdout)
     assert.equal(inspected.kind, 'arrow')
     assert.deepEqual(inspected.verdicts, { wrong: 1, right: 1, 'timed-out': 1 })

@@ -58,6 +58,16 @@ describe('readResults', () => {
     assert.match(textOf(one), /k = 1: .*The interval of the paired difference includes 0\./)
   })
 
+  it('says which trainings the clock had a part in', () => {
+    const data = flatReport({ psr: [2], nsr: [1] })
+    assert.doesNotMatch(textOf(data), /regenerable/)
+    data.methods[1]!.runs[0]!.metrics = [
+      { step: 1, clock_verdicts: 0 },
+      { step: 2, clock_verdicts: 3 },
+    ]
+    assert.match(textOf(data), /Not regenerable: .*in training: nsr \(3\)\./)
+  })
+
   it('says where training seeds disagree in sign', () => {
     const text = textOf(flatReport({ psr: [3, 0], nsr: [0, 1] }))
     assert.match(text, /excludes 0\. Yet the sign is not the same in every training seed for psr over nsr\./)

@@ -94,7 +94,7 @@ describe('train', () => {
         'learning_rate',
         'num_tokens',
       ],
-      ...['kept_rows', 'updates', 'unparsed_rate', 'timed_out_rate', 'lost_in_bf16'],
+      ...['kept_rows', 'updates', 'unparsed_rate', 'timed_out_rate', 'clock_verdicts', 'lost_in_bf16'],
     ]) {
       for (const line of lines) assert.equal(typeof line[name], 'number', `${name} in step ${line.step}`)
     }
@@ -102,6 +102,30 @@ describe('train', () => {
       lines.filter((line) => 'greedy_accuracy' in line).map(({ step }) => step),
       [4, 8],
     )
+  })
+
+  it('marks a run in which the clock gave a verdict, and no other, as one that cannot be regenerated', async () => {
+    const record = async (name: string) => JSON.parse(await readFile(join(out(name), 'run.json'), 'utf8'))
+    let seen = 0
+    const slow = (until: number) => ({
+      verifier: () => (++seen === until ? new Promise<never>(() => {}) : ('right' as const)),
+      verify: { timeoutMs: 50 },
+      objective: { kind: 'reinforce' } as const,
+      steps: 3,
+    })
+    const first = await runToEnd(folder.model, out('slow'), slow(1))
+    assert.deepEqual(
+      first.map(({ metrics }) => metrics.clock_verdicts),
+      [1, 0, 0],
+    )
+    const { regenerable, not_regenerable_because } = await record('slow')
+    assert.equal(regenerable, false)
+    assert.match(not_regenerable_because, /1 verdict.*step 1/)
+    // Resuming keeps the mark, which follows from the metrics of the steps that stay.
+    await runToEnd(folder.model, out('slow'), { ...slow(0), steps: 4, resume: true })
+    assert.equal((await record('slow')).regenerable, false)
+    await runToEnd(folder.model, out('said'), { verifier: () => 'timed-out' as const, steps: 2 })
+    assert.equal((await record('said')).regenerable, true)
   })
 
   it('makes no step where the objective has nothing to learn from, and the schedule advances', async () => {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Sample, Verdict } from '../../src/verdicts.ts'
 import { createVerifierPool, verifyAll } from '../../src/verify.ts'
 import { sampleOf } from './verdict-table.ts'
 
@@ -127,12 +128,26 @@ describe('a verifier in processes of its own', () => {
     }
   })
 
+  it('counts the verdicts of the clock apart from those of the verifier', async () => {
+    const verifier = ({ completion }: Sample) =>
+      completion === 'never' ? new Promise<Verdict>(() => {}) : (completion as Verdict)
+    await using pool = await createVerifierPool(verifier, { timeoutMs: 50 })
+    const judgements = await pool.verify(samples('right', 'timed-out', 'never'))
+    assert.deepEqual(
+      judgements.map(({ verdict }) => verdict),
+      ['right', 'timed-out', 'timed-out'],
+    )
+    assert.equal(pool.clockVerdicts, 1)
+  })
+
   it('ends one that takes too much memory, in the heap or outside it', { timeout: 120_000 }, async () => {
-    const judgements = await verifyAll(samples('a', 'heap', 'buffers', 'a'), hostile, {
+    await using pool = await createVerifierPool(hostile, {
       timeoutMs: 60_000,
       memoryLimitMb: 64,
       concurrency: 1,
     })
+    const judgements = await pool.verify(samples('a', 'heap', 'buffers', 'a'))
+    assert.equal(pool.clockVerdicts, 2)
     assert.deepEqual(
       judgements.map(({ verdict }) => verdict),
       ['right', 'timed-out', 'timed-out', 'right'],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { builtinVerifier } from '../../src/verifiers/builtin.ts'
+import { mathVerifier } from '../../src/verifiers/math/grade.ts'
 import { checkTable, verdictOf } from './verdict-table.ts'
 
 describe('math verifier', () => {
@@ -19,6 +20,10 @@ describe('math verifier', () => {
       ['\\boxed{8} <answer>The answer is \\boxed{7}.</answer> \\boxed{9}', 'right'],
       ['<answer></answer> 7', 'unparsed'],
       ['**Answer: 7**', 'right'],
+      ['\\textbf{Answer: } 7', 'right'],
+      ['so it is\n<answer>7</answer>', 'right'],
+      ['<answer> The answer is $7$. </answer>\n', 'right'],
+      ['7\n<answer>3</answer>', 'wrong'],
       ['The final answer is $7$. I am sure.', 'right'],
       ['3 + 4 makes\nx = 7', 'right'],
       ['\\boxed{7', 'unparsed'],
@@ -154,6 +159,21 @@ describe('math verifier', () => {
       ['x \\ge 3', 'wrong'],
       ['y > 3', 'wrong'],
     ])
+    checkTable('math', '-2 < x < 2', [
+      ['|x| < 2', 'right'],
+      ['(-2, 2)', 'right'],
+      ['2 > |x|', 'right'],
+      ['|x| \\le 2', 'wrong'],
+      ['|y| < 2', 'wrong'],
+      ['|x - 1| < 2', 'wrong'],
+      ['|x| < 3', 'wrong'],
+    ])
+    checkTable('math', '|x + 1| \\ge 3', [
+      ['x \\le -4 \\text{ or } x \\ge 2', 'right'],
+      ['(-\\infty, -4] \\cup [2, \\infty)', 'right'],
+      ['[-4, 2]', 'wrong'],
+      ['|x - 1| \\ge 3', 'wrong'],
+    ])
     checkTable('math', '\\mathbb{R} \\setminus \\{1, 2\\}', [
       ['(-\\infty,1)\\cup(1,2)\\cup(2,\\infty)', 'right'],
       ['x \\ne 1, x \\ne 2', 'right'],
@@ -193,6 +213,107 @@ describe('math verifier', () => {
     ])
   })
 
+  it('adds sums up, or compares them by form and at whole numbers', () => {
+    checkTable('math', '5050', [
+      ['\\sum_{k=1}^{100} k', 'right'],
+      ['\\sum_{k=1}^{99} k', 'wrong'],
+    ])
+    checkTable('math', '\\frac{n(n+1)}{2}', [
+      ['\\sum_{i=1}^n i', 'right'],
+      ['\\sum_{i=0}^{n-1} i', 'wrong'],
+      ['\\sum_{k=1}^{n} j', 'wrong'],
+    ])
+    checkTable('math', '\\sum_{k=0}^{\\infty} x^k', [
+      ['\\sum_{n=0}^\\infty x^n', 'right'],
+      ['\\sum_{n=1}^\\infty x^n', 'wrong'],
+    ])
+    checkTable('math', '\\sum_{i=1}^{3} x_i', [
+      ['x_1 + x_2 + x_3', 'right'],
+      ['3x_i', 'wrong'],
+      ['x_1 + x_2 + x_4', 'wrong'],
+    ])
+    checkTable('math', '9', [
+      ['\\sum_{k=1}^{3} (k+1)', 'right'],
+      ['\\sum_{k=1}^{3} k + 1', 'wrong'],
+      ['\\sum_{k=1}^{10^9} k', 'wrong', /too large/],
+    ])
+    for (const name of ['n', 'm', 'x', 'p', 'r', 'a', 'b']) {
+      checkTable('math', `${name}!`, [[`\\prod_{k=1}^{${name}} k`, 'right']])
+      checkTable('math', `(${name}+1)!`, [
+        [`(${name}+1) \\cdot ${name}!`, 'right'],
+        [`(${name}+1) + ${name}!`, 'wrong'],
+      ])
+      checkTable('math', `3^${name}`, [[`\\sum_{k=0}^{${name}} \\binom{${name}}{k} 2^k`, 'right']])
+    }
+  })
+
+  it('compares functions by cases, whatever their order', () => {
+    checkTable('math', '\\begin{cases} 1 & \\text{if } x > 0 \\\\ 0 & \\text{otherwise} \\end{cases}', [
+      ['\\begin{cases} 0, & \\text{otherwise} \\\\ 1, & 0 < x \\end{cases}', 'right'],
+      ['f(x) = \\begin{cases} 1 \\text{ for } x > 0 \\\\ 0 \\text{ otherwise} \\end{cases}', 'right'],
+      ['\\begin{cases} 1 & x \\ge 0 \\\\ 0 & \\text{otherwise} \\end{cases}', 'wrong'],
+      ['\\begin{cases} 1 & x > 0 \\end{cases}', 'wrong'],
+      ['1', 'wrong'],
+    ])
+  })
+
+  it('reads angles, ratios, scale words and labels of points', () => {
+    checkTable('math', '30.25^\\circ', [
+      ["30^\\circ 15'", 'right'],
+      ["30^{\\circ}15'0''", 'right'],
+      ["30^\\circ 25'", 'wrong'],
+    ])
+    checkTable('math', '3:4', [
+      ['12:16', 'right'],
+      ['3 \\text{ to } 4', 'right'],
+      ['4:3', 'wrong'],
+    ])
+    checkTable('math', '1500000', [
+      ['\\$1.5 \\text{ million}', 'right'],
+      ['1.5 million dollars', 'right'],
+      ['1.5 billion', 'wrong'],
+    ])
+    checkTable('math', '60', [
+      ['m\\angle ABC = 60^\\circ', 'right'],
+      ['AB = 60', 'right'],
+      ['AB = 61', 'wrong'],
+    ])
+    checkTable('math', 'AB = 5', [['BC = 5', 'wrong']])
+    checkTable('math', '18', [
+      ['\\$18 per day', 'right'],
+      ['\\text{approximately } 18', 'right'],
+      ['f^{-1}(x) = 18', 'right'],
+    ])
+    checkTable('math', '\\$18 \\text{ per day}', [
+      ['18 dollars a day', 'right'],
+      ['\\$18 per week', 'wrong'],
+      ['\\$18', 'wrong'],
+    ])
+    checkTable('math', '\\emptyset', [
+      ['\\text{no solution}', 'right'],
+      ['0', 'wrong'],
+    ])
+    checkTable('math', 'x = 1, y = 2', [
+      ['(1, 2)', 'right'],
+      ['(2, 1)', 'wrong'],
+      ['y = 2, x = 1', 'right'],
+    ])
+    checkTable('math', '135 minutes', [['2 \\text{ hours and } 15 \\text{ minutes}', 'right']])
+    checkTable('math', 'x \\equiv 3 \\pmod{7}', [
+      ['x \\equiv 3 \\pmod 7', 'right'],
+      ['x \\equiv 4 \\pmod 7', 'wrong'],
+    ])
+  })
+
+  it('takes what GSM8K marks for the answer', () => {
+    checkTable('math', '18', [
+      ['9 * 2 = 18\n#### 18', 'right'],
+      ['The answer is 17.\n#### 18\n', 'right'],
+      ['9 * 2 = 18\n#### 26', 'wrong'],
+      ['#### Step 2\nThe answer is 18.', 'right'],
+    ])
+  })
+
   it('is not taken in by answers that say several things', () => {
     checkTable('math', '5', [
       ['\\boxed{5 \\text{ or maybe not}}', 'unparsed'],
@@ -204,6 +325,26 @@ describe('math verifier', () => {
       ['\\boxed{5x}', 'wrong'],
     ])
     checkTable('math', 'A', [['(A) 1 (B) 2 (C) 3', 'wrong']])
+  })
+
+  it('takes no expression of the question for its answer', () => {
+    const rows = [
+      ['Factor $x^2 - 5x + 6$.', '(x-2)(x-3)', 'x^2-5x+6', 'wrong'],
+      ['Factor $x^2 - 5x + 6$.', '(x-2)(x-3)', '(x-3)(x-2)', 'right'],
+      ['Compute $2 + 3$.', '5', '\\boxed{2+3}', 'wrong'],
+      ['Compute $2 + 3$.', '5', '\\boxed{3+2}', 'right'],
+      ['Compute $\\dfrac{6}{4}$.', '3/2', '\\frac{6}{4}', 'wrong'],
+      ['Is it $\\frac{3}{2}$ or $2$?', '1.5', '\\frac{3}{2}', 'right'],
+      ['Simplify $\\sqrt{8}$.', '2\\sqrt{2}', '\\sqrt{8}', 'wrong'],
+      ['Which is larger, $2^{30}$ or $3^{20}$?', '3^{20}', '3^{20}', 'right'],
+      ['Solve $2x+1 = 1 + x$.', '1+x', 'x+1', 'right'],
+      ['A board of 5 cm', '0.05 m', '5 cm', 'right'],
+    ] as const
+    const [refusing, allowing] = [mathVerifier(), mathVerifier({ echoes: 'allowed' })]
+    for (const [prompt, reference, completion, verdict] of rows) {
+      assert.equal(refusing({ prompt, reference, completion }).verdict, verdict, completion)
+      assert.equal(allowing({ prompt, reference, completion }).verdict, 'right')
+    }
   })
 
   it('reads letters, words, dates and times', () => {
@@ -231,6 +372,31 @@ describe('math verifier', () => {
       ['101_{2}', 'right'],
       ['5', 'wrong'],
     ])
+  })
+
+  it('has the loose rules of the paper by name, to compare with', () => {
+    checkTable('math:policy=loose', '\\frac{1}{3}', [
+      ['\\boxed{0.33333}', 'right'],
+      ['\\boxed{0.333}', 'wrong'],
+      ['\\boxed{33.333}', 'right'],
+      ['I think it may be 0.33334 or so', 'right'],
+      ['The answer is $\\dfrac13$.', 'right'],
+      ['The answer is one third.', 'wrong'],
+      ['\\boxed{}', 'unparsed'],
+      ['no idea', 'unparsed'],
+    ])
+    checkTable('math:policy=loose', '5 \\text{ cm}', [
+      ['so 5', 'right'],
+      ['\\boxed{x=5}', 'right'],
+      ['\\boxed{500}', 'right'],
+      ['5 and then 7', 'wrong'],
+    ])
+    checkTable('math', '\\frac{1}{3}', [
+      ['\\boxed{0.33333}', 'wrong'],
+      ['\\boxed{33.333}', 'wrong'],
+    ])
+    assert.throws(() => builtinVerifier('math:policy=loose,units=required'), { code: 'INVALID_ARGUMENT' })
+    assert.throws(() => builtinVerifier('math:policy=paper'), { code: 'INVALID_ARGUMENT' })
   })
 
   it('runs in process, refuses unknown options and abstains without a reference', () => {

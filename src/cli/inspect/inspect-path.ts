@@ -68,7 +68,8 @@ async function inspectCheckpoint(
 }
 
 async function inspectRun(path: string): Promise<Record<string, unknown>> {
-  const { settings, environment } = JSON.parse(await readFile(join(path, 'run.json'), 'utf8'))
+  const { settings, environment, ...marks } = JSON.parse(await readFile(join(path, 'run.json'), 'utf8'))
+  const { regenerable, not_regenerable_because } = marks
   const metrics = await readMetrics(join(path, 'metrics.jsonl')).catch(() => [])
   const checkpoints = await readdir(join(path, 'checkpoints')).catch(() => [])
   return {
@@ -77,6 +78,8 @@ async function inspectRun(path: string): Promise<Record<string, unknown>> {
     checkpoints: checkpoints.filter((name) => /^\d+$/.test(name)).sort((a, b) => Number(a) - Number(b)),
     steps_done: metrics.at(-1)?.step ?? 0,
     last_metrics: metrics.at(-1) ?? {},
+    ...(regenerable !== undefined && { regenerable }),
+    ...(not_regenerable_because !== undefined && { not_regenerable_because }),
     settings,
     environment,
   }

@@ -12,6 +12,7 @@ export type Answer =
   | EquationAnswer
   | { kind: 'inequality'; sides: readonly Node[]; operators: readonly string[] }
   | { kind: 'ratio'; parts: readonly Node[] }
+  | CasesAnswer
   | { kind: 'moment'; key: string }
   /** Words, or notation that the grader cannot read; they are compared as they are written. */
   | { kind: 'text'; text: string; isProse: boolean }
@@ -28,6 +29,12 @@ export interface TupleAnswer {
   items: readonly Answer[]
   /** `()`, `[]`, `(]`, `[)`, `⟨⟩`, or `|` for a matrix of one column. */
   brackets: string
+}
+
+/** A function by cases, in any order. */
+export interface CasesAnswer {
+  kind: 'cases'
+  cases: readonly { value: Answer; condition: Answer }[]
 }
 
 /** Sides that are no expressions (`(x, y) = (1, 2)`) are left out; `value` is what stands beside one bare name. */

@@ -15,6 +15,8 @@ const STEPS = 60_000
  * can take long asks first: the parser by node, powers and products by digits, polynomials by terms, decimals by function.
  */
 export class WorkBudget {
+  /** Evaluations so far, each at one point; none where algebra alone decided. For tests and measurements. */
+  evaluations = 0
   #left: number
 
   constructor(steps = STEPS) {

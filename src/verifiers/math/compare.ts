@@ -1,5 +1,5 @@
 import { multiply, rational } from '../rational.ts'
-import type { Answer, EquationAnswer, Piece, TupleAnswer, ValueAnswer } from './answer.ts'
+import type { Answer, CasesAnswer, EquationAnswer, Piece, TupleAnswer, ValueAnswer } from './answer.ts'
 import type { WorkBudget } from './budget.ts'
 import { textKey } from './reading/plain-text.ts'
 import { areSameRegions, intersection, piecesOf, variableOf } from './region.ts'
@@ -42,7 +42,11 @@ export class AnswerComparison {
       if (verdict) return true
     }
     if (reference.kind === 'tuple' && response.kind === 'list')
-      return this.#assignments(reference, response.items)
+      return this.#inOrder(reference.items, valuesByName(response.items))
+    if (reference.kind === 'list' && response.kind === 'tuple') {
+      if (this.#inOrder(valuesByName(reference.items), response.items)) return true
+    }
+    if (reference.kind === 'cases') return this.#cases(reference, response)
     if (reference.kind === 'matrix' || reference.kind === 'ratio') return this.#tables(reference, response)
     if (reference.kind === 'inequality' && response.kind === 'inequality') {
       const verdict = this.#inequalities(
@@ -94,19 +98,12 @@ export class AnswerComparison {
     if (reference.items.length !== response.items.length) return false
     if (!haveSameBrackets(reference, response)) return false
     if (this.#options.tuples === 'unordered') return this.#lists(reference.items, response.items)
-    return reference.items.every((item, index) => this.areSame(item, response.items[index]!))
+    return this.#inOrder(reference.items, response.items)
   }
 
-  /** `x = 1, y = 2` for `(1, 2)`: names in the alphabet's order, each once. */
-  #assignments(reference: TupleAnswer, items: readonly Answer[]): boolean {
-    if (items.length !== reference.items.length) return false
-    let last = ''
-    return items.every((item, index) => {
-      if (item.kind !== 'equation' || item.value === undefined || !item.name || item.name <= last)
-        return false
-      last = item.name
-      return this.areSame(reference.items[index]!, item.value)
-    })
+  #inOrder(reference: readonly Answer[] | undefined, response: readonly Answer[] | undefined): boolean {
+    if (reference?.length !== response?.length) return false
+    return reference?.every((item, index) => this.areSame(item, response![index]!)) ?? false
   }
 
   #tables(reference: Answer, response: Answer): boolean {
@@ -124,6 +121,18 @@ export class AnswerComparison {
       rows[0]!.length === response.rows[0]!.length &&
       rows.every((row, i) => row.every((node, j) => this.#comparer.matches(node, response.rows[i]![j]!)))
     )
+  }
+
+  #cases({ cases }: CasesAnswer, response: Answer): boolean {
+    if (response.kind !== 'cases' || response.cases.length !== cases.length) return false
+    const rest = [...response.cases]
+    return cases.every(({ value, condition }) => {
+      const at = rest.findIndex(
+        (other) => this.areSame(condition, other.condition) && this.areSame(value, other.value),
+      )
+      if (at !== -1) rest.splice(at, 1)
+      return at !== -1
+    })
   }
 
   /** Equality as sets: each has its like on the other side. */
@@ -226,9 +235,22 @@ function haveSameBrackets(a: TupleAnswer, b: TupleAnswer): boolean {
 }
 
 function isLabel(name: string): boolean {
-  // A derivative is no name for the function itself.
-  if (name.startsWith('frac')) return false
+  // A derivative is no name for the function itself, and one angle is not another.
+  if (/^frac|[∠△]/.test(name)) return false
   return name === '' || name.includes(' ') || /^[A-Z]?[a-z]{3,}$/.test(name) || name.includes('(')
+}
+
+/** `x = 1, y = 2` as the parts of `(1, 2)`, where the names stand in the alphabet's order, each once. */
+function valuesByName(items: readonly Answer[]): Answer[] | undefined {
+  const values: Answer[] = []
+  let last = ''
+  for (const item of items) {
+    if (item.kind !== 'equation' || item.value === undefined || !item.name || item.name <= last)
+      return undefined
+    last = item.name
+    values.push(item.value)
+  }
+  return values
 }
 
 /** The value times a power of ten; a decimal stays one. */

@@ -3,6 +3,7 @@ import type { Answer } from './answer.ts'
 import { TooLarge, Undefined, Unreadable, WorkBudget } from './budget.ts'
 import { isChoice, isSameChoice } from './choice.ts'
 import { AnswerComparison, type ComparisonOptions } from './compare.ts'
+import { isEcho } from './echo.ts'
 import { type Extraction, extractAnswer, withoutTrimmings } from './reading/extraction.ts'
 import { textKey } from './reading/plain-text.ts'
 import { readAnswer } from './reading/read-answer.ts'
@@ -11,28 +12,46 @@ import { type Node, variablesOf } from './tree.ts'
 export interface MathOptions extends Partial<ComparisonOptions> {
   /** Where the answer may stand. Default `auto`. */
   extraction?: Extraction
+  /** Whether an expression of the question's own may be the answer where it has the right value. Default `refused`. */
+  echoes?: 'refused' | 'allowed'
+}
+
+/** What a grader looks at; the question is looked into for echoes alone. */
+type GradedSample = Pick<Sample, 'reference' | 'completion'> & Partial<Pick<Sample, 'prompt'>>
+
+export const MATH_DEFAULTS: Required<MathOptions> = {
+  extraction: 'auto',
+  percent: 'either',
+  units: 'optional',
+  tuples: 'ordered',
+  echoes: 'refused',
 }
 
 /** Longer references are refused. */
 const MAX_REFERENCE = 4000
 
 /** A verifier of mathematical answers; docs/grading.md tells what it calls right. */
-export function mathVerifier({
-  extraction = 'auto',
-  percent = 'either',
-  units = 'optional',
-  tuples = 'ordered',
-}: MathOptions = {}) {
-  const options: ComparisonOptions = { percent, units, tuples }
-  return ({ reference, completion }: Pick<Sample, 'reference' | 'completion'>): Judgement => {
-    const asked = reference.length > MAX_REFERENCE ? '' : withoutTrimmings(unboxed(reference))
-    if (asked === '') {
-      return { verdict: 'unparsed', reward: null, reason: 'the reference is empty or too long' }
-    }
-    const found = extractAnswer(completion, extraction)
-    if ('fault' in found) return { verdict: 'unparsed', reward: 0, reason: found.fault }
-    return compareTexts(asked, withoutTrimmings(found.text), options, new WorkBudget())
+export function mathVerifier(options: MathOptions = {}) {
+  const policy = { ...MATH_DEFAULTS, ...options }
+  return (sample: GradedSample): Judgement => gradeAnswer(sample, policy, new WorkBudget())
+}
+
+/** Grades one answer with the work that the budget allows. */
+export function gradeAnswer(
+  { reference, completion, prompt = '' }: GradedSample,
+  { extraction, echoes, ...options }: Required<MathOptions>,
+  budget: WorkBudget,
+): Judgement {
+  const asked = reference.length > MAX_REFERENCE ? '' : withoutTrimmings(unboxed(reference))
+  if (asked === '') {
+    return { verdict: 'unparsed', reward: null, reason: 'the reference is empty or too long' }
   }
+  const found = extractAnswer(completion, extraction)
+  if ('fault' in found) return { verdict: 'unparsed', reward: 0, reason: found.fault }
+  const given = withoutTrimmings(found.text)
+  const judgement = compareTexts(asked, given, options, budget)
+  const isChecked = judgement.verdict === 'right' && echoes === 'refused' && prompt !== ''
+  return isChecked && isEcho(given, asked, prompt) ? wrong("the question's own expression") : judgement
 }
 
 function unboxed(reference: string): string {
@@ -61,7 +80,8 @@ export function compareTexts(
     const asked = readAnswer(reference, budget)
     if (asked.kind === 'text' && textKey(reference) === textKey(response)) return RIGHT
     const variables = variablesIn(asked)
-    let given = readAnswer(response, budget, { variables })
+    const isRatio = asked.kind === 'ratio'
+    let given = readAnswer(response, budget, { variables, isRatio })
     if (
       given.kind === 'text' &&
       (given.isProse || (asked.kind !== 'text' && given.text.trim().split(/\s+/).length > 3))
@@ -107,6 +127,7 @@ function variablesIn(answer: Answer, found = new Set<string>()): Set<string> {
   if (answer.kind === 'value') collect(answer.node)
   if (answer.kind === 'tuple' || answer.kind === 'list')
     for (const item of answer.items) variablesIn(item, found)
+  if (answer.kind === 'cases') for (const { value } of answer.cases) variablesIn(value, found)
   if (answer.kind === 'inequality') answer.sides.forEach(collect)
   if (answer.kind === 'matrix') answer.rows.flat().forEach(collect)
   if (answer.kind === 'equation') {

@@ -72,10 +72,31 @@ export function piecesOf(answer: Answer): readonly Piece[] | undefined {
   }
 }
 
+/** `|x - c| < r` and its like, as what lies near c or far from it. */
+function distancePieces(sides: readonly Node[], operators: readonly string[]): Piece[] | undefined {
+  const at = sides.findIndex((side) => side.kind === 'call' && side.name === 'abs')
+  const [inside, reach] = [sides[at], sides[1 - at]]
+  if (sides.length !== 2 || inside?.kind !== 'call' || variablesOf(reach!).size > 0) return undefined
+  const [operand] = inside.operands as [Node]
+  const terms = operand.kind === 'sum' ? operand.terms : [operand]
+  const rest = terms.filter(({ kind }) => kind !== 'variable')
+  if (terms.length - rest.length !== 1 || rest.some((term) => variablesOf(term).size > 0)) return undefined
+  const operator = at === 0 ? operators[0]! : FLIPPED[operators[0]!]!
+  const isClosed = operator.length === 2
+  const centre = rest.map((operand): Node => ({ kind: 'negation', operand }))
+  const high: Node = { kind: 'sum', terms: [...centre, reach!] }
+  const low: Node = { kind: 'sum', terms: [...centre, { kind: 'negation', operand: reach! }] }
+  if (operator[0] === '<') return [piece(low, isClosed, high, isClosed)]
+  if (operator[0] !== '>') return undefined
+  return [piece(MINUS_INFINITY, false, low, isClosed), piece(high, isClosed, INFINITY, false)]
+}
+
 function inequalityPieces(
   sides: readonly Node[],
   operators: readonly string[],
 ): readonly Piece[] | undefined {
+  const near = distancePieces(sides, operators)
+  if (near !== undefined) return near
   const at = sides.findIndex((side) => side.kind === 'variable')
   if (at === -1 || sides.some((side, index) => index !== at && variablesOf(side).size > 0)) return undefined
   if (sides.length === 2) {
@@ -99,7 +120,10 @@ export function variableOf(answer: Answer): string | undefined {
   if (answer.kind === 'list') return answer.items.map(variableOf).find((name) => name !== undefined)
   if (answer.kind !== 'inequality') return undefined
   const side = answer.sides.find((node) => node.kind === 'variable')
-  return side?.kind === 'variable' ? side.name : undefined
+  if (side?.kind === 'variable') return side.name
+  const names = new Set<string>()
+  for (const node of answer.sides) variablesOf(node, names)
+  return names.size === 1 ? [...names][0] : undefined
 }
 
 function isEmpty({ low, high, isLowClosed, isHighClosed }: Piece, comparer: Comparer): boolean {

@@ -12,6 +12,17 @@ export type Node =
   | { kind: 'power'; base: Node; exponent: Node }
   | { kind: 'root'; degree: number; operand: Node }
   | { kind: 'call'; name: string; operands: readonly Node[] }
+  | SeriesNode
+
+/** A sum or product over whole numbers; `index` is a name of `boundName`, so that the letter that was chosen is no matter. */
+export interface SeriesNode {
+  kind: 'series'
+  operation: 'sum' | 'product'
+  index: string
+  from: Node
+  to: Node
+  body: Node
+}
 
 export interface NumberNode {
   kind: 'number'
@@ -34,6 +45,11 @@ export function difference(left: Node, right: Node): Node {
   return { kind: 'sum', terms: [left, { kind: 'negation', operand: right }] }
 }
 
+/** The name of the index of a sum within so many others; no letter that an answer can have. */
+export function boundName(depth: number): string {
+  return `#${depth + 1}`
+}
+
 /** The operands, in order. */
 export function childrenOf(node: Node): readonly Node[] {
   switch (node.kind) {
@@ -50,14 +66,16 @@ export function childrenOf(node: Node): readonly Node[] {
       return [node.base, node.exponent]
     case 'call':
       return node.operands
+    case 'series':
+      return [node.from, node.to, node.body]
     default:
       return []
   }
 }
 
-/** The names of all variables in it. */
+/** The names of all variables in it, the indices of sums aside. */
 export function variablesOf(node: Node, found = new Set<string>()): Set<string> {
-  if (node.kind === 'variable') found.add(node.name)
+  if (node.kind === 'variable' && !node.name.startsWith('#')) found.add(node.name)
   for (const child of childrenOf(node)) variablesOf(child, found)
   return found
 }

@@ -130,10 +130,14 @@ function announcedText(text: string, announcements: readonly string[]): Found | 
     const at = lower.lastIndexOf(phrase)
     if (at !== -1) start = Math.max(start, at + phrase.length)
   }
+  // GSM8K's mark. Further up it is a heading.
+  const end = text.trimEnd()
+  const line = end.lastIndexOf('\n') + 1
+  if (end.startsWith('####', line)) start = Math.max(start, line + 4)
   if (start === -1) return undefined
   let rest = text.slice(start, start + MAX_ANSWER + 1000)
   for (;;) {
-    const trimmed = rest.replace(/^(?:[\s:*_#]|is\b|are\b|answer\b|therefore\b|thus\b|that\b)/, '')
+    const trimmed = rest.replace(/^(?:[\s:*_#}]|is\b|are\b|answer\b|therefore\b|thus\b|that\b)/, '')
     if (trimmed === rest) break
     rest = trimmed
   }

@@ -1,30 +1,16 @@
-import { multiply, rational } from '../../rational.ts'
+import { rational } from '../../rational.ts'
 import { Unreadable, type WorkBudget } from '../budget.ts'
-import { integer, type Node, product } from '../tree.ts'
+import { boundName, integer, type Node, product } from '../tree.ts'
+import { mixedFraction } from './mixed-number.ts'
+import { TokenCursor } from './token-cursor.ts'
 import type { NumberToken, Token } from './tokens.ts'
+import { SAME_FUNCTION, STOP_WORDS } from './vocabulary.ts'
 
 /** Deeper nesting is not read: every later step walks the tree by recursion. */
 const MAX_DEPTH = 100
 
 /** Steps that a node costs the parser and whoever walks the tree after it. */
 const NODE_STEPS = 20
-
-const SAME_FUNCTION: Readonly<Record<string, string>> = {
-  asin: 'arcsin',
-  acos: 'arccos',
-  atan: 'arctan',
-  asinh: 'arcsinh',
-  acosh: 'arccosh',
-  atanh: 'arctanh',
-  lg: 'log',
-}
-
-/** Words of a sentence, which are no products of letters. */
-const STOP_WORDS: ReadonlySet<string> = new Set(
-  'so is of to the are be it if an as at on we us for not but has was all any one two no yes then thus from with that this'.split(
-    ' ',
-  ),
-)
 
 export interface ParserOptions {
   /** Whether a run of letters such as `xy` is a product of variables; else it ends the expression. */
@@ -34,35 +20,30 @@ export interface ParserOptions {
 }
 
 /** Reads an expression by recursive descent: LaTeX, plain text and mixtures of both. */
-export class Parser {
-  place: number
-  readonly #tokens: Token[]
+export class Parser extends TokenCursor {
   readonly #budget: WorkBudget
   readonly #options: ParserOptions
   #depth = 0
   /** Bars that are open: inside them a bar closes. */
   #bars = 0
+  /** Letters of the sums and products around this place, and what they are called in the tree. */
+  readonly #indices: { letter: string; name: string }[] = []
 
-  constructor(tokens: readonly Token[], budget: WorkBudget, options: ParserOptions, place = 0) {
-    this.#tokens = [...tokens]
+  constructor(tokens: readonly Token[], budget: WorkBudget, options: ParserOptions) {
+    super(tokens)
     this.#budget = budget
     this.#options = options
-    this.place = place
-  }
-
-  get isAtEnd(): boolean {
-    return this.place >= this.#tokens.length
   }
 
   /** Reads a sum; what follows it is left. Throws `Unreadable`. */
   sum(): Node {
     this.#enter()
     const terms: Node[] = []
-    let sign = this.#acceptSign() ?? '+'
+    let sign = this.acceptSign() ?? '+'
     for (;;) {
       const term = this.#term()
       terms.push(sign === '-' ? { kind: 'negation', operand: term } : term)
-      const next = this.#acceptSign()
+      const next = this.acceptSign()
       if (next === undefined) break
       sign = next
     }
@@ -75,35 +56,15 @@ export class Parser {
     if (++this.#depth > MAX_DEPTH) throw new Unreadable('nested too deeply')
   }
 
-  #is(symbol: string, ahead = 0): boolean {
-    const token = this.#tokens[this.place + ahead]
-    return token?.kind === 'symbol' && token.text === symbol
-  }
-
-  #accept(symbol: string): boolean {
-    if (!this.#is(symbol)) return false
-    this.place++
-    return true
-  }
-
-  #expect(symbol: string): void {
-    if (!this.#accept(symbol)) throw new Unreadable(`no ${symbol}`)
-  }
-
-  #acceptSign(): '+' | '-' | undefined {
-    if (this.#accept('+')) return '+'
-    return this.#accept('-') ? '-' : undefined
-  }
-
   #term(): Node {
     let left = this.#signed()
     for (;;) {
       this.#budget.spend(NODE_STEPS)
-      if (this.#accept('*')) left = product(left, this.#signed())
-      else if (this.#accept('/')) left = { kind: 'quotient', above: left, below: this.#signed() }
+      if (this.accept('*')) left = product(left, this.#signed())
+      else if (this.accept('/')) left = { kind: 'quotient', above: left, below: this.#signed() }
       else if (this.#startsFactor()) {
-        const token = this.#tokens[this.place]!
-        const before = this.#tokens[this.place - 1]
+        const token = this.tokens[this.place]!
+        const before = this.tokens[this.place - 1]
         const isAfterLetters = token.spaced && (before?.kind === 'name' || before?.kind === 'word')
         if (token.kind === 'number' && (before?.kind === 'number' || isAfterLetters))
           throw new Unreadable('two numbers side by side')
@@ -114,19 +75,19 @@ export class Parser {
 
   /** Whether what stands here multiplies what stood before without a sign between. */
   #startsFactor(): boolean {
-    const token = this.#tokens[this.place]
+    const token = this.tokens[this.place]
     if (token === undefined) return false
     if (token.kind === 'number' || token.kind === 'function') return true
     if (token.kind === 'name') return this.#options.stopsAtUnits?.(this.place) !== true
     if (token.kind === 'word') return this.#options.splitsWords
     if (token.kind === 'text') return false
     if (token.text === '|') return this.#bars === 0
-    return ['(', '{', '[', 'frac', 'binom', '|(', '⌊', '⌈'].includes(token.text)
+    return ['(', '{', '[', 'frac', 'binom', '|(', '⌊', '⌈', '∑', '∏'].includes(token.text)
   }
 
   #signed(): Node {
     this.#enter()
-    const sign = this.#acceptSign()
+    const sign = this.acceptSign()
     const node = sign === undefined ? this.#power() : this.#signed()
     this.#depth--
     return sign === '-' ? { kind: 'negation', operand: node } : node
@@ -135,21 +96,21 @@ export class Parser {
   #power(): Node {
     this.#enter()
     let base = this.#postfix(this.#primary())
-    while (this.#is('^')) {
+    while (this.is('^')) {
       if (this.#acceptDegrees()) base = product(base, DEGREE)
       else {
         this.place++
         base = this.#postfix({ kind: 'power', base, exponent: this.#exponent() })
       }
     }
-    if (this.#accept('°')) base = product(base, DEGREE)
+    if (this.accept('°')) base = product(base, DEGREE)
     this.#depth--
     return base
   }
 
   #acceptDegrees(): boolean {
-    if (this.#is('°', 1)) this.place += 2
-    else if (this.#is('{', 1) && this.#is('°', 2) && this.#is('}', 3)) this.place += 4
+    if (this.is('°', 1)) this.place += 2
+    else if (this.is('{', 1) && this.is('°', 2) && this.is('}', 3)) this.place += 4
     else return false
     return true
   }
@@ -157,13 +118,13 @@ export class Parser {
   #exponent(): Node {
     this.#enter()
     let node: Node
-    const sign = this.#acceptSign()
+    const sign = this.acceptSign()
     if (sign !== undefined) {
       const operand = this.#exponent()
       node = sign === '-' ? { kind: 'negation', operand } : operand
     } else {
       node = this.#primary()
-      if (this.#is('^')) {
+      if (this.is('^')) {
         this.place++
         node = { kind: 'power', base: node, exponent: this.#exponent() }
       }
@@ -174,7 +135,7 @@ export class Parser {
 
   #postfix(node: Node): Node {
     let result = node
-    while (this.#accept('!')) result = { kind: 'call', name: 'factorial', operands: [result] }
+    while (this.accept('!')) result = { kind: 'call', name: 'factorial', operands: [result] }
     return result
   }
 
@@ -186,7 +147,7 @@ export class Parser {
   }
 
   #readPrimary(): Node {
-    const token = this.#tokens[this.place]
+    const token = this.tokens[this.place]
     if (token === undefined) throw new Unreadable('it ends too early')
     this.place++
     if (token.kind === 'number') return this.#number(token)
@@ -197,7 +158,7 @@ export class Parser {
         throw new Unreadable(token.text)
       // Letter by letter, so that a power belongs to the last one alone.
       if (token.text.length > 1)
-        this.#tokens[--this.place] = { ...token, text: token.text.slice(1), spaced: false }
+        this.tokens[--this.place] = { ...token, text: token.text.slice(1), spaced: false }
       return this.#name(token.text[0]!, token.text.length === 1)
     }
     if (token.kind === 'text') throw new Unreadable(token.text)
@@ -218,16 +179,49 @@ export class Parser {
         this.#bars++
         const operand = this.sum()
         this.#bars--
-        this.#expect('|')
+        this.expect('|')
         return { kind: 'call', name: 'abs', operands: [operand] }
       }
       case 'frac':
         return { kind: 'quotient', above: this.#argument(), below: this.#argument() }
       case 'binom':
         return { kind: 'call', name: 'binomial', operands: [this.#argument(), this.#argument()] }
+      case '∑':
+        return this.#series('sum')
+      case '∏':
+        return this.#series('product')
       default:
         throw new Unreadable(`${token.text} where a value should stand`)
     }
+  }
+
+  /** What follows `\sum`: limits, then a body as far as a product goes. Its index is named by depth, whatever its letter. */
+  #series(operation: 'sum' | 'product'): Node {
+    let lower: { letter: string; from: Node } | undefined
+    let to: Node | undefined
+    while (this.is('_') || this.is('^')) {
+      if (this.accept('_')) lower = this.#lowerLimit()
+      else {
+        this.place++
+        to = this.#exponent()
+      }
+    }
+    if (lower === undefined || to === undefined) throw new Unreadable('a sum without limits')
+    const index = boundName(this.#indices.length)
+    this.#indices.push({ letter: lower.letter, name: index })
+    const body = this.#term()
+    this.#indices.pop()
+    return { kind: 'series', operation, index, from: lower.from, to, body }
+  }
+
+  #lowerLimit(): { letter: string; from: Node } {
+    this.expect('{')
+    const token = this.tokens[this.place++]
+    if (token?.kind !== 'name') throw new Unreadable('the index of a sum')
+    this.expect('=')
+    const from = this.sum()
+    this.expect('}')
+    return { letter: token.text, from }
   }
 
   #closed(symbol: string): Node {
@@ -235,61 +229,46 @@ export class Parser {
     this.#bars = 0
     const node = this.sum()
     this.#bars = bars
-    this.#expect(symbol)
+    this.expect(symbol)
     return node
   }
 
   #number(token: NumberToken): Node {
-    if (this.#is('_')) throw new Unreadable('a number with an index')
+    if (this.is('_')) throw new Unreadable('a number with an index')
     const node: Node = { kind: 'number', value: token.value }
     if (token.places !== undefined) return { ...node, places: token.places, significant: token.significant! }
     if (!/^\d+$/.test(token.text)) return node
-    const fraction = this.#mixedFraction()
+    const fraction = mixedFraction(this)
     return fraction === undefined ? node : { kind: 'sum', terms: [node, fraction] }
-  }
-
-  /** The fraction of a mixed number: `\frac{1}{2}` or ` 1/2` behind a whole number. */
-  #mixedFraction(): Node | undefined {
-    const whole = (ahead: number) => {
-      const token = this.#tokens[this.place + ahead]
-      return token?.kind === 'number' && /^\d+$/.test(token.text) ? token : undefined
-    }
-    if (this.#is('^', -2) || this.#is('_', -2)) return undefined
-    const first = whole(0)
-    const second = whole(2)
-    if (first?.spaced && second !== undefined && this.#is('/', 1)) {
-      this.place += 3
-      return quotientOf(first, second)
-    }
-    if (!this.#is('frac')) return undefined
-    const digits = whole(1)
-    if (digits?.text.length === 2) {
-      this.place += 2
-      const [above, below] = [...digits.text].map((digit) => ({ ...digits, value: rational(BigInt(digit)) }))
-      return quotientOf(above!, below!)
-    }
-    const [above, below] = [whole(2), whole(5)]
-    if (this.#is('{', 1) && above && this.#is('}', 3) && this.#is('{', 4) && below && this.#is('}', 6)) {
-      this.place += 7
-      return quotientOf(above, below)
-    }
-    return undefined
   }
 
   #name(name: string, isWhole = true): Node {
     let full = name
-    if (isWhole && this.#is('_')) {
+    if (isWhole && this.is('_')) {
       this.place++
-      full += `_${this.#index()}`
+      const index = this.#index()
+      const bound = this.#indices.findLast(({ letter }) => letter === index)
+      if (bound !== undefined) {
+        return { kind: 'call', name: `${full}_`, operands: [{ kind: 'variable', name: bound.name }] }
+      }
+      full += `_${index}`
     }
-    while (isWhole && this.#accept("'")) full += "'"
-    return nameNode(full)
+    while (isWhole && this.accept("'")) full += "'"
+    return this.#nameNode(full)
+  }
+
+  #nameNode(name: string): Node {
+    const bound = this.#indices.findLast(({ letter }) => letter === name)
+    if (bound !== undefined) return { kind: 'variable', name: bound.name }
+    if (name === 'pi' || name === 'e' || name === 'i' || name === 'infinity')
+      return { kind: 'constant', name }
+    return { kind: 'variable', name }
   }
 
   #index(): string {
-    if (!this.#accept('{')) return this.#tokens[this.place++]?.text ?? ''
+    if (!this.accept('{')) return this.tokens[this.place++]?.text ?? ''
     let text = ''
-    for (let token = this.#tokens[this.place++]; token !== undefined; token = this.#tokens[this.place++]) {
+    for (let token = this.tokens[this.place++]; token !== undefined; token = this.tokens[this.place++]) {
       if (token.kind === 'symbol' && token.text === '}') return text
       text += token.text
     }
@@ -298,15 +277,15 @@ export class Parser {
 
   /** What a command takes: a group in braces, or one sign. */
   #argument(): Node {
-    const token = this.#tokens[this.place]
+    const token = this.tokens[this.place]
     if (token?.kind === 'number' && token.text.length > 1 && /^\d+$/.test(token.text)) {
       const [digit, rest] = [token.text[0]!, token.text.slice(1)]
-      this.#tokens[this.place] = { kind: 'number', text: rest, value: rational(BigInt(rest)), spaced: false }
+      this.tokens[this.place] = { kind: 'number', text: rest, value: rational(BigInt(rest)), spaced: false }
       return integer(BigInt(digit))
     }
     if (token?.kind === 'word' && token.text.length > 1) {
-      this.#tokens[this.place] = { ...token, text: token.text.slice(1) }
-      return nameNode(token.text[0]!)
+      this.tokens[this.place] = { ...token, text: token.text.slice(1) }
+      return this.#nameNode(token.text[0]!)
     }
     return this.#primary()
   }
@@ -316,9 +295,9 @@ export class Parser {
     if (name === 'sqrt') return this.#root()
     if (name === 'cbrt') return { kind: 'root', degree: 3, operand: this.#callOperands()[0]! }
     let base: Node | undefined
-    if (name === 'log' && this.#accept('_')) base = this.#argument()
+    if (name === 'log' && this.accept('_')) base = this.#argument()
     let power: Node | undefined
-    if (this.#is('^') && !this.#is('°', 1)) {
+    if (this.is('^') && !this.is('°', 1)) {
       this.place++
       power = this.#exponent()
     }
@@ -335,9 +314,9 @@ export class Parser {
 
   #root(): Node {
     let degree = 2
-    if (this.#is('[')) {
-      const token = this.#tokens[this.place + 1]
-      if (token?.kind !== 'number' || !/^\d{1,3}$/.test(token.text) || !this.#is(']', 2)) {
+    if (this.is('[')) {
+      const token = this.tokens[this.place + 1]
+      if (token?.kind !== 'number' || !/^\d{1,3}$/.test(token.text) || !this.is(']', 2)) {
         throw new Unreadable('the degree of a root')
       }
       degree = Number(token.text)
@@ -350,19 +329,19 @@ export class Parser {
   /** Operands in brackets, or the product that follows up to the next function, sign or sum. */
   #callOperands(): Node[] {
     this.#enter()
-    const closing = this.#is('(') ? ')' : this.#is('{') ? '}' : this.#is('[') ? ']' : undefined
+    const closing = this.is('(') ? ')' : this.is('{') ? '}' : this.is('[') ? ']' : undefined
     const operands: Node[] = []
     if (closing !== undefined) {
       this.place++
       const bars = this.#bars
       this.#bars = 0
       do operands.push(this.sum())
-      while (this.#accept(','))
+      while (this.accept(','))
       this.#bars = bars
-      this.#expect(closing)
+      this.expect(closing)
     } else {
       let operand = this.#signed()
-      while (this.#startsFactor() && this.#tokens[this.place]?.kind !== 'function' && !this.#is('(')) {
+      while (this.#startsFactor() && this.tokens[this.place]?.kind !== 'function' && !this.is('(')) {
         operand = product(operand, this.#power())
       }
       operands.push(operand)
@@ -373,19 +352,6 @@ export class Parser {
 }
 
 const DEGREE: Node = { kind: 'quotient', above: { kind: 'constant', name: 'pi' }, below: integer(180) }
-
-function nameNode(name: string): Node {
-  if (name === 'pi' || name === 'e' || name === 'i' || name === 'infinity') return { kind: 'constant', name }
-  return { kind: 'variable', name }
-}
-
-function quotientOf(above: NumberToken, below: NumberToken): Node {
-  if (below.value.numerator === 0n) throw new Unreadable('a fraction over zero')
-  return {
-    kind: 'number',
-    value: multiply(above.value, rational(below.value.denominator, below.value.numerator)),
-  }
-}
 
 function isMinusOne(node: Node): boolean {
   return node.kind === 'negation' && node.operand.kind === 'number' && node.operand.value.numerator === 1n

@@ -3,36 +3,37 @@ import { TooLarge, Unreadable, type WorkBudget } from '../budget.ts'
 import { complement, unionOf, wholeLine } from '../region.ts'
 import { type Node, product, variablesOf } from '../tree.ts'
 import { readDate, readTime } from './calendar.ts'
-import { toLatex } from './plain-text.ts'
+import { type Environment, environmentOf, splitCondition, withoutIf } from './environments.ts'
+import { isAlgebraic, labelOf, nameOf } from './names.ts'
+import { textKey, toLatex } from './plain-text.ts'
 import { attempt, readNode, readValue, sumOfQuantities } from './read-value.ts'
+import { withScaleWords } from './scale-words.ts'
 import { isEnclosed, isSymbol, placesOf, splitAt } from './token-groups.ts'
 import { type Token, type TokenOptions, tokenize } from './tokens.ts'
 
 export interface ReadOptions extends TokenOptions {
   /** The reference's variables: these letters are not units. */
   variables?: ReadonlySet<string>
+  /** Whether a ratio is asked for: then `12:16` is no time of day, and `3 to 4` is a ratio. Default false. */
+  isRatio?: boolean
 }
 
 const RELATIONS = ['=', '<', '>', '<=', '>=', '!=', '≈', '∈']
-const MATRICES: ReadonlySet<string> = new Set([
-  'pmatrix',
-  'bmatrix',
-  'matrix',
-  'Bmatrix',
-  'smallmatrix',
-  'array',
-])
 const MAX_ITEMS = 100
+/** The empty set in words, as `textKey` has them. */
+const NO_SOLUTION = /^(?:no(?:real)?solutions?|(?:the)?emptyset)$/
 
 /** Reads what an answer says; text where it is no mathematics. */
 export function readAnswer(text: string, budget: WorkBudget, options: ReadOptions = {}): Answer {
-  const moment = momentOf(text)
+  const { variables = new Set(), isRatio = false } = options
+  const moment = isRatio ? undefined : momentOf(text)
   if (moment !== undefined) return moment
   try {
-    const tokens = tokenize(toLatex(text), budget, options)
-    return new Reader(budget, options.variables ?? new Set()).read(tokens)
+    const tokens = withScaleWords(tokenize(toLatex(text), budget, options))
+    return new Reader(budget, variables).read(isRatio ? withColons(tokens) : tokens)
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error
+    if (NO_SOLUTION.test(textKey(text))) return { kind: 'list', items: [], joiner: 'braces' }
     return { kind: 'text', text, isProse: isProse(text) }
   }
 }
@@ -49,8 +50,21 @@ const SPEAKERS: ReadonlySet<string> = new Set(
   'i we it this there let so thus hence therefore since because cannot sorry'.split(' '),
 )
 
+/** Notation that is compared as it is written. */
+const CALCULUS = /\\(?:i?i?int|oint|lim|equiv|partial|nabla|[pb]?mod)(?![a-zA-Z])/
+
+function isBalanced(text: string): boolean {
+  let depth = 0
+  for (const sign of text.replaceAll(/\\./g, '')) {
+    if (sign === '{') depth++
+    if (sign === '}' && --depth < 0) return false
+  }
+  return depth === 0
+}
+
 /** Whether it reads like a sentence, or like notation that broke, rather than like an answer in words. */
 function isProse(text: string): boolean {
+  if (CALCULUS.test(text) && isBalanced(text)) return false
   const plain = text.replaceAll(
     /\\(?:text(?:bf|it|rm)?|mathrm|mathbf|mbox|quad|left|right)(?![a-zA-Z])|\\[,;: !]|[{}$]/g,
     ' ',
@@ -77,7 +91,7 @@ class Reader {
     if (++this.#depth > 20) throw new Unreadable('nested too deeply')
     let tokens = [...given]
     while (isSymbol(tokens.at(-1), '.', ',', ';')) tokens.pop()
-    while (isSymbol(tokens[0], '≈', ':', '=')) tokens = tokens.slice(1)
+    while (isSymbol(tokens[0], '≈', ':', '=') || isAbout(tokens[0])) tokens = tokens.slice(1)
     if (tokens.length === 0) throw new Unreadable('nothing')
     const answer = this.#list(tokens) ?? this.#shape(tokens)
     this.#depth--
@@ -118,8 +132,10 @@ class Reader {
       const enclosed = this.#enclosed(tokens)
       if (enclosed !== undefined) return enclosed
     }
-    const matrix = this.#matrix(tokens)
-    if (matrix !== undefined) return matrix
+    const environment = environmentOf(tokens)
+    if (environment !== undefined) {
+      return environment.name === 'cases' ? this.#cases(environment) : this.#matrix(environment)
+    }
     const variants = signVariants(tokens)
     if (variants !== undefined) {
       return { kind: 'list', items: variants.map((variant) => this.read(variant)), joiner: 'or' }
@@ -214,36 +230,37 @@ class Reader {
   }
 
   /** A matrix, perhaps with a factor before it; one of a single column is a vector. */
-  #matrix(tokens: readonly Token[]): Answer | undefined {
-    const start = tokens.findIndex((token) => isSymbol(token, 'begin'))
-    if (start === -1) return undefined
-    // Brackets around an array belong to it.
-    const isBracketed =
-      start > 0 && isSymbol(tokens[start - 1], '(', '[') && isSymbol(tokens.at(-1), ')', ']')
-    const end = tokens.length - (isBracketed ? 3 : 2)
-    const name = tokens[start + 1]?.text ?? ''
-    if (!MATRICES.has(name) || !isSymbol(tokens[end], 'end') || tokens[end + 1]?.text !== name) {
-      throw new Unreadable('an environment')
-    }
-    const before = tokens.slice(0, isBracketed ? start - 1 : start)
+  #matrix({ before, rows }: Environment): Answer {
     const factor = before.length === 0 ? undefined : readNode(before, this.#budget)
-    let body = tokens.slice(start + 2, end)
-    if (name === 'array' && isSymbol(body[0], '{')) {
-      body = body.slice(body.findIndex((token) => isSymbol(token, '}')) + 1)
-    }
-    const rows = splitAt(body, (token) => isSymbol(token, '\\\\'))
-      .filter((row) => row.length > 0)
-      .map((row) =>
-        splitAt(row, (token) => isSymbol(token, '&')).map((cell): Node => {
-          const node = readNode(cell, this.#budget)
-          return factor === undefined ? node : product(factor, node)
-        }),
-      )
-    if (rows.length === 0) throw new Unreadable('an empty matrix')
-    if (rows.some((row) => row.length !== rows[0]!.length)) throw new Unreadable('rows of different lengths')
-    if (rows[0]!.length > 1) return { kind: 'matrix', rows }
-    const items = rows.map(([node]): Answer => ({ kind: 'value', node: node!, isPercent: false }))
+    const nodes = rows.map((row) =>
+      row.map((cell): Node => {
+        const node = readNode(cell, this.#budget)
+        return factor === undefined ? node : product(factor, node)
+      }),
+    )
+    if (nodes.some((row) => row.length !== nodes[0]!.length))
+      throw new Unreadable('rows of different lengths')
+    if (nodes[0]!.length > 1) return { kind: 'matrix', rows: nodes }
+    const items = nodes.map(([node]): Answer => ({ kind: 'value', node: node!, isPercent: false }))
     return { kind: 'tuple', items, brackets: '|' }
+  }
+
+  /** A function by cases: in each row a value and its condition. */
+  #cases({ before, rows }: Environment): Answer {
+    if (before.length > 0) throw new Unreadable('something before the cases')
+    const cases = rows.map((row) => {
+      const [value, condition] = row.length === 1 ? splitCondition(row[0]!) : row
+      if (row.length > 2 || value === undefined) throw new Unreadable('a row of cases')
+      return { value: this.read(value), condition: this.#condition(condition ?? []) }
+    })
+    return { kind: 'cases', cases }
+  }
+
+  #condition(tokens: readonly Token[]): Answer {
+    const rest = withoutIf(tokens)
+    const text = rest.map((token) => token.text.trim()).join(' ')
+    if (/^(?:|otherwise|else)$/i.test(text)) return { kind: 'text', text: 'otherwise', isProse: false }
+    return attempt(() => this.read(rest)) ?? { kind: 'text', text, isProse: false }
   }
 }
 
@@ -266,37 +283,17 @@ function withoutNames(items: readonly Answer[]): Answer[] {
   })
 }
 
-/** The name that stands alone, with an index, a prime or its arguments: `x`, `x_1`, `f(x)`. */
-function nameOf(tokens: readonly Token[]): string | undefined {
-  const [first, ...rest] = tokens
-  if (first?.kind !== 'name' || first.text === 'i' || first.text === 'e' || first.text === 'infinity')
-    return undefined
-  if (first.text === 'pi') return undefined
-  if (rest.length === 0) return first.text
-  const text = rest.map((token) => token.text).join('')
-  return /^(?:_\{?[A-Za-z0-9]+\}?|_\w+)?'*(?:\(\w+(?:,\w+)*\))?$/.test(text)
-    ? first.text + text.replaceAll(/[{}]/g, '')
-    : undefined
+/** What a careful writer puts before a value that is rounded. */
+function isAbout(token: Token | undefined): boolean {
+  const isWord = token?.kind === 'word' || token?.kind === 'text'
+  return isWord && /^\s*(?:approximately|about|roughly)\s*$/i.test(token.text)
 }
 
-/** A label in words (`Area`), or names in brackets (`(x, y)`). */
-function labelOf(tokens: readonly Token[]): string | undefined {
-  const text = tokens.map((token) => token.text).join(' ')
-  const isWords = tokens.every(({ kind }) => kind === 'word' || kind === 'text')
-  const isNames =
-    isEnclosed(tokens) &&
-    tokens.length > 3 &&
-    tokens
-      .slice(1, -1)
-      .every((token, index) => (index % 2 === 0 ? token.kind === 'name' : isSymbol(token, ',')))
-  if (/^frac \{ d\w* \} \{ d\w+ \}$/.test(text)) return text
-  return (isWords && !tokens.some(isAlgebraic)) || isNames ? text : undefined
-}
-
-/** A run of letters that is rather a product of variables than a word. */
-function isAlgebraic({ kind, text }: Token): boolean {
-  if (kind === 'word' && /^(?:no|yes|ok|up|on)$/i.test(text)) return false
-  return kind === 'word' && (text.length === 2 || (text.length === 3 && !/[aeiou]/i.test(text.slice(1))))
+/** With a colon for each `to`. */
+function withColons(tokens: readonly Token[]): Token[] {
+  return tokens.map((token) =>
+    token.kind !== 'symbol' && token.text.trim() === 'to' ? { ...token, kind: 'symbol', text: ':' } : token,
+  )
 }
 
 function isLetters({ kind, text }: Token): boolean {

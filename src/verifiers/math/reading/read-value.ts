@@ -1,10 +1,11 @@
+import type { Rational } from '../../rational.ts'
 import type { ValueAnswer } from '../answer.ts'
 import { Unreadable, type WorkBudget } from '../budget.ts'
-import { type Node, product, variablesOf } from '../tree.ts'
+import { integer, type Node, product, variablesOf } from '../tree.ts'
 import { Parser } from './parser.ts'
 import { isSymbol } from './token-groups.ts'
 import type { Token } from './tokens.ts'
-import { currencyOf, isUnit, readUnit } from './units.ts'
+import { currencyOf, isUnit, ratePer, readUnit } from './units.ts'
 
 /** Reads an expression to the end of the tokens; throws `Unreadable`. Runs of letters are products of variables. */
 export function readNode(tokens: readonly Token[], budget: WorkBudget): Node {
@@ -28,15 +29,19 @@ export function readValue(
     if (withoutCurrency(money.rest) !== undefined) throw new Unreadable('two currencies')
     const inner = readValue(money.rest, variables, budget)
     const unit = currencyOf(money.sign)!
-    // `$5 dollars` says it twice.
-    if (inner.unit !== undefined && inner.unit.dimensions !== unit.dimensions)
-      throw new Unreadable('two units')
-    return { ...inner, unit: inner.unit ?? unit }
+    if (inner.unit === undefined) return { ...inner, unit }
+    // `$5 dollars` says it twice, `$5 per day` is a rate.
+    if (inner.unit.dimensions === unit.dimensions) return inner
+    const rate = ratePer(unit, inner.unit)
+    if (rate === undefined) throw new Unreadable('two units')
+    return { ...inner, unit: rate }
   }
   if (isPercentSign(tokens.at(-1))) {
     if (isPercentSign(tokens.at(-2))) throw new Unreadable('two percent signs')
     return { ...readValue(tokens.slice(0, -1), variables, budget), isPercent: true }
   }
+  const parts = degreesAndMinutes(tokens)
+  if (parts !== undefined) return { kind: 'value', node: parts, isPercent: false, ...degrees(budget) }
   const angle = withoutDegrees(tokens)
   if (angle !== undefined) {
     return { kind: 'value', node: readNode(angle, budget), isPercent: false, ...degrees(budget) }
@@ -139,6 +144,23 @@ function withoutDegrees(tokens: readonly Token[]): Token[] | undefined {
   const mark = end === undefined ? body.slice(0, -1) : body.slice(0, -2)
   const rest = isSymbol(mark.at(-1), '^') ? mark.slice(0, -1) : mark
   return rest.some((token) => isSymbol(token, '°')) || rest.length === 0 ? undefined : rest
+}
+
+/** `30^\circ 15'` and `30^\circ 15' 20''` in degrees; undefined for anything else. */
+function degreesAndMinutes(tokens: readonly Token[]): Node | undefined {
+  const [whole, sign, minutes, mark, ...rest] = tokens.filter((token) => !isSymbol(token, '^', '{', '}'))
+  if (whole?.kind !== 'number' || !isSymbol(sign, '°')) return undefined
+  if (minutes?.kind !== 'number' || !isSymbol(mark, "'")) return undefined
+  const [seconds, ...marks] = rest
+  const hasSeconds =
+    seconds?.kind === 'number' && marks.length === 2 && marks.every((one) => isSymbol(one, "'"))
+  if (seconds !== undefined && !hasSeconds) return undefined
+  const part = (value: Rational, below: number): Node => {
+    return { kind: 'quotient', above: { kind: 'number', value }, below: integer(below) }
+  }
+  const terms = [part(whole.value, 1), part(minutes.value, 60)]
+  if (hasSeconds) terms.push(part(seconds.value, 3600))
+  return { kind: 'sum', terms }
 }
 
 function degrees(budget: WorkBudget) {

@@ -1,5 +1,6 @@
 import { type Rational, rational } from '../../rational.ts'
 import { powerOfInteger, Unreadable, type WorkBudget } from '../budget.ts'
+import { COMMANDS, FUNCTIONS, GREEK, LOOKS, PLAIN_WORDS, TEXTS } from './vocabulary.ts'
 
 export type Token =
   | NumberToken
@@ -24,105 +25,6 @@ export interface NumberToken {
   spaced: boolean
 }
 
-export const FUNCTIONS: ReadonlySet<string> = new Set(
-  (
-    'sin cos tan sec csc cot arcsin arccos arctan arccot arcsec arccsc asin acos atan sinh cosh tanh coth sech csch ' +
-    'arcsinh arccosh arctanh asinh acosh atanh ln log lg exp sqrt cbrt abs max min gcd lcm floor ceil'
-  ).split(' '),
-)
-
-const COMMANDS: Readonly<Record<string, string>> = {
-  times: '*',
-  cdot: '*',
-  ast: '*',
-  div: '/',
-  le: '<=',
-  leq: '<=',
-  leqslant: '<=',
-  ge: '>=',
-  geq: '>=',
-  geqslant: '>=',
-  lt: '<',
-  gt: '>',
-  ne: '!=',
-  neq: '!=',
-  approx: '≈',
-  simeq: '≈',
-  pm: '±',
-  mp: '∓',
-  cup: '∪',
-  cap: '∩',
-  in: '∈',
-  setminus: '∖',
-  backslash: '∖',
-  lbrace: '\\{',
-  rbrace: '\\}',
-  langle: '⟨',
-  rangle: '⟩',
-  lvert: '|(',
-  rvert: '|)',
-  vert: '|',
-  mid: '|',
-  lfloor: '⌊',
-  rfloor: '⌋',
-  lceil: '⌈',
-  rceil: '⌉',
-  circ: '°',
-  degree: '°',
-  colon: ':',
-  ldots: '…',
-  dots: '…',
-  cdots: '…',
-  prime: "'",
-  emptyset: '∅',
-  varnothing: '∅',
-  frac: 'frac',
-  dfrac: 'frac',
-  tfrac: 'frac',
-  cfrac: 'frac',
-  binom: 'binom',
-  dbinom: 'binom',
-  tbinom: 'binom',
-  lor: 'or',
-  vee: 'or',
-  land: 'and',
-  lbrack: '[',
-  rbrack: ']',
-  begin: 'begin',
-  end: 'end',
-  hline: '',
-  euro: '€',
-  pounds: '£',
-  iff: 'iff',
-  star: '*',
-  overline: 'overline',
-  bar: 'overline',
-}
-/** Commands for looks and space only. */
-const LOOKS: ReadonlySet<string> = new Set(
-  (
-    'left right big Big bigg Bigg bigl bigr Bigl Bigr biggl biggr Biggl Biggr displaystyle textstyle scriptstyle limits quad qquad ' +
-    'thinspace nobreak phantom bf rm it unit si hspace medspace thickspace enspace boldsymbol mathbf vec'
-  ).split(' '),
-)
-const TEXTS: ReadonlySet<string> = new Set(
-  'text textbf textit textrm textnormal texttt mbox hbox mathrm mathit operatorname emph mathsf'.split(' '),
-)
-const GREEK: ReadonlySet<string> = new Set(
-  (
-    'alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi varphi chi ' +
-    'psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell infty hbar aleph'
-  ).split(' '),
-)
-const PLAIN_WORDS: Readonly<Record<string, string>> = {
-  pi: 'pi',
-  infinity: 'infinity',
-  inf: 'infinity',
-  theta: 'theta',
-  alpha: 'alpha',
-  beta: 'beta',
-  lambda: 'lambda',
-}
 const PAIRS: readonly string[] = ['<=', '>=', '!=', '**', '==', '\\\\']
 
 const isDigit = (sign: string | undefined) => sign !== undefined && sign >= '0' && sign <= '9'
@@ -181,20 +83,7 @@ export function tokenize(
         return
       } else throw new Unreadable(`\\${sign}`)
     } else if (TEXTS.has(name)) {
-      const content = group()
-      const word = content.trim()
-      if (word.length === 1 && isLetter(word))
-        tokens.push({ kind: 'name', text: word, spaced, upright: true })
-      else if (word === '$' || word === '\\$') symbol('$')
-      else if (isFunctionHere(word)) tokens.push({ kind: 'function', text: word, spaced })
-      else if (word === 'and' || word === 'or') symbol(word)
-      else if (word === ',' || word === ';') symbol(word)
-      else if (/^[-+]?\d/.test(word)) {
-        // `\text{3 or 4}` hides no list.
-        spaced = true
-        if (depth > 20) throw new Unreadable('nested too deeply')
-        tokens.push(...tokenize(word, budget, { joinsThousands }))
-      } else if (word !== '') tokens.push({ kind: 'text', text: content, spaced })
+      textGroup(group())
     } else if (LOOKS.has(name)) {
       // `\left.` opens nothing.
       if ((name === 'left' || name === 'right') && text[place] === '.') place++
@@ -216,6 +105,29 @@ export function tokenize(
       if (sign === 'begin' || sign === 'end') tokens.push({ kind: 'text', text: group(), spaced })
     }
     spaced = false
+  }
+
+  /** What stands in `\text{...}`: a letter, a sign, a function, a number, else words. */
+  function textGroup(content: string): void {
+    const word = content.trim()
+    // The joiner of a list may hide in the text beside it: `2\text{ hours and }15\text{ minutes}`.
+    const [, before, inner, behind] = /^(?:(and|or)\s)?(.*?)(?:\s(and|or))?$/s.exec(word)!
+    if (before !== undefined || behind !== undefined) {
+      if (before !== undefined) symbol(before)
+      textGroup(inner!)
+      if (behind !== undefined) symbol(behind)
+    } else if (word.length === 1 && isLetter(word))
+      tokens.push({ kind: 'name', text: word, spaced, upright: true })
+    else if (word === '$' || word === '\\$') symbol('$')
+    else if (isFunctionHere(word)) tokens.push({ kind: 'function', text: word, spaced })
+    else if (word === 'and' || word === 'or') symbol(word)
+    else if (word === ',' || word === ';') symbol(word)
+    else if (/^[-+]?\d/.test(word)) {
+      // `\text{3 or 4}` hides no list.
+      spaced = true
+      if (depth > 20) throw new Unreadable('nested too deeply')
+      tokens.push(...tokenize(word, budget, { joinsThousands }))
+    } else if (word !== '') tokens.push({ kind: 'text', text: content, spaced })
   }
 
   /** `0.1\overline{6}` goes on for ever. */

@@ -182,6 +182,22 @@ export function readUnit(tokens: readonly Token[], budget: WorkBudget): Unit | u
   return parts.length === 0 ? undefined : unitOf(parts, budget)
 }
 
+/** A unit over what the other one is below already, as in `$5 per day`; undefined where the other stands above, too. */
+export function ratePer(above: Unit, below: Unit): Unit | undefined {
+  const parts = below.dimensions.split(' ')
+  // The last sign: nouns have spaces, exponents do not.
+  if (
+    below.dimensions === '' ||
+    !parts.filter((part) => part.includes('^')).every((part) => part.includes('^-'))
+  ) {
+    return undefined
+  }
+  return {
+    dimensions: [...below.dimensions.split(/(?<=\^-\d+) /), above.dimensions].sort().join(' '),
+    scale: product(above.scale, below.scale),
+  }
+}
+
 /** Words, strokes and exponents, texts cut into pieces. */
 function unitWords(tokens: readonly Token[]): string[] | undefined {
   const words: string[] = []

@@ -1,6 +1,7 @@
 import { type Rational, rational } from '../../rational.ts'
-import { bitLength, powerOfInteger, productOfRange, TooLarge, Undefined, type WorkBudget } from '../budget.ts'
-import type { Node } from '../tree.ts'
+import { powerOfInteger, productOfRange, TooLarge, Undefined, type WorkBudget } from '../budget.ts'
+import type { Node, SeriesNode } from '../tree.ts'
+import { exactCall, exactRoot, integerRoot, lowestTerms, smallWhole } from './exact-numbers.ts'
 import {
   addPolynomials,
   constant,
@@ -20,6 +21,8 @@ export interface Fraction {
 
 const MAX_FACTORIAL = 2000
 const MAX_EXPONENT = 20_000
+/** Terms of a sum that are added one by one. */
+const MAX_TERMS = 1000n
 
 /**
  * Exact algebra over one pair of answers: trees become quotients of polynomials over shared generators. Whatever algebra
@@ -32,6 +35,8 @@ export class Algebra {
   readonly #budget: WorkBudget
   readonly #indices = new Map<string, number>()
   readonly #squares: (bigint | undefined)[] = []
+  /** What the indices of sums stand for while their terms are added. */
+  readonly #bound = new Map<string, bigint>()
 
   constructor(budget: WorkBudget) {
     this.#budget = budget
@@ -59,8 +64,10 @@ export class Algebra {
     switch (node.kind) {
       case 'number':
         return { above: constant(node.value.numerator), below: constant(node.value.denominator) }
-      case 'variable':
-        return whole(this.#generator(`variable ${node.name}`))
+      case 'variable': {
+        const bound = this.#bound.get(node.name)
+        return whole(bound === undefined ? this.#generator(`variable ${node.name}`) : constant(bound))
+      }
       case 'constant':
         return this.#constant(node.name)
       case 'sum':
@@ -77,7 +84,32 @@ export class Algebra {
         return this.#root(this.fraction(node.operand), node.degree)
       case 'call':
         return this.#call(node.name, node.operands)
+      case 'series':
+        return this.#series(node)
     }
+  }
+
+  /** Between whole limits, term by term; else the same body between the same limits is the same. */
+  #series({ operation, index, from, to, body }: SeriesNode): Fraction {
+    const limits = [from, to].map((limit) => this.rationalOf(limit))
+    if (limits.includes(undefined)) {
+      const keys = [from, to, body].map((part) => keyOf(this.fraction(part)))
+      return this.#opaque(`${operation} ${keys.join(' ')}`)
+    }
+    const [first, last] = limits.map((limit) => {
+      const { numerator, denominator } = lowestTerms(limit!, this.#budget)
+      if (denominator !== 1n) throw new Undefined('a sum between fractions')
+      return numerator
+    }) as [bigint, bigint]
+    if (last - first >= MAX_TERMS) throw new TooLarge('too large to decide')
+    let result = whole(operation === 'sum' ? ZERO : constant(1n))
+    for (let value = first; value <= last; value++) {
+      this.#bound.set(index, value)
+      const term = this.fraction(body)
+      result = operation === 'sum' ? this.#sum(result, term) : this.#product(result, term)
+    }
+    this.#bound.delete(index)
+    return result
   }
 
   #constant(name: 'pi' | 'e' | 'i' | 'infinity'): Fraction {
@@ -212,6 +244,11 @@ export class Algebra {
 
   #call(name: string, operands: readonly Node[]): Fraction {
     const values = operands.map((operand) => this.rationalOf(operand))
+    // One of the terms of a sum: x_i where i is 3 is x_3.
+    if (name.endsWith('_') && values[0] !== undefined) {
+      const { numerator, denominator } = values[0]
+      if (denominator === 1n) return whole(this.#generator(`variable ${name}${numerator}`))
+    }
     if (name === 'factorial' && values[0] !== undefined) {
       const count = smallWhole(values[0], MAX_FACTORIAL, this.#budget)
       return whole(constant(productOfRange(2, count, this.#budget)))
@@ -231,32 +268,6 @@ export class Algebra {
     if (name === 'exp') return this.#power({ kind: 'constant', name: 'e' }, operands[0]!)
     return this.#opaque(`${name} ${operands.map((operand) => keyOf(this.fraction(operand))).join(' ')}`)
   }
-}
-
-/** Functions of rational numbers that are rational again. */
-function exactCall(name: string, values: readonly Rational[]): Rational | undefined {
-  const [{ numerator, denominator }] = values as [Rational]
-  const floor = (a: bigint, b: bigint) => (a >= 0n || a % b === 0n ? a / b : a / b - 1n)
-  if (name === 'abs') return rational(numerator < 0n ? -numerator : numerator, denominator)
-  if (name === 'floor') return rational(floor(numerator, denominator))
-  if (name === 'ceil') return rational(-floor(-numerator, denominator))
-  if (name === 'max' || name === 'min') {
-    const sign = name === 'max' ? 1n : -1n
-    return values.reduce((a, b) =>
-      sign * (b.numerator * a.denominator - a.numerator * b.denominator) > 0n ? b : a,
-    )
-  }
-  if (
-    (name === 'gcd' || name === 'lcm') &&
-    values.every((value) => value.numerator % value.denominator === 0n)
-  ) {
-    const whole = values.map((value) => value.numerator / value.denominator)
-    if (whole.some((value) => value <= 0n || value > 1n << 200n) || whole.length > 20) return undefined
-    return rational(
-      whole.reduce((a, b) => (name === 'gcd' ? greatestDivisor(a, b) : (a / greatestDivisor(a, b)) * b)),
-    )
-  }
-  return undefined
 }
 
 function whole(above: Polynomial): Fraction {
@@ -279,50 +290,4 @@ function reduced(fraction: Fraction, budget: WorkBudget): Fraction {
 
 function keyOf({ above, below }: Fraction): string {
   return `(${polynomialKey(above)}/${polynomialKey(below)})`
-}
-
-export function greatestDivisor(a: bigint, b: bigint): bigint {
-  let [x, y] = [a < 0n ? -a : a, b < 0n ? -b : b]
-  while (y !== 0n) [x, y] = [y, x % y]
-  return x
-}
-
-export function lowestTerms({ numerator, denominator }: Rational, budget: WorkBudget): Rational {
-  if (denominator === 0n) throw new Undefined('a division by zero')
-  const bits = Math.min(bitLength(numerator), bitLength(denominator))
-  budget.spend(1 + Math.ceil((bits * (1 + bits / 2048)) / 8))
-  const divisor = greatestDivisor(numerator, denominator)
-  return rational(numerator / divisor, denominator / divisor)
-}
-
-function smallWhole(value: Rational, limit: number, budget: WorkBudget): number {
-  const { numerator, denominator } = lowestTerms(value, budget)
-  if (denominator !== 1n || numerator < 0n) throw new Undefined('a factorial of no whole number')
-  if (numerator > BigInt(limit)) throw new TooLarge('too large to decide')
-  return Number(numerator)
-}
-
-/** The root where it is a whole number, a negative number's odd root included. */
-function exactRoot(value: bigint, degree: number, budget: WorkBudget): bigint | undefined {
-  if (value < 0n) {
-    const root = degree % 2 === 0 ? undefined : exactRoot(-value, degree, budget)
-    return root === undefined ? undefined : -root
-  }
-  const root = integerRoot(value, degree, budget)
-  return powerOfInteger(root, degree, budget) === value ? root : undefined
-}
-
-/** The largest whole number whose power is no larger, by Newton's steps from above. */
-function integerRoot(value: bigint, degree: number, budget: WorkBudget): bigint {
-  if (value < 2n || degree === 1) return value
-  const bits = value.toString(2).length
-  if (bits > 8192) throw new TooLarge('too large to decide')
-  const n = BigInt(degree)
-  let root = 1n << BigInt(Math.ceil(bits / degree))
-  for (;;) {
-    budget.spend(2 + (bits >> 8))
-    const next = ((n - 1n) * root + value / root ** (n - 1n)) / n
-    if (next >= root) return root
-    root = next
-  }
 }

@@ -62,7 +62,12 @@ export class Calculator {
   multiply(a: Value, b: Value): Value {
     this.#budget.spend(2 * STEPS.plain)
     const scale = a.scale + b.scale + 1
-    if (a.im.isZero() && b.im.isZero()) return { re: this.#check(a.re.times(b.re)), im: ZERO, scale }
+    if (a.im.isZero() && b.im.isZero()) {
+      const re = this.#check(a.re.times(b.re))
+      // Where nothing was taken away from either, the product itself is the largest number: long products stay comparable.
+      const isWhole = a.scale === exponentOf(a.re) && b.scale === exponentOf(b.re)
+      return { re, im: ZERO, scale: isWhole ? exponentOf(re) : scale }
+    }
     const re = a.re.times(b.re).minus(a.im.times(b.im))
     const im = a.re.times(b.im).plus(a.im.times(b.re))
     return { re: this.#check(snap(re, scale)), im: this.#check(snap(im, scale)), scale }

@@ -1,6 +1,9 @@
 import { TooLarge, Undefined, Unreadable, type WorkBudget } from '../budget.ts'
-import type { Node } from '../tree.ts'
+import type { Node, SeriesNode } from '../tree.ts'
 import { Calculator, Decimal, ONE, PI, type Value, ZERO } from './decimals.ts'
+
+/** Terms of a sum that are added. */
+const MAX_TERMS = 1000
 
 /** What the variables stand for. */
 export type Point = ReadonlyMap<string, Value>
@@ -49,7 +52,28 @@ export class Evaluator {
           node.name,
           node.operands.map((operand) => this.value(operand, point)),
         )
+      case 'series':
+        return this.#series(node, point)
     }
+  }
+
+  /** Has a value between whole limits only. */
+  #series({ operation, index, from, to, body }: SeriesNode, point: Point): Value {
+    const calculator = this.#calculator
+    const [first, last] = [from, to].map((limit) => {
+      const { re, im } = this.value(limit, point)
+      if (!im.isZero() || !re.isInteger()) throw new Undefined('a limit of a sum')
+      if (re.abs().gt(Number.MAX_SAFE_INTEGER)) throw new TooLarge('too large to decide')
+      return re.toNumber()
+    }) as [number, number]
+    if (last - first >= MAX_TERMS) throw new TooLarge('too large to decide')
+    let result = calculator.real(operation === 'sum' ? ZERO : ONE)
+    for (let value = first; value <= last; value++) {
+      const inner = new Map(point).set(index, calculator.real(new Decimal(value)))
+      const term = this.value(body, inner)
+      result = operation === 'sum' ? calculator.add(result, term) : calculator.multiply(result, term)
+    }
+    return result
   }
 
   #over(above: Value, below: Value): Value {

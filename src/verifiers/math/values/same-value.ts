@@ -118,21 +118,32 @@ export class Comparer {
     const isReal = ![a, b].some((node) =>
       someNode(node, (inner) => inner.kind === 'constant' && inner.name === 'i'),
     )
+    // A sum up to n has values at whole numbers alone: there is a point less to refute it.
+    const enough = [a, b].some((node) => someNode(node, ({ kind }) => kind === 'series')) ? 3 : 2
     let agreed = 0
     let complexAgreed = 0
+    let tooLarge: TooLarge | undefined
     for (let index = 0; index < POINTS; index++) {
-      if (index >= FIRST_POINTS && agreed >= 2) break
+      if (index >= FIRST_POINTS && agreed >= enough) break
       const point = pointOf(names, index)
-      const left = this.#valueAt(a, point)
-      const right = left && this.#valueAt(b, point)
-      if (left === undefined || right === undefined) continue
-      if (isReal && !(left.im.isZero() && right.im.isZero())) {
-        // Off the real line both may be principal values of different branches: it counts only where nothing else does.
-        complexAgreed += areClose(left, right) ? 1 : -POINTS
-      } else if (areClose(left, right)) agreed++
-      else return false
+      try {
+        const left = this.#valueAt(a, point)
+        const right = left && this.#valueAt(b, point)
+        if (left === undefined || right === undefined) continue
+        if (isReal && !(left.im.isZero() && right.im.isZero())) {
+          // Off the real line both may be principal values of different branches: it counts only where nothing else does.
+          complexAgreed += areClose(left, right) ? 1 : -POINTS
+        } else if (areClose(left, right)) agreed++
+        else return false
+      } catch (error) {
+        // Factorials are too large at one whole number and not at another.
+        if (!(error instanceof TooLarge)) throw error
+        tooLarge = error
+      }
     }
-    return agreed >= 2 || (agreed === 0 && complexAgreed >= 3)
+    if (agreed >= enough || (agreed === 0 && complexAgreed >= 3)) return true
+    if (tooLarge !== undefined) throw tooLarge
+    return false
   }
 
   #proportionAtPoints(a: Node, b: Node): -1 | 0 | 1 {
@@ -167,6 +178,7 @@ export class Comparer {
   }
 
   #valueAt(node: Node, point: Point): Value | undefined {
+    this.#budget.evaluations++
     try {
       return this.#evaluator.value(node, point)
     } catch (error) {
@@ -193,19 +205,20 @@ function areClose(a: Value, b: Value): boolean {
 }
 
 // The points: some below 1, some above, some of mixed signs; then, for what is defined on few of them, larger and whole
-// numbers. They are fixed, so that a verdict never changes, and odd enough that no answer meets them by accident.
+// numbers, no two the same. They are fixed, so that a verdict never changes, and odd enough that no answer meets them by accident.
 const FIRST_POINTS = 4
-const POINTS = 9
+const POINTS = 10
 const RANGES: readonly [low: number, high: number, mixesSigns: boolean, isWhole: boolean][] = [
   [100, 950, false, false],
   [1050, 2950, false, false],
   [300, 2800, true, false],
   [200, 1900, true, false],
   [3100, 9000, false, false],
-  [5, 30, false, true],
-  [4, 12, false, true],
-  [2, 9, false, true],
+  [12, 20, false, true],
+  [7, 12, false, true],
+  [2, 7, false, true],
   [100, 400, true, false],
+  [20, 27, false, true],
 ]
 
 function pointOf(names: ReadonlySet<string>, index: number): Point {
