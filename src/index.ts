@@ -36,7 +36,7 @@ export * from './experiment.ts'
 export { judge } from './judge.ts'
 export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
 export { type AddonStatus, addonStatus } from './machine.ts'
-export type { NativeEngineInfo, NativeMachine } from './native/types.ts'
+export type { ComputeDtype, NativeEngineInfo, NativeMachine } from './native/types.ts'
 export type {
   Objective,
   ObjectiveKind,

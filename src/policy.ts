@@ -13,7 +13,7 @@ import {
   writeOptimizerState,
 } from './checkpoint.ts'
 import { CoppiceError } from './errors.ts'
-import type { NativeEngine, NativeEngineInfo } from './native/types.ts'
+import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 import {
@@ -59,6 +59,7 @@ interface PolicyParts {
   tokenizer: Tokenizer | undefined
   stopTokens: readonly number[]
   folder: string | undefined
+  dtype: ComputeDtype
   seed: bigint
 }
 
@@ -76,6 +77,8 @@ export class Policy implements AsyncDisposable {
   readonly stopTokens: readonly number[]
   /** Key of the sampling noise unless `generate` is told another. */
   readonly seed: bigint
+  /** The type of the parameters that it computes with. */
+  readonly dtype: ComputeDtype
   readonly #engine: NativeEngine
   readonly #folder: string | undefined
 
@@ -85,6 +88,7 @@ export class Policy implements AsyncDisposable {
     this.tokenizer = parts.tokenizer
     this.stopTokens = parts.stopTokens
     this.seed = parts.seed
+    this.dtype = parts.dtype
     this.#engine = parts.engine
     this.#folder = parts.folder
   }
@@ -95,7 +99,7 @@ export class Policy implements AsyncDisposable {
     const folder = readModelFolder(options.model)
     const tokenizer = folder.tokenizerPath === undefined ? undefined : await Tokenizer.load(options.model)
     const parts = { ...folder, tokenizer, folder: options.model, seed: seedOf(options, 'Policy.load') }
-    return Policy.#open(parts, options, (engine) => engine.load(folder.tensors))
+    return Policy.#open(parts, options, (engine) => engine.load(folder.tensors, false))
   }
 
   /** A model with random parameters, drawn from `seed`, as `coppice init` makes it. */
@@ -111,14 +115,15 @@ export class Policy implements AsyncDisposable {
   }
 
   static async #open(
-    parts: Omit<PolicyParts, 'engine'>,
+    parts: Omit<PolicyParts, 'engine' | 'dtype'>,
     options: BackendOptions,
     fill: (engine: NativeEngine) => Promise<void>,
   ): Promise<Policy> {
     const { device, threads, isa } = options
-    requireOneOf(options.dtype ?? 'f32', 'Policy.dtype', ['f32'])
+    const dtype = requireOneOf(options.dtype ?? 'f32', 'Policy.dtype', ['f32', 'bf16'])
     const backend = {
       device: device ?? 'auto',
+      dtype,
       ...(isa !== undefined && { isa }),
       ...(threads !== undefined && { threads: requireInteger(threads, 'Policy.threads', 1, 4096) }),
     }
@@ -129,7 +134,7 @@ export class Policy implements AsyncDisposable {
       await engine.dispose()
       throw error
     }
-    return new Policy({ ...parts, engine })
+    return new Policy({ ...parts, dtype, engine })
   }
 
   /** Device, instruction set and number of threads. */
@@ -259,7 +264,7 @@ export class Policy implements AsyncDisposable {
     const folder = readModelFolder(directory)
     requireSameShape(this.#layout, tensorShapesOf(folder.config), directory)
     const { path, mOffset, vOffset, step } = readOptimizerState(directory, this.#layout)
-    await call(() => this.#engine.load(folder.tensors))
+    await call(() => this.#engine.load(folder.tensors, true))
     await call(() => this.#engine.loadOptimizer(path, mOffset, vOffset, step))
   }
 
