@@ -38,7 +38,7 @@
       ],
       "dependencies": ["coppice_cpu_portable"],
       "conditions": [
-        ["target_arch=='x64'", {"dependencies": ["coppice_cpu_avx2", "coppice_cpu_avx512"]}],
+        ["target_arch=='x64'", {"dependencies": ["coppice_cpu_avx2", "coppice_cpu_avx512", "coppice_cpu_avx512bf16"]}],
         ["target_arch=='arm64'", {"dependencies": ["coppice_cpu_neon"]}]
       ]
     }
@@ -62,6 +62,16 @@
           "cflags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
           "xcode_settings": {
             "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"]
+          }
+        },
+        {
+          "target_name": "coppice_cpu_avx512bf16",
+          "type": "static_library",
+          "sources": ["<@(native_isa_sources)"],
+          "defines": ["COPPICE_ISA=avx512bf16"],
+          "cflags": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mavx2", "-mfma"],
+          "xcode_settings": {
+            "OTHER_CFLAGS": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512bf16", "-mavx2", "-mfma"]
           }
         }
       ]

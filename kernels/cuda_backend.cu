@@ -82,7 +82,11 @@ void CudaBackend::synchronize() {
 }
 
 size_t CudaBackend::parameter_storage_bytes(ParameterKind, int64_t rows, int64_t cols, DType dtype) const {
-  return static_cast<size_t>(rows * cols) * dtype_bytes(dtype);
+  if (dtype != DType::kF32) {
+    fail(ErrorCode::kInvalidArgument, "parameters: the CUDA backend computes in f32, received %s",
+         dtype_name(dtype));
+  }
+  return static_cast<size_t>(rows * cols) * sizeof(float);
 }
 
 void CudaBackend::parameter_upload(Parameter& parameter, int64_t row_begin, int64_t rows, const float* host) {
@@ -103,13 +107,13 @@ void CudaBackend::parameter_pack(Parameter& parameter, const float* master) {
   copy(parameter.storage, master, static_cast<size_t>(parameter.rows * parameter.cols) * sizeof(float));
 }
 
-size_t CudaBackend::linear_scratch_bytes(int64_t, int64_t, int64_t) const {
+size_t CudaBackend::linear_scratch_bytes(int64_t, int64_t, int64_t, DType) const {
   return 0;
 }
 size_t CudaBackend::attention_scratch_bytes(const AttentionShape&, int64_t) const {
   return 0;
 }
-size_t CudaBackend::sample_scratch_bytes(int64_t, int64_t, int64_t) const {
+size_t CudaBackend::sample_scratch_bytes(int64_t, int64_t, int64_t, DType) const {
   return 0;
 }
 

@@ -152,7 +152,7 @@ size_t forward_bytes(int64_t items, int64_t vocab) {
 
 }  // namespace
 
-size_t CudaBackend::head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden) const {
+size_t CudaBackend::head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType) const {
   const int64_t chunk = std::min(items, kChunk), block = std::min(vocab, kVocabChunk);
   return std::max(forward_bytes(chunk, vocab), static_cast<size_t>(chunk * (block + hidden)) * sizeof(float));
 }

@@ -81,7 +81,7 @@ void CudaBackend::linear_backward_input(Context&, const Tensor& dinp, const Tens
 }
 
 void CudaBackend::linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout,
-                                         const Tensor& inp) {
+                                         const Tensor& inp, DType) {
   MatmulArgs args;
   args.out = dweight;
   args.out_stride = inp.cols;

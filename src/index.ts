@@ -37,7 +37,7 @@ export * from './hub.ts'
 export { judge, partRewardMeans } from './judge.ts'
 export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
 export { type AddonStatus, addonStatus } from './machine.ts'
-export type { NativeEngineInfo, NativeMachine } from './native/types.ts'
+export type { ComputeDtype, NativeEngineInfo, NativeMachine } from './native/types.ts'
 export type {
   Objective,
   ObjectiveKind,

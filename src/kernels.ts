@@ -1,7 +1,7 @@
 import { CoppiceError, invalidArgument } from './errors.ts'
-import type { NativeEngineInfo, NativeKernels } from './native/types.ts'
+import type { ComputeDtype, NativeEngineInfo, NativeKernels } from './native/types.ts'
 import { addon, call } from './native.ts'
-import { refuseUnknownKeys, requireInteger } from './options.ts'
+import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 
 export interface KernelsOptions {
   /** Default `cpu`. */
@@ -103,15 +103,17 @@ export class Kernels implements AsyncDisposable {
    * Times an op on random data: seconds of each of `repeats` runs after `warmup` others. Ops and their sizes: `linear`,
    * `linear_backward_input`, `linear_backward_weight` (rows, cols, inner); `rmsnorm`, `swiglu` and their `_backward` (rows,
    * cols); `attention`, `attention_backward` (sequences, length, num_heads, num_kv_heads, head_dim); `head`,
-   * `head_backward`, `sample` (rows, vocab, cols); `adamw` (elements).
+   * `head_backward`, `sample` (rows, vocab, cols); `adamw` (elements). `dtype` is that of parameters, f32 by default.
    */
   time(
     op: string,
     shape: Readonly<Record<string, number>>,
-    options: { repeats?: number; warmup?: number } = {},
+    options: { repeats?: number; warmup?: number; dtype?: ComputeDtype } = {},
   ): Promise<Float64Array> {
-    refuseUnknownKeys(options, ['repeats', 'warmup'], 'Kernels.time')
-    return call(() => this.#native.time(op, { ...shape }, options.repeats ?? 20, options.warmup ?? 3))
+    refuseUnknownKeys(options, ['repeats', 'warmup', 'dtype'], 'Kernels.time')
+    const { repeats = 20, warmup = 3 } = options
+    const dtype = requireOneOf(options.dtype ?? 'f32', 'Kernels.time.dtype', ['f32', 'bf16'])
+    return call(() => this.#native.time(op, { ...shape }, repeats, warmup, { dtype }))
   }
 
   /** Frees the thread; calls under way are rejected with DISPOSED. */

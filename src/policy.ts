@@ -14,7 +14,7 @@ import {
 } from './checkpoint.ts'
 import { CoppiceError } from './errors.ts'
 import { resolveModel } from './hub.ts'
-import type { NativeEngine, NativeEngineInfo } from './native/types.ts'
+import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 import {
@@ -60,6 +60,7 @@ interface PolicyParts {
   tokenizer: Tokenizer | undefined
   stopTokens: readonly number[]
   folder: string | undefined
+  dtype: ComputeDtype
   seed: bigint
 }
 
@@ -77,6 +78,8 @@ export class Policy implements AsyncDisposable {
   readonly stopTokens: readonly number[]
   /** Key of the sampling noise unless `generate` is told another. */
   readonly seed: bigint
+  /** The type of the parameters that it computes with. */
+  readonly dtype: ComputeDtype
   readonly #engine: NativeEngine
   readonly #folder: string | undefined
 
@@ -86,6 +89,7 @@ export class Policy implements AsyncDisposable {
     this.tokenizer = parts.tokenizer
     this.stopTokens = parts.stopTokens
     this.seed = parts.seed
+    this.dtype = parts.dtype
     this.#engine = parts.engine
     this.#folder = parts.folder
   }
@@ -101,7 +105,7 @@ export class Policy implements AsyncDisposable {
     const folder = readModelFolder(path)
     const tokenizer = folder.tokenizerPath === undefined ? undefined : await Tokenizer.load(path)
     const parts = { ...folder, tokenizer, folder: path, seed: seedOf(options, 'Policy.load') }
-    return Policy.#open(parts, options, (engine) => engine.load(folder.tensors))
+    return Policy.#open(parts, options, (engine) => engine.load(folder.tensors, false))
   }
 
   /** A model with random parameters, drawn from `seed`, as `coppice init` makes it. */
@@ -117,14 +121,15 @@ export class Policy implements AsyncDisposable {
   }
 
   static async #open(
-    parts: Omit<PolicyParts, 'engine'>,
+    parts: Omit<PolicyParts, 'engine' | 'dtype'>,
     options: BackendOptions,
     fill: (engine: NativeEngine) => Promise<void>,
   ): Promise<Policy> {
     const { device, threads, isa } = options
-    requireOneOf(options.dtype ?? 'f32', 'Policy.dtype', ['f32'])
+    const dtype = requireOneOf(options.dtype ?? 'f32', 'Policy.dtype', ['f32', 'bf16'])
     const backend = {
       device: device ?? 'auto',
+      dtype,
       ...(isa !== undefined && { isa }),
       ...(threads !== undefined && { threads: requireInteger(threads, 'Policy.threads', 1, 4096) }),
     }
@@ -135,7 +140,7 @@ export class Policy implements AsyncDisposable {
       await engine.dispose()
       throw error
     }
-    return new Policy({ ...parts, engine })
+    return new Policy({ ...parts, dtype, engine })
   }
 
   /** Device, instruction set and number of threads. */
@@ -265,7 +270,7 @@ export class Policy implements AsyncDisposable {
     const folder = readModelFolder(directory)
     requireSameShape(this.#layout, tensorShapesOf(folder.config), directory)
     const { path, mOffset, vOffset, step } = readOptimizerState(directory, this.#layout)
-    await call(() => this.#engine.load(folder.tensors))
+    await call(() => this.#engine.load(folder.tensors, true))
     await call(() => this.#engine.loadOptimizer(path, mOffset, vOffset, step))
   }
 

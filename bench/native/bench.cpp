@@ -38,6 +38,7 @@ std::string processor_name() {
 
 double fma_chains(const std::string& set, int64_t rounds) {
 #if defined(__x86_64__)
+  if (set == "avx512bf16") return avx512bf16::fma_chains(rounds);
   if (set == "avx512") return avx512::fma_chains(rounds);
   if (set == "avx2") return avx2::fma_chains(rounds);
 #elif defined(__aarch64__)
@@ -48,8 +49,12 @@ double fma_chains(const std::string& set, int64_t rounds) {
 
 }  // namespace
 
-Bench::Bench(std::unique_ptr<Backend> backend, bool json, std::string only_op, double seconds)
-    : backend_(std::move(backend)), json_(json), only_op_(std::move(only_op)), seconds_(seconds) {
+Bench::Bench(std::unique_ptr<Backend> backend, DType dtype, bool json, std::string only_op, double seconds)
+    : backend_(std::move(backend)),
+      dtype_(dtype),
+      json_(json),
+      only_op_(std::move(only_op)),
+      seconds_(seconds) {
   commit_ = first_line_of("git rev-parse --short HEAD 2>/dev/null");
   machine_ = processor_name() + ", " + std::to_string(available_cores()) + " cores";
   gflops_ = peak_gflops();
@@ -95,8 +100,8 @@ Context Bench::context(size_t scratch_bytes) {
 }
 
 Parameter Bench::parameter(ParameterKind kind, int64_t rows, int64_t cols) {
-  Parameter parameter{"weight", kind, rows, cols, DType::kF32, nullptr, 0};
-  parameter.storage_bytes = backend_->parameter_storage_bytes(kind, rows, cols, DType::kF32);
+  Parameter parameter{"weight", kind, rows, cols, dtype_, nullptr, 0};
+  parameter.storage_bytes = backend_->parameter_storage_bytes(kind, rows, cols, dtype_);
   memory_.push_back(backend_->allocate(parameter.storage_bytes));
   parameter.storage = memory_.back();
   backend_->parameter_pack(parameter, floats(rows * cols));
@@ -160,8 +165,9 @@ void Bench::row(const char* op, const std::string& shape, double flops, double b
   const double gflops = flops / (time.p50_ms * 1e6), gbytes = bytes / (time.p50_ms * 1e6);
   const double share = flops > 0 ? gflops / gflops_ : gbytes / gbytes_;
   if (json_) {
-    std::printf("{\"op\":\"%s\",\"shape\":\"%s\",\"dtype\":\"f32\",\"device\":\"%s-%s\",\"threads\":%d,", op,
-                shape.c_str(), backend_->name(), backend_->instruction_set(), backend_->threads());
+    std::printf("{\"op\":\"%s\",\"shape\":\"%s\",\"dtype\":\"%s\",\"device\":\"%s-%s\",\"threads\":%d,", op,
+                shape.c_str(), dtype_name(dtype_), backend_->name(), backend_->instruction_set(),
+                backend_->threads());
     std::printf("\"p20_ms\":%.6g,\"p50_ms\":%.6g,\"p80_ms\":%.6g,", time.p20_ms, time.p50_ms, time.p80_ms);
     std::printf(flops > 0 ? "\"gflops\":%.4g," : "\"gbytes_per_s\":%.4g,", flops > 0 ? gflops : gbytes);
     std::printf("\"peak_share\":%.3f,\"commit\":\"%s\",\"machine\":\"%s\"}\n", share, commit_.c_str(),

@@ -18,10 +18,12 @@ struct Quantiles {
 
 class Bench {
  public:
-  Bench(std::unique_ptr<Backend> backend, bool json, std::string only_op, double seconds);
+  // dtype: of parameters; the peak is that of fp32 fused multiply-adds in any case.
+  Bench(std::unique_ptr<Backend> backend, DType dtype, bool json, std::string only_op, double seconds);
   ~Bench();
 
   Backend& backend() { return *backend_; }
+  DType dtype() const { return dtype_; }
   Context context(size_t scratch_bytes);
   // Memory of the backend with small random numbers in it; freed when the next op begins.
   float* floats(int64_t count);
@@ -41,6 +43,7 @@ class Bench {
   double peak_gbytes();
 
   std::unique_ptr<Backend> backend_;
+  DType dtype_;
   bool json_;
   std::string only_op_;
   double seconds_;

@@ -17,7 +17,8 @@ float* copy_of(Bench& bench, const std::vector<float>& values) {
 }
 
 void bench_shape(Bench& bench, const Shape& s) {
-  Context context = bench.context(bench.backend().head_scratch_bytes(s.items, s.vocab, s.cols));
+  Context context =
+      bench.context(bench.backend().head_scratch_bytes(s.items, s.vocab, s.cols, bench.dtype()));
   const Parameter weight = bench.parameter(ParameterKind::kMatrix, s.vocab, s.cols);
   const Tensor hidden = bench.tensor(s.items, s.cols);
   std::vector<int32_t> rows, targets;
@@ -50,7 +51,7 @@ void bench_shape(Bench& bench, const Shape& s) {
 
 void bench_sampling(Bench& bench, int64_t rows, int64_t vocab, int64_t cols, const char* word,
                     const SampleParams& rule) {
-  Context context = bench.context(bench.backend().sample_scratch_bytes(rows, vocab, cols));
+  Context context = bench.context(bench.backend().sample_scratch_bytes(rows, vocab, cols, bench.dtype()));
   const Parameter weight = bench.parameter(ParameterKind::kMatrix, vocab, cols);
   const Tensor hidden = bench.tensor(rows, cols);
   std::vector<SampleKey> keys(static_cast<size_t>(rows));

@@ -1,6 +1,6 @@
 // op_bench: how long each op takes, and what share of this machine's own peak that is.
 //
-//   op_bench [--isa NAME] [--threads N] [--op NAME] [--seconds S] [--json]
+//   op_bench [--isa NAME] [--dtype f32|bf16] [--threads N] [--op NAME] [--seconds S] [--json]
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -15,6 +15,7 @@ int run(int argc, char** argv) {
   std::string op;
   double seconds = 0.2;
   bool json = false;
+  coppice::DType dtype = coppice::DType::kF32;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     const bool has_value = i + 1 < argc;
@@ -22,6 +23,8 @@ int run(int argc, char** argv) {
       json = true;
     } else if (flag == "--isa" && has_value) {
       options.instruction_set = argv[++i];
+    } else if (flag == "--dtype" && has_value) {
+      dtype = std::string(argv[++i]) == "bf16" ? coppice::DType::kBF16 : coppice::DType::kF32;
     } else if (flag == "--threads" && has_value) {
       options.threads = std::atoi(argv[++i]);
     } else if (flag == "--op" && has_value) {
@@ -33,7 +36,7 @@ int run(int argc, char** argv) {
       return 2;
     }
   }
-  coppice::bench::Bench bench(coppice::open_backend(options), json, op, seconds);
+  coppice::bench::Bench bench(coppice::open_backend(options), dtype, json, op, seconds);
   coppice::bench::bench_products(bench);
   coppice::bench::bench_rows(bench);
   coppice::bench::bench_attention(bench);

@@ -23,7 +23,8 @@ void bench_products(Bench& bench) {
     const double flops = 2.0 * static_cast<double>(s.rows * s.out_cols * s.in_cols);
     const auto with_operands = [&](const char* op, const auto& body) {
       if (!bench.wants(op)) return;
-      Context context = bench.context(bench.backend().linear_scratch_bytes(s.rows, s.out_cols, s.in_cols));
+      Context context =
+          bench.context(bench.backend().linear_scratch_bytes(s.rows, s.out_cols, s.in_cols, bench.dtype()));
       const Parameter weight = bench.parameter(ParameterKind::kMatrix, s.out_cols, s.in_cols);
       const Tensor inp = bench.tensor(s.rows, s.in_cols), out = bench.tensor(s.rows, s.out_cols);
       body(context, weight, inp, out);
@@ -49,8 +50,9 @@ void bench_products(Bench& bench) {
     with_operands("linear_backward_weight",
                   [&](Context& context, const Parameter&, const Tensor& inp, const Tensor& out) {
                     float* dweight = bench.floats(s.out_cols * s.in_cols);
-                    bench.row("linear_backward_weight", shape, flops, 0,
-                              [&] { ops::linear_backward_weight(context, dweight, nullptr, out, inp); });
+                    bench.row("linear_backward_weight", shape, flops, 0, [&] {
+                      ops::linear_backward_weight(context, dweight, nullptr, out, inp, bench.dtype());
+                    });
                   });
   }
 }

@@ -15,7 +15,7 @@ double bytes_of(int64_t floats) {
 }
 
 void bench_norm(Bench& bench, const Shape& s) {
-  Context context = bench.context(bench.backend().linear_scratch_bytes(s.rows, 1, s.cols));
+  Context context = bench.context(bench.backend().linear_scratch_bytes(s.rows, 1, s.cols, DType::kF32));
   const Parameter weight = bench.parameter(ParameterKind::kVector, 1, s.cols);
   const Tensor inp = bench.tensor(s.rows, s.cols), out = bench.tensor(s.rows, s.cols),
                dinp = bench.tensor(s.rows, s.cols);

@@ -47,7 +47,7 @@ enum class ParameterKind : uint8_t {
 };
 
 // A parameter in the backend's storage. Masters, gradients and moments are plain float arrays; this is the
-// compute copy.
+// compute copy. In bf16 every value is a bf16 number; matrices store two bytes for each, vectors a float.
 struct Parameter {
   std::string name;
   ParameterKind kind = ParameterKind::kVector;
@@ -56,9 +56,6 @@ struct Parameter {
   DType dtype = DType::kF32;
   void* storage = nullptr;
   size_t storage_bytes = 0;
-
-  // Only for kVector.
-  Tensor vector() const { return {storage, 1, cols, dtype}; }
 };
 
 // A piece of a sequence whose tokens stand together in a packed batch. A sequence is a path from a root to a
@@ -191,12 +188,12 @@ class Backend {
   // The whole parameter from fp32 masters [rows, cols] in backend memory.
   virtual void parameter_pack(Parameter& parameter, const float* master) = 0;
 
-  // ---- scratch, in bytes; none shrinks when a size grows. rmsnorm_backward needs linear_scratch_bytes(rows,
-  // 1, n). ----
-  virtual size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols) const = 0;
+  // ---- scratch, in bytes, for a weight of `dtype`; none shrinks when a size grows. rmsnorm_backward needs
+  // linear_scratch_bytes(rows, 1, n, kF32). ----
+  virtual size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols, DType dtype) const = 0;
   virtual size_t attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const = 0;
-  virtual size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden) const = 0;
-  virtual size_t sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden) const = 0;
+  virtual size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType dtype) const = 0;
+  virtual size_t sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden, DType dtype) const = 0;
 
   // ---- ops: see ops/ops.h ----
   virtual void embedding_forward(Context&, const Tensor& out, const Parameter& weight,
@@ -208,7 +205,7 @@ class Backend {
   virtual void linear_backward_input(Context&, const Tensor& dinp, const Tensor& dout,
                                      const Parameter& weight) = 0;
   virtual void linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout,
-                                      const Tensor& inp) = 0;
+                                      const Tensor& inp, DType dtype) = 0;
   virtual void rmsnorm_forward(Context&, const Tensor& out, float* rstd, const Tensor& inp,
                                const Parameter& weight, float eps) = 0;
   virtual void rmsnorm_backward(Context&, const Tensor& dinp, float* dweight, const Tensor& dout,

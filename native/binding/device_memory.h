@@ -36,9 +36,10 @@ class DeviceMatrix {
 
 class DeviceParameter {
  public:
-  DeviceParameter(Backend& backend, ParameterKind kind, const float* host, int64_t rows, int64_t cols)
-      : buffer_(backend, backend.parameter_storage_bytes(kind, rows, cols, DType::kF32)),
-        parameter_{"weight", kind, rows, cols, DType::kF32, buffer_.data(), buffer_.bytes()} {
+  DeviceParameter(Backend& backend, ParameterKind kind, const float* host, int64_t rows, int64_t cols,
+                  DType dtype = DType::kF32)
+      : buffer_(backend, backend.parameter_storage_bytes(kind, rows, cols, dtype)),
+        parameter_{"weight", kind, rows, cols, dtype, buffer_.data(), buffer_.bytes()} {
     backend.parameter_upload(parameter_, 0, rows, host);
   }
   const Parameter& view() const { return parameter_; }

@@ -40,11 +40,13 @@ Napi::Value EngineObject::open(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     const ModelConfig config = read_model_config(info[0]);
     const BackendOptions options = read_backend_options(info[1]);
+    const DType dtype = read_compute_dtype(info[1]);
     const std::shared_ptr<Environment> environment = Environment::of(info.Env());
     const auto worker = std::make_shared<EngineWorker>(environment);
     worker->start();
     return worker->submit(std::make_unique<OpenJob>(
-        info.Env(), worker, [worker = worker.get(), config, options] { worker->open(config, options); },
+        info.Env(), worker,
+        [worker = worker.get(), config, options, dtype] { worker->open(config, options, dtype); },
         [environment, worker]() -> Napi::Value {
           environment->handed_over = worker;
           return environment->engine_class.New({});
@@ -127,9 +129,10 @@ Napi::Value EngineObject::init_random(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::load(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     worker_->require_no_generation("load");
-    return submit(make_job(info.Env(), [worker = worker_.get(), tensors = read_tensors(info[0])](StopFlag&) {
-      worker->engine().load(tensors);
-    }));
+    const bool with_masters = read_bool(info[1], "withMasters");
+    return submit(
+        make_job(info.Env(), [worker = worker_.get(), tensors = read_tensors(info[0]),
+                              with_masters](StopFlag&) { worker->engine().load(tensors, with_masters); }));
   });
 }
 

@@ -4,8 +4,8 @@
 
 namespace coppice::binding {
 
-void EngineWorker::open(const ModelConfig& config, const BackendOptions& options) {
-  engine_ = Engine::create(config, options);
+void EngineWorker::open(const ModelConfig& config, const BackendOptions& options, DType dtype) {
+  engine_ = Engine::create(config, options, dtype);
   description_ = {info_of(engine_->backend()), engine_->layout().tensors};
 }
 

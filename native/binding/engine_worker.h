@@ -18,7 +18,7 @@ class EngineWorker final : public Worker {
   using Worker::Worker;
 
   // ---- the worker's thread ----
-  void open(const ModelConfig& config, const BackendOptions& options);
+  void open(const ModelConfig& config, const BackendOptions& options, DType dtype);
   Engine& engine() { return *engine_; }
   void add(const std::shared_ptr<GenerationRun>& run);
   void publish() override;

@@ -9,7 +9,7 @@
 namespace coppice::binding {
 void run_matmul(Backend& backend, float* out, const float* inp, const float* weight, int64_t rows,
                 int64_t cols, int64_t inner) {
-  OwnContext context(backend, backend.linear_scratch_bytes(rows, cols, inner));
+  OwnContext context(backend, backend.linear_scratch_bytes(rows, cols, inner, DType::kF32));
   const DeviceMatrix input(backend, inp, rows, inner), output(backend, rows, cols);
   const DeviceParameter matrix(backend, ParameterKind::kMatrix, weight, cols, inner);
   ops::linear_forward(context.get(), output.view(), input.view(), matrix.view(), nullptr);
@@ -60,7 +60,7 @@ void run_logprob_gather(Backend& backend, float* lp, float* entropy, const float
            static_cast<long long>(i), static_cast<long long>(vocab), id);
     }
   }
-  OwnContext context(backend, backend.head_scratch_bytes(count, vocab, cols));
+  OwnContext context(backend, backend.head_scratch_bytes(count, vocab, cols, DType::kF32));
   const DeviceMatrix input(backend, hidden, count, cols), temperatures(backend, temperature, count, 1);
   const DeviceParameter matrix(backend, ParameterKind::kMatrix, head, vocab, cols);
   const DeviceArray<int32_t> rows(backend, row), ids(backend, target);

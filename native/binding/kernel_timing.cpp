@@ -44,7 +44,7 @@ class Sizes {
 // Makes the memory of one op and keeps it.
 class Bench {
  public:
-  explicit Bench(Backend& backend) : backend_(backend) {}
+  Bench(Backend& backend, DType dtype) : backend_(backend), dtype_(dtype) {}
 
   const Tensor& matrix(int64_t rows, int64_t cols) {
     const std::vector<float> values = random_values(rows * cols, stream_++);
@@ -52,7 +52,7 @@ class Bench {
   }
   const Parameter& parameter(ParameterKind kind, int64_t rows, int64_t cols) {
     const std::vector<float> values = random_values(rows * cols, stream_++);
-    return own<DeviceParameter>(backend_, kind, values.data(), rows, cols).view();
+    return own<DeviceParameter>(backend_, kind, values.data(), rows, cols, dtype_).view();
   }
   template <typename T>
   T* array(const std::vector<T>& values) {
@@ -63,6 +63,7 @@ class Bench {
   }
   Context& context(size_t scratch_bytes) { return own<OwnContext>(backend_, scratch_bytes).get(); }
   Backend& backend() { return backend_; }
+  DType dtype() const { return dtype_; }  // of parameters
 
   template <typename T, typename... Args>
   T& own(Args&&... args) {
@@ -73,28 +74,30 @@ class Bench {
 
  private:
   Backend& backend_;
+  DType dtype_;
   uint32_t stream_ = 0;
   std::vector<std::shared_ptr<void>> kept_;
 };
 
 ReadyOp linear_op(Bench& bench, const Sizes& size, const std::string& op) {
   const int64_t rows = size["rows"], cols = size["cols"], inner = size["inner"];
-  const size_t scratch = std::max({bench.backend().linear_scratch_bytes(rows, cols, inner),
-                                   bench.backend().linear_scratch_bytes(rows, inner, cols),
-                                   bench.backend().linear_scratch_bytes(cols, inner, rows)});
+  const size_t scratch = std::max({bench.backend().linear_scratch_bytes(rows, cols, inner, bench.dtype()),
+                                   bench.backend().linear_scratch_bytes(rows, inner, cols, bench.dtype()),
+                                   bench.backend().linear_scratch_bytes(cols, inner, rows, bench.dtype())});
   Context& context = bench.context(scratch);
   const Parameter& weight = bench.parameter(ParameterKind::kMatrix, cols, inner);
   const Tensor &inp = bench.matrix(rows, inner), &out = bench.matrix(rows, cols);
   if (op == "linear") return [&] { ops::linear_forward(context, out, inp, weight, nullptr); };
   if (op == "linear_backward_input") return [&] { ops::linear_backward_input(context, inp, out, weight); };
   float* const dweight = bench.floats(cols * inner, 0);
-  return
-      [&context, dweight, &out, &inp] { ops::linear_backward_weight(context, dweight, nullptr, out, inp); };
+  return [&context, dweight, &out, &inp, dtype = bench.dtype()] {
+    ops::linear_backward_weight(context, dweight, nullptr, out, inp, dtype);
+  };
 }
 
 ReadyOp rmsnorm_op(Bench& bench, const Sizes& size, const std::string& op) {
   const int64_t rows = size["rows"], cols = size["cols"];
-  Context& context = bench.context(bench.backend().linear_scratch_bytes(rows, cols, cols));
+  Context& context = bench.context(bench.backend().linear_scratch_bytes(rows, cols, cols, bench.dtype()));
   const Parameter& weight = bench.parameter(ParameterKind::kVector, 1, cols);
   const Tensor &inp = bench.matrix(rows, cols), &out = bench.matrix(rows, cols),
                &dinp = bench.matrix(rows, cols);
@@ -149,8 +152,8 @@ ReadyOp attention_op(Bench& bench, const Sizes& size, const std::string& op) {
 
 ReadyOp head_op(Bench& bench, const Sizes& size, const std::string& op) {
   const int64_t rows = size["rows"], vocab = size["vocab"], cols = size["cols"];
-  const size_t scratch = std::max(bench.backend().head_scratch_bytes(rows, vocab, cols),
-                                  bench.backend().sample_scratch_bytes(rows, vocab, cols));
+  const size_t scratch = std::max(bench.backend().head_scratch_bytes(rows, vocab, cols, bench.dtype()),
+                                  bench.backend().sample_scratch_bytes(rows, vocab, cols, bench.dtype()));
   Context& context = bench.context(scratch);
   const Tensor& hidden = bench.matrix(rows, cols);
   const Parameter& weight = bench.parameter(ParameterKind::kMatrix, vocab, cols);
@@ -210,15 +213,15 @@ const std::map<std::string, ReadyOp (*)(Bench&, const Sizes&, const std::string&
 
 }  // namespace
 
-std::vector<double> time_op(Backend& backend, const std::string& op, const OpShape& shape, int64_t repeats,
-                            int64_t warmup, const std::atomic<bool>& stop) {
+std::vector<double> time_op(Backend& backend, const std::string& op, const OpShape& shape, DType dtype,
+                            int64_t repeats, int64_t warmup, const std::atomic<bool>& stop) {
   const auto found = kOps.find(op);
   if (found == kOps.end()) {
     std::string known;
     for (const auto& [name, make] : kOps) known += (known.empty() ? "" : ", ") + name;
     fail(ErrorCode::kInvalidArgument, "op '%s': expected one of %s", op.c_str(), known.c_str());
   }
-  Bench bench(backend);
+  Bench bench(backend, dtype);
   const ReadyOp run = found->second(bench, Sizes(op, shape), op);
   std::vector<double> seconds;
   for (int64_t i = 0; i < warmup + repeats && !stop.load(std::memory_order_relaxed); ++i) {

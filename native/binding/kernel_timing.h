@@ -22,7 +22,8 @@ using OpShape = std::map<std::string, int64_t>;
 //   head, head_backward                                      rows vocab cols
 //   sample                                                   rows vocab cols
 //   adamw                                                    elements
-std::vector<double> time_op(Backend& backend, const std::string& op, const OpShape& shape, int64_t repeats,
-                            int64_t warmup, const std::atomic<bool>& stop);
+// dtype: of the parameters.
+std::vector<double> time_op(Backend& backend, const std::string& op, const OpShape& shape, DType dtype,
+                            int64_t repeats, int64_t warmup, const std::atomic<bool>& stop);
 
 }  // namespace coppice::binding

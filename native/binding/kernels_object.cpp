@@ -239,11 +239,12 @@ Napi::Value KernelsObject::time(const Napi::CallbackInfo& info) {
     }
     const int64_t repeats = read_size(info[2], "repeats"),
                   warmup = read_integer(info[3], "warmup", 0, kMaxSize);
+    const DType dtype = read_compute_dtype(info[4]);
     const auto seconds = std::make_shared<std::vector<double>>();
     return submit(make_job(
         info.Env(), nullptr,
-        [worker = worker_.get(), op, shape, repeats, warmup, seconds](StopFlag& stop) {
-          *seconds = time_op(worker->backend(), op, shape, repeats, warmup, stop);
+        [worker = worker_.get(), op, shape, dtype, repeats, warmup, seconds](StopFlag& stop) {
+          *seconds = time_op(worker->backend(), op, shape, dtype, repeats, warmup, stop);
         },
         [seconds](Napi::Env env) -> Napi::Value {
           Napi::Float64Array array = Napi::Float64Array::New(env, seconds->size());

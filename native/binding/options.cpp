@@ -127,6 +127,12 @@ BackendOptions read_backend_options(const Napi::Value& value) {
   return options;
 }
 
+DType read_compute_dtype(const Napi::Value& value) {
+  const Fields fields(value, "options");
+  if (!fields.has("dtype")) return DType::kF32;
+  return fields.word<DType>("dtype", {{"f32", DType::kF32}, {"bf16", DType::kBF16}});
+}
+
 std::vector<TensorInFile> read_tensors(const Napi::Value& value) {
   if (!value.IsArray()) fail(ErrorCode::kInvalidArgument, "tensors: expected an array");
   const Napi::Array array = value.As<Napi::Array>();

@@ -28,6 +28,8 @@ struct RowsArgument {
 RowsArgument read_rows(const Napi::Value& value);
 ModelConfig read_model_config(const Napi::Value& value);
 BackendOptions read_backend_options(const Napi::Value& value);
+// `dtype` of the same object: f32 (also where it is absent) or bf16.
+DType read_compute_dtype(const Napi::Value& value);
 std::vector<TensorInFile> read_tensors(const Napi::Value& value);
 PolicyLossParams read_loss_params(const Napi::Value& value);
 OptimizerParams read_optimizer(const Napi::Value& value);

@@ -20,10 +20,10 @@ class CpuBackend final : public CpuBackendBase {
                           float* host) const override;
   void parameter_pack(Parameter& parameter, const float* master) override;
 
-  size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols) const override;
+  size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols, DType dtype) const override;
   size_t attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const override;
-  size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden) const override;
-  size_t sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden) const override;
+  size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType dtype) const override;
+  size_t sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden, DType dtype) const override;
 
   void embedding_forward(Context&, const Tensor& out, const Parameter& weight,
                          const int32_t* tokens) override;
@@ -33,8 +33,8 @@ class CpuBackend final : public CpuBackendBase {
                       const Parameter* bias) override;
   void linear_backward_input(Context&, const Tensor& dinp, const Tensor& dout,
                              const Parameter& weight) override;
-  void linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout,
-                              const Tensor& inp) override;
+  void linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout, const Tensor& inp,
+                              DType dtype) override;
   void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                        const Tensor& residual, const Tensor& staging) override;
   void rmsnorm_forward(Context&, const Tensor& out, float* rstd, const Tensor& inp, const Parameter& weight,

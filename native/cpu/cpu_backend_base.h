@@ -30,6 +30,9 @@ class CpuBackendBase : public Backend {
 };
 
 // Each is compiled with its own flags; the caller owns the result. A set that this build lacks is not linked.
+namespace avx512bf16 {
+Backend* new_cpu_backend(int threads);
+}
 namespace avx512 {
 Backend* new_cpu_backend(int threads);
 }

@@ -22,14 +22,8 @@ void check_tokens(const char* op, const int32_t* tokens, int64_t count, int64_t 
 void CpuBackend::embedding_forward(Context&, const Tensor& out, const Parameter& weight,
                                    const int32_t* tokens) {
   check_tokens("embedding_forward", tokens, out.rows, weight.rows);
-  const float* storage = static_cast<const float*>(weight.storage);
   for_row_ranges(team(), out.rows, 2 * out.cols, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const int64_t row = tokens[t];
-      const float* source = storage + (row / kPanel) * weight.cols * kPanel + row % kPanel;
-      float* to = out.f32() + t * out.stride;
-      for (int64_t k = 0; k < weight.cols; ++k) to[k] = source[k * kPanel];
-    }
+    for (int64_t t = begin; t < end; ++t) read_row(weight, tokens[t], out.f32() + t * out.stride);
   });
 }
 

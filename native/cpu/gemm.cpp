@@ -77,7 +77,9 @@ void block_product(const Product& p, const RowTiles& tiles, int64_t row_begin, c
   float* partial = apart ? p.partial : p.out;
   const int64_t partial_stride = apart ? p.partial_stride : p.out_stride;
   const int widest = tile_vectors(static_cast<int>(tiles.tallest()));
-  const TileOperands operands = {packed || a.transposed, p.b.row_stride == kPanel};
+  const TileOperands operands = {packed || a.transposed, p.dtype == DType::kBF16    ? TileRight::kWordPanels
+                                                         : p.b.row_stride == kPanel ? TileRight::kPanels
+                                                                                    : TileRight::kRows};
 
   for (int64_t block = 0; block < p.cols; block += kBlockCols) {
     const int64_t block_end = smaller(block + kBlockCols, p.cols);
@@ -157,7 +159,8 @@ void chain_product(float* c, int64_t c_stride, Left a, const float* b, int64_t b
                          .addend_stride = 0,
                          .out = corner,
                          .out_stride = c_stride};
-      tile_function(static_cast<int>(height), span.vectors, {a.transposed, false}, span.masked_b)(tile);
+      tile_function(static_cast<int>(height), span.vectors, {a.transposed, TileRight::kRows},
+                    span.masked_b)(tile);
       row += height;
     }
     j += span.cols;

@@ -4,9 +4,15 @@
 // kProductDepth from zero, and the blocks are added in order. Lanes run across columns, so neither the tile's
 // height nor its width changes a bit: any range of rows and columns may be computed by itself.
 //
+// bf16. A product of bf16 operands walks over k in words of two neighbours (simd.h): its operands are
+// matrices of words, `depth` counts words, and everything else is as it is for floats, kProductDepth
+// included: element [i][j] takes in word after word by dot_pairs. Where the depth is odd the last word's
+// second number is 0 in both.
+//
 // The right operand stands in panels of kPanel columns, [panel][k][kPanel], the last one padded with zeros. A
 // kMatrix parameter W [rows, cols] is stored as panels of W^T: panel p holds rows 32 p .. 32 p + 31 of W,
-// element (r, k) at storage[((r / 32) * cols + k) * 32 + r % 32].
+// element (r, k) at storage[((r / 32) * depth + k) * 32 + r % 32], in floats with depth = cols or in words
+// with depth = ceil(cols / 2).
 #pragma once
 
 #include "backend/backend.h"
@@ -47,9 +53,17 @@ struct Right {
 COPPICE_INLINE Right packed_right(const float* panels, int64_t depth) {
   return {panels, depth * kPanel, kPanel, true};
 }
+// Values [cols] of one row of a kMatrix parameter.
+void read_row(const Parameter& weight, int64_t row, float* values);
+
+// How many steps a product takes over `count` elements of k: floats, or words.
+COPPICE_INLINE int64_t product_depth(DType dtype, int64_t count) {
+  return dtype == DType::kBF16 ? ceil_div(count, 2) : count;
+}
 // x W^T for the rows of W from row_begin on, which must be a multiple of 32: B(k, j) = W[row_begin + j][k].
 COPPICE_INLINE Right parameter_right(const Parameter& weight, int64_t row_begin) {
-  return packed_right(static_cast<const float*>(weight.storage) + row_begin * weight.cols, weight.cols);
+  const int64_t depth = product_depth(weight.dtype, weight.cols);
+  return packed_right(static_cast<const float*>(weight.storage) + row_begin * depth, depth);
 }
 // A plain row-major matrix [depth, cols] with `stride` floats from row to row.
 COPPICE_INLINE Right row_major_right(const float* data, int64_t stride) {
@@ -63,6 +77,7 @@ COPPICE_INLINE Right row_major_right(const float* data, int64_t stride) {
 // Partial sums of several blocks are kept in `partial` (null: in out itself, which addend must then not
 // overlap).
 struct Product {
+  DType dtype = DType::kF32;  // of the operands
   Left a = {};
   Right b = {};
   int64_t rows = 0;
@@ -89,12 +104,18 @@ void chain_product(float* c, int64_t c_stride, Left a, const float* b, int64_t b
 
 // ---- packing ----
 
-// Row-major src [depth, cols] into panels [ceil(cols / 32)][depth][32], zeros in the padding.
-void pack_right(float* panels, const float* src, int64_t src_stride, int64_t depth, int64_t cols);
+// Row-major src [rows, cols] as a right operand with k along the rows: panels [ceil(cols / 32)][depth][32] of
+// floats or words, zeros in the padding.
+void pack_right(float* panels, const float* src, int64_t src_stride, int64_t rows, int64_t cols, DType dtype);
 // Rows of W as a right operand: B(k, j) = W[row_begin + k][col_begin + j] for k < rows, j < cols, in panels
-// of `rows` depth. col_begin must be a multiple of 32.
+// of product_depth(rows) depth. col_begin must be a multiple of 32, row_begin of 2.
 void pack_parameter_rows(float* panels, const Parameter& weight, int64_t row_begin, int64_t rows,
                          int64_t col_begin, int64_t cols);
+// words[j] = src[2 j], src[2 j + 1] as bf16, j < ceil(cols / 2): a row that a product walks along.
+void round_row(float* words, const float* src, int64_t cols);
+// words[j] = first[j], second[j] as bf16, j < cols; second may be null for 0: two rows that a product walks
+// across.
+void round_row_pair(float* words, const float* first, const float* second, int64_t cols);
 COPPICE_INLINE int64_t packed_floats(int64_t depth, int64_t cols) {
   return depth * round_up(cols, kPanel);
 }

@@ -66,37 +66,71 @@ COPPICE_INLINE void finish_tile(const Tile& tile, Vec (&acc)[kRows][kVectors], i
 }
 
 // How the operands lie. `transposed`: the tile's rows stand beside each other, a_stride from one k to the
-// next; otherwise each is contiguous in k, a_stride from the next row. `panels`: b_row_stride is kPanel.
+// next; otherwise each is contiguous in k, a_stride from the next row. Words stand in panels always.
+enum class TileRight : uint8_t { kRows, kPanels, kWordPanels };
 struct TileOperands {
   bool transposed;
-  bool panels;
+  TileRight right;
 };
+
+// What a step takes from its operands: floats, both numbers of a word, or one of them.
+enum class Take : uint8_t { kFloats, kWords, kSecond, kFirst };
+template <Take kTake>
+COPPICE_INLINE Vec taken(Vec operand) {
+  if constexpr (kTake == Take::kSecond) return second_of_pair(operand);
+  if constexpr (kTake == Take::kFirst) return first_of_pair(operand);
+  return operand;
+}
 
 // Rows of A that one pointer serves: x86 addresses p, p + stride and p + 2 stride without arithmetic.
 constexpr int kRowsAPointer = 3;
 
 // One k: the tile's elements of A, `a_at` behind the pointers, times vectors of B.
-template <int kRows, int kVectors, bool kTransposed, bool kMaskedB>
+template <int kRows, int kVectors, bool kTransposed, bool kMaskedB, Take kTake>
 COPPICE_INLINE void step(Vec (&acc)[kRows][kVectors], const float* const* a, int64_t a_stride, int64_t a_at,
                          const float* b, int64_t b_panel_stride, int cols) {
   Vec columns[kVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
     const float* p = b + (v / 2) * b_panel_stride + (v % 2) * kLanes;
-    columns[v] = kMaskedB ? load_lanes(p, cols) : load(p);
+    columns[v] = taken<kTake>(kMaskedB ? load_lanes(p, cols) : load(p));
   }
 #pragma GCC unroll 16
   for (int i = 0; i < kRows; ++i) {
-    const Vec row =
-        splat(kTransposed ? a[0][a_at + i] : a[i / kRowsAPointer][(i % kRowsAPointer) * a_stride + a_at]);
+    const Vec row = taken<kTake>(
+        splat(kTransposed ? a[0][a_at + i] : a[i / kRowsAPointer][(i % kRowsAPointer) * a_stride + a_at]));
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) acc[i][v] = fma(row, columns[v], acc[i][v]);
+    for (int v = 0; v < kVectors; ++v) {
+      acc[i][v] =
+          kTake == Take::kWords ? dot_pairs(row, columns[v], acc[i][v]) : fma(row, columns[v], acc[i][v]);
+    }
+  }
+}
+
+// One k of any operands. Without an instruction for words they are taken apart one half after the other, so
+// that no more registers are needed than for floats; the order is that of dot_pairs.
+template <int kRows, int kVectors, bool kTransposed, TileRight kRight, bool kMaskedB>
+COPPICE_INLINE void step_over(Vec (&acc)[kRows][kVectors], const float* const* a, int64_t a_stride,
+                              int64_t a_at, const float* b, int64_t b_panel_stride, int cols) {
+  if constexpr (kRight != TileRight::kWordPanels) {
+    step<kRows, kVectors, kTransposed, kMaskedB, Take::kFloats>(acc, a, a_stride, a_at, b, b_panel_stride,
+                                                                cols);
+  } else {
+#if defined(COPPICE_NATIVE_DOT_PAIRS)
+    step<kRows, kVectors, kTransposed, kMaskedB, Take::kWords>(acc, a, a_stride, a_at, b, b_panel_stride,
+                                                               cols);
+#else
+    step<kRows, kVectors, kTransposed, kMaskedB, Take::kSecond>(acc, a, a_stride, a_at, b, b_panel_stride,
+                                                                cols);
+    step<kRows, kVectors, kTransposed, kMaskedB, Take::kFirst>(acc, a, a_stride, a_at, b, b_panel_stride,
+                                                               cols);
+#endif
   }
 }
 
 // kMaskedB: B may not be read past the tile's columns. Two k a round: beside a busy neighbour on the same
 // core what counts is instructions, and the pointers' share of them halves.
-template <int kRows, int kVectors, bool kTransposed, bool kPanels, bool kMaskedB>
+template <int kRows, int kVectors, bool kTransposed, TileRight kRight, bool kMaskedB>
 void run_tile(const Tile& tile) {
   const int last_lanes = tile.cols - (kVectors - 1) * kLanes;
   Vec acc[kRows][kVectors];
@@ -111,21 +145,22 @@ void run_tile(const Tile& tile) {
 
   constexpr int kPointers = kTransposed ? 1 : (kRows + kRowsAPointer - 1) / kRowsAPointer;
   const int64_t a_stride = tile.a_stride, b_panel_stride = tile.b_panel_stride,
-                b_row_stride = kPanels ? kPanel : tile.b_row_stride, next_k = kTransposed ? a_stride : 1;
+                b_row_stride = kRight == TileRight::kRows ? tile.b_row_stride : kPanel,
+                next_k = kTransposed ? a_stride : 1;
   const float* a[kPointers];
   for (int g = 0; g < kPointers; ++g) a[g] = tile.a + g * kRowsAPointer * a_stride;
   const float* b = tile.b;
   const int cols = tile.cols;
   for (int64_t k = tile.depth / 2; k > 0; --k) {
-    step<kRows, kVectors, kTransposed, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
-    step<kRows, kVectors, kTransposed, kMaskedB>(acc, a, a_stride, next_k, b + b_row_stride, b_panel_stride,
-                                                 cols);
+    step_over<kRows, kVectors, kTransposed, kRight, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
+    step_over<kRows, kVectors, kTransposed, kRight, kMaskedB>(acc, a, a_stride, next_k, b + b_row_stride,
+                                                              b_panel_stride, cols);
 #pragma GCC unroll 8
     for (int g = 0; g < kPointers; ++g) a[g] += 2 * next_k;
     b += 2 * b_row_stride;
   }
   if (tile.depth % 2 != 0)
-    step<kRows, kVectors, kTransposed, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
+    step_over<kRows, kVectors, kTransposed, kRight, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
   if (last_lanes == kLanes) {
     finish_tile<kRows, kVectors>(tile, acc, kLanes);
   } else {

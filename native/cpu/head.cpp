@@ -23,11 +23,19 @@ void check_items(const char* op, const HeadItems& items, int64_t rows, int64_t v
   }
 }
 
-void gather(const HeadRows& rows, const Tensor& hidden, const HeadItems& items, int64_t begin, int64_t i) {
+void gather(const HeadRows& rows, const Tensor& hidden, const Parameter& weight, const HeadItems& items,
+            int64_t begin, int64_t i) {
   const int64_t item = begin + i;
-  copy_rows(rows.hidden + i * hidden.cols, 0, hidden.f32() + items.row_index[item] * hidden.stride, 0, 1,
-            hidden.cols);
+  const float* from = hidden.f32() + items.row_index[item] * hidden.stride;
+  copy_rows(rows.hidden + i * hidden.cols, 0, from, 0, 1, hidden.cols);
+  if (rows.words != nullptr) round_row(rows.words + i * logit_row_floats(weight), from, weight.cols);
   rows.inverse_temperature[i] = 1.0f / items.temperature[item];
+}
+
+// The gathered rows from `first` on, as block_logits takes them.
+Left logit_rows(const HeadRows& rows, const Parameter& weight, int64_t first) {
+  const int64_t stride = logit_row_floats(weight);
+  return {(rows.words != nullptr ? rows.words : rows.hidden) + first * stride, stride};
 }
 
 // What one item's loss passes down to its logits.
@@ -67,7 +75,7 @@ struct SpanGradient {
   // dlogits [items, span].
   void differentiate(const HeadItems& head, const float* lse, const float* entropy, const float* g_lp,
                      const float* g_entropy) const {
-    const int64_t blocks = vocab_blocks(span), hidden = weight.cols;
+    const int64_t blocks = vocab_blocks(span);
     const int64_t tile_rows = logit_tile_rows(items, blocks, team.threads(), kMostLogitRows);
     const int64_t tiles = ceil_div(items, tile_rows);
     team.parallel_for(blocks * tiles, [&](int64_t task, int) {
@@ -75,7 +83,7 @@ struct SpanGradient {
                     rows = smaller(tile_rows, items - first);
       float* tile = scratch.dlogits + first * shape.span_stride + block * kVocabBlock;
       const int64_t cols = smaller(kVocabBlock, span - block * kVocabBlock);
-      block_logits(tile, shape.span_stride, {scratch.rows.hidden + first * hidden, hidden}, rows, weight,
+      block_logits(tile, shape.span_stride, logit_rows(scratch.rows, weight, first), rows, weight,
                    span_begin / kVocabBlock + block, scratch.rows.inverse_temperature + first);
       for (int64_t r = 0; r < rows; ++r) {
         const int64_t i = item_begin + first + r;
@@ -84,7 +92,16 @@ struct SpanGradient {
                                     with_entropy ? g_entropy[i] : 0.0f,
                                     scratch.rows.inverse_temperature[first + r]};
         gradient.apply(tile + r * shape.span_stride, cols, head.target[i] - span_begin - block * kVocabBlock);
+        if (scratch.row_words == nullptr) continue;
+        round_row(scratch.row_words + ((first + r) * shape.span_stride + block * kVocabBlock) / 2,
+                  tile + r * shape.span_stride, cols);
       }
+    });
+    if (scratch.column_words == nullptr) return;
+    team.parallel_for(ceil_div(items, 2), [&](int64_t k, int) {
+      const float* first = scratch.dlogits + 2 * k * shape.span_stride;
+      round_row_pair(scratch.column_words + k * shape.span_stride, first,
+                     2 * k + 1 < items ? first + shape.span_stride : nullptr, span);
     });
   }
 
@@ -96,11 +113,13 @@ struct SpanGradient {
     team.parallel_for(ceil_div(span, tile), [&](int64_t task, int thread) {
       const int64_t first = task * tile;
       Product work;
-      work.a = {scratch.dlogits + first, shape.span_stride, true};
-      work.b = packed_right(scratch.hidden_panels, items);
+      work.dtype = weight.dtype;
+      work.a = {(scratch.column_words != nullptr ? scratch.column_words : scratch.dlogits) + first,
+                shape.span_stride, true};
+      work.depth = product_depth(weight.dtype, items);
+      work.b = packed_right(scratch.hidden_panels, work.depth);
       work.rows = smaller(tile, span - first);
       work.cols = hidden;
-      work.depth = items;
       work.out = dweight + (span_begin + first) * hidden;
       work.out_stride = hidden;
       work.into_out = true;
@@ -118,15 +137,19 @@ struct SpanGradient {
       const int64_t column = task % column_tiles * kInputColumns, first = task / column_tiles * tile;
       float* panels = scratch.weight_panels + thread * packed_floats(kVocabBlock, kInputColumns);
       Product work;
+      work.dtype = weight.dtype;
       work.rows = smaller(tile, items - first);
       work.cols = smaller(kInputColumns, hidden - column);
       work.out = scratch.dhidden + first * hidden + column;
       work.out_stride = hidden;
       work.into_out = true;
       for (int64_t row = 0; row < span; row += kVocabBlock) {
-        work.depth = smaller(kVocabBlock, span - row);
-        pack_parameter_rows(panels, weight, span_begin + row, work.depth, column, work.cols);
-        work.a = {scratch.dlogits + first * shape.span_stride + row, shape.span_stride};
+        const int64_t rows = smaller(kVocabBlock, span - row);
+        pack_parameter_rows(panels, weight, span_begin + row, rows, column, work.cols);
+        const Left dlogits = scratch.row_words != nullptr ? Left{scratch.row_words, shape.span_stride / 2}
+                                                          : Left{scratch.dlogits, shape.span_stride};
+        work.a = dlogits.from(first, product_depth(weight.dtype, row));
+        work.depth = product_depth(weight.dtype, rows);
         work.b = packed_right(panels, work.depth);
         product(work);
       }
@@ -136,10 +159,10 @@ struct SpanGradient {
 
 }  // namespace
 
-size_t CpuBackend::head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden) const {
+size_t CpuBackend::head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType dtype) const {
   const HeadShape shape = head_shape(items, vocab);
-  const size_t forward = head_forward_scratch(nullptr, shape, hidden, threads()).bytes;
-  const size_t backward = head_backward_scratch(nullptr, shape, hidden, threads()).bytes;
+  const size_t forward = head_forward_scratch(nullptr, shape, hidden, dtype, threads()).bytes;
+  const size_t backward = head_backward_scratch(nullptr, shape, hidden, dtype, threads()).bytes;
   return forward > backward ? forward : backward;
 }
 
@@ -148,10 +171,11 @@ void CpuBackend::head_forward(Context& context, float* lp, float* entropy, float
   check_items("head_forward", items, hidden.rows, weight.rows);
   const HeadShape shape = head_shape(items.count, weight.rows);
   const HeadForwardScratch scratch =
-      head_forward_scratch(context.scratch.data, shape, hidden.cols, threads());
+      head_forward_scratch(context.scratch.data, shape, hidden.cols, weight.dtype, threads());
   for (int64_t begin = 0; begin < items.count; begin += shape.chunk) {
     const int64_t count = smaller(shape.chunk, items.count - begin);
-    team().parallel_for(count, [&](int64_t i, int) { gather(scratch.rows, hidden, items, begin, i); });
+    team().parallel_for(count,
+                        [&](int64_t i, int) { gather(scratch.rows, hidden, weight, items, begin, i); });
 
     const int64_t tile_rows = logit_tile_rows(count, shape.blocks, threads(), kMostLogitRows);
     const int64_t tiles = ceil_div(count, tile_rows);
@@ -159,8 +183,8 @@ void CpuBackend::head_forward(Context& context, float* lp, float* entropy, float
       const int64_t block = task / tiles, first = task % tiles * tile_rows,
                     rows = smaller(tile_rows, count - first);
       float* tile = scratch.tiles + thread * kMostLogitRows * kVocabBlock;
-      block_logits(tile, kVocabBlock, {scratch.rows.hidden + first * hidden.cols, hidden.cols}, rows, weight,
-                   block, scratch.rows.inverse_temperature + first);
+      block_logits(tile, kVocabBlock, logit_rows(scratch.rows, weight, first), rows, weight, block,
+                   scratch.rows.inverse_temperature + first);
       const int64_t cols = vocab_block_cols(weight.rows, block);
       for (int64_t r = 0; r < rows; ++r) {
         const float* row = tile + r * kVocabBlock;
@@ -187,14 +211,15 @@ void CpuBackend::head_backward(Context& context, const Tensor& dhidden, float* d
   team().parallel_for(dhidden.rows,
                       [&](int64_t t, int) { clear_row(dhidden.f32() + t * dhidden.stride, cols); });
   const HeadShape shape = head_shape(items.count, vocab);
-  const HeadBackwardScratch scratch = head_backward_scratch(context.scratch.data, shape, cols, threads());
+  const HeadBackwardScratch scratch =
+      head_backward_scratch(context.scratch.data, shape, cols, weight.dtype, threads());
   for (int64_t begin = 0; begin < items.count; begin += shape.chunk) {
     const int64_t count = smaller(shape.chunk, items.count - begin);
     team().parallel_for(count, [&](int64_t i, int) {
-      gather(scratch.rows, hidden, items, begin, i);
+      gather(scratch.rows, hidden, weight, items, begin, i);
       clear_row(scratch.dhidden + i * cols, cols);
     });
-    pack_right(scratch.hidden_panels, scratch.rows.hidden, cols, count, cols);
+    pack_right(scratch.hidden_panels, scratch.rows.hidden, cols, count, cols, weight.dtype);
     for (int64_t span = 0; span < vocab; span += shape.span) {
       const SpanGradient work{shape, scratch, weight, team(),
                               begin, count,   span,   smaller(shape.span, vocab - span)};

@@ -12,11 +12,12 @@ int64_t logit_tile_rows(int64_t rows, int64_t blocks, int threads, int64_t most)
 void block_logits(float* y, int64_t y_stride, Left hidden, int64_t rows, const Parameter& weight,
                   int64_t block, const float* inverse_temperature) {
   Product work;
+  work.dtype = weight.dtype;
   work.a = hidden;
   work.b = parameter_right(weight, block * kVocabBlock);
   work.rows = rows;
   work.cols = vocab_block_cols(weight.rows, block);
-  work.depth = weight.cols;
+  work.depth = product_depth(weight.dtype, weight.cols);
   work.out = y;
   work.out_stride = y_stride;
   product(work);

@@ -39,6 +39,7 @@ COPPICE_INLINE HeadShape head_shape(int64_t items, int64_t vocab) {
 // The chunk's hidden rows, one behind the other, and the factors of their logits.
 struct HeadRows {
   float* hidden;               // [chunk][hidden]
+  float* words;                // in bf16: the same rounded, [chunk][ceil(hidden / 2)] words
   float* inverse_temperature;  // [chunk]
 };
 
@@ -53,6 +54,8 @@ struct HeadForwardScratch {
 struct HeadBackwardScratch {
   HeadRows rows;
   float* dlogits;        // [chunk][span_stride]
+  float* row_words;      // in bf16: dlogits in words along the vocabulary, [chunk][span_stride / 2]
+  float* column_words;   // and in words of two items, [ceil(chunk / 2)][span_stride]
   float* dhidden;        // [chunk][hidden]
   float* hidden_panels;  // the chunk's hidden rows as a right operand
   float* weight_panels;  // [kVocabBlock] rows, kInputColumns columns of weight as a right operand, for each
@@ -61,18 +64,20 @@ struct HeadBackwardScratch {
   size_t bytes;
 };
 
-COPPICE_INLINE HeadRows head_rows(ScratchCutter& cutter, const HeadShape& shape, int64_t hidden) {
+COPPICE_INLINE HeadRows head_rows(ScratchCutter& cutter, const HeadShape& shape, int64_t hidden,
+                                  DType dtype) {
   HeadRows rows;
   rows.hidden = cutter.take(shape.chunk * hidden);
+  rows.words = dtype == DType::kBF16 ? cutter.take(shape.chunk * product_depth(dtype, hidden)) : nullptr;
   rows.inverse_temperature = cutter.take(shape.chunk);
   return rows;
 }
 
 COPPICE_INLINE HeadForwardScratch head_forward_scratch(void* data, const HeadShape& shape, int64_t hidden,
-                                                       int threads) {
+                                                       DType dtype, int threads) {
   ScratchCutter cutter(data);
   HeadForwardScratch scratch;
-  scratch.rows = head_rows(cutter, shape, hidden);
+  scratch.rows = head_rows(cutter, shape, hidden, dtype);
   scratch.sums = cutter.take<BlockSums>(shape.chunk * shape.blocks);
   scratch.target = cutter.take(shape.chunk);
   scratch.tiles = cutter.take(kMostLogitRows * kVocabBlock * threads);
@@ -81,13 +86,16 @@ COPPICE_INLINE HeadForwardScratch head_forward_scratch(void* data, const HeadSha
 }
 
 COPPICE_INLINE HeadBackwardScratch head_backward_scratch(void* data, const HeadShape& shape, int64_t hidden,
-                                                         int threads) {
+                                                         DType dtype, int threads) {
   ScratchCutter cutter(data);
   HeadBackwardScratch scratch;
-  scratch.rows = head_rows(cutter, shape, hidden);
+  scratch.rows = head_rows(cutter, shape, hidden, dtype);
   scratch.dlogits = cutter.take(shape.chunk * shape.span_stride);
+  const bool words = dtype == DType::kBF16;
+  scratch.row_words = words ? cutter.take(shape.chunk * shape.span_stride / 2) : nullptr;
+  scratch.column_words = words ? cutter.take(ceil_div(shape.chunk, 2) * shape.span_stride) : nullptr;
   scratch.dhidden = cutter.take(shape.chunk * hidden);
-  scratch.hidden_panels = cutter.take(packed_floats(shape.chunk, hidden));
+  scratch.hidden_panels = cutter.take(packed_floats(product_depth(dtype, shape.chunk), hidden));
   scratch.weight_panels = cutter.take(packed_floats(kVocabBlock, kInputColumns) * threads);
   scratch.pack = cutter.take(kPackFloats * threads);
   scratch.bytes = cutter.used();

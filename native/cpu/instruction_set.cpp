@@ -12,16 +12,20 @@ struct InstructionSet {
   Backend* (*create)(int threads);
 };
 
+#if defined(__x86_64__)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("fma");
+}
+#endif
+
 // Best first. The checks include whether the operating system saves the registers.
 const InstructionSet kSets[] = {
 #if defined(__x86_64__)
-    {"avx512",
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-              __builtin_cpu_supports("fma");
-     },
-     avx512::new_cpu_backend},
+    {"avx512bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); },
+     avx512bf16::new_cpu_backend},
+    {"avx512", has_avx512, avx512::new_cpu_backend},
     {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); },
      avx2::new_cpu_backend},
 #elif defined(__aarch64__)

@@ -59,12 +59,44 @@ void for_panels(const ThreadTeam& team, int64_t depth, int64_t cols, const Body&
   });
 }
 
-// Rows of X that are packed at a time for a sum over rows: whole blocks of the products rule, as many as stay
-// in the second-level cache together with A.
-int64_t packed_rows(int64_t rows, int64_t in_cols) {
+// Columns that a product takes as rows, walking down: as they are, or in bf16 as words of two rows in `words`
+// [ceil(rows / 2)][cols].
+Left left_columns(const ThreadTeam& team, const Tensor& rows, DType dtype, float* words) {
+  if (dtype == DType::kF32) return {rows.f32(), rows.stride, true};
+  for_row_ranges(team, product_depth(dtype, rows.rows), 3 * rows.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const float* first = rows.f32() + 2 * k * rows.stride;
+      round_row_pair(words + k * rows.cols, first, 2 * k + 1 < rows.rows ? first + rows.stride : nullptr,
+                     rows.cols);
+    }
+  });
+  return {words, rows.cols, true};
+}
+
+// A sum over rows, some of them at a time: whole blocks of the products rule, as many as stay in the
+// second-level cache together with A.
+struct WeightScratch {
+  int64_t at_once;  // rows
+  float* panels;    // X as a right operand
+  float* words;     // dout as words, in bf16
+  float* pack;      // kPackFloats for each thread
+  int64_t floats;
+};
+WeightScratch weight_scratch(float* data, int64_t rows, int64_t out_cols, int64_t in_cols, DType dtype,
+                             int threads) {
   constexpr int64_t kPackedFloats = 1 << 17;
+  const int64_t rows_a_block = dtype == DType::kBF16 ? 2 * kProductDepth : kProductDepth;
   const int64_t blocks = larger(1, kPackedFloats / packed_floats(kProductDepth, in_cols));
-  return smaller(blocks * kProductDepth, round_up(rows, kProductDepth));
+  WeightScratch scratch;
+  scratch.at_once = smaller(blocks * rows_a_block, round_up(rows, rows_a_block));
+  const int64_t depth = product_depth(dtype, scratch.at_once);
+  const int64_t panels = packed_floats(depth, in_cols);
+  const int64_t words = dtype == DType::kBF16 ? round_up(depth * out_cols, kLanes) : 0;
+  scratch.panels = data;
+  scratch.words = data == nullptr ? nullptr : data + panels;
+  scratch.pack = data == nullptr ? nullptr : data + panels + words;
+  scratch.floats = panels + words + threads * kPackFloats;
+  return scratch;
 }
 
 // sums[j] += sum_t rows[t][j] in blocks of kProductDepth rows, for at most 16 columns.
@@ -80,16 +112,33 @@ void add_column_sums(float* sums, const Tensor& rows) {
   store_lanes(sums, total, n);
 }
 
-void forward(const ThreadTeam& team, const Tensor& inp, const Parameter& weight, const Product& epilogue) {
+// Rows that a product walks along: as they are, or in bf16 as words in `words` [rows][ceil(cols / 2)].
+Left left_operand(const ThreadTeam& team, const Tensor& rows, DType dtype, float* words) {
+  if (dtype == DType::kF32) return {rows.f32(), rows.stride};
+  const int64_t depth = product_depth(dtype, rows.cols);
+  for_row_ranges(team, rows.rows, 2 * rows.cols, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t)
+      round_row(words + t * depth, rows.f32() + t * rows.stride, rows.cols);
+  });
+  return {words, depth};
+}
+int64_t left_floats(DType dtype, int64_t rows, int64_t cols) {
+  return dtype == DType::kF32 ? 0 : round_up(rows * product_depth(dtype, cols), kLanes);
+}
+
+void forward(const ThreadTeam& team, float* scratch, const Tensor& inp, const Parameter& weight,
+             const Product& epilogue) {
+  const Left left = left_operand(team, inp, weight.dtype, scratch);
   const Grid grid = choose_grid(team.threads(), inp.rows, weight.rows, weight.cols);
   team.parallel_for(grid.count(), [&](int64_t task, int) {
     const int64_t row = grid.row_begin(task), col = grid.col_begin(task);
     Product p = epilogue;
-    p.a = {inp.f32() + row * inp.stride, inp.stride};
+    p.dtype = weight.dtype;
+    p.a = left.from(row, 0);
     p.b = parameter_right(weight, col);
     p.rows = grid.row_end(task) - row;
     p.cols = grid.col_end(task) - col;
-    p.depth = weight.cols;
+    p.depth = product_depth(weight.dtype, weight.cols);
     p.out += row * p.out_stride + col;
     if (p.addend != nullptr) p.addend += row * p.addend_stride + col;
     if (p.partial != nullptr) p.partial += row * p.partial_stride + col;
@@ -100,24 +149,26 @@ void forward(const ThreadTeam& team, const Tensor& inp, const Parameter& weight,
 }  // namespace
 
 // Also what rmsnorm_backward needs for its partial sums: a row of `in_cols` for each block of rows.
-size_t CpuBackend::linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols) const {
-  const int64_t input = packed_floats(out_cols, in_cols);
-  const int64_t weight = packed_floats(packed_rows(rows, in_cols), in_cols) + threads() * kPackFloats;
+size_t CpuBackend::linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols, DType dtype) const {
+  const int64_t forward = left_floats(dtype, rows, in_cols);
+  const int64_t input =
+      left_floats(dtype, rows, out_cols) + packed_floats(product_depth(dtype, out_cols), in_cols);
+  const int64_t weight = weight_scratch(nullptr, rows, out_cols, in_cols, dtype, threads()).floats;
   const int64_t norm = ceil_div(rows, kProductDepth) * in_cols;
-  return static_cast<size_t>(larger(norm, larger(input, weight))) * sizeof(float);
+  return static_cast<size_t>(larger(larger(forward, norm), larger(input, weight))) * sizeof(float);
 }
 
-void CpuBackend::linear_forward(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
-                                const Parameter* bias) {
+void CpuBackend::linear_forward(Context& context, const Tensor& out, const Tensor& inp,
+                                const Parameter& weight, const Parameter* bias) {
   Product epilogue;
   epilogue.out = out.f32();
   epilogue.out_stride = out.stride;
   if (bias != nullptr) epilogue.addend = static_cast<const float*>(bias->storage);
-  forward(team(), inp, weight, epilogue);
+  forward(team(), static_cast<float*>(context.scratch.data), inp, weight, epilogue);
 }
 
-void CpuBackend::linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
-                                 const Tensor& residual, const Tensor& staging) {
+void CpuBackend::linear_residual(Context& context, const Tensor& out, const Tensor& inp,
+                                 const Parameter& weight, const Tensor& residual, const Tensor& staging) {
   Product epilogue;
   epilogue.out = out.f32();
   epilogue.out_stride = out.stride;
@@ -125,21 +176,24 @@ void CpuBackend::linear_residual(Context&, const Tensor& out, const Tensor& inp,
   epilogue.addend_stride = residual.stride;
   epilogue.partial = staging.f32();
   epilogue.partial_stride = staging.stride;
-  forward(team(), inp, weight, epilogue);
+  forward(team(), static_cast<float*>(context.scratch.data), inp, weight, epilogue);
 }
 
 void CpuBackend::linear_backward_input(Context& context, const Tensor& dinp, const Tensor& dout,
                                        const Parameter& weight) {
-  const int64_t depth = weight.rows, cols = weight.cols;
-  float* panels = static_cast<float*>(context.scratch.data);
+  const int64_t depth = product_depth(weight.dtype, weight.rows), cols = weight.cols;
+  float* words = static_cast<float*>(context.scratch.data);
+  float* panels = words + left_floats(weight.dtype, dout.rows, weight.rows);
+  const Left left = left_operand(team(), dout, weight.dtype, words);
   for_panels(team(), depth, cols, [&](int64_t col, int64_t count) {
-    pack_parameter_rows(panels + col * depth, weight, 0, depth, col, count);
+    pack_parameter_rows(panels + col * depth, weight, 0, weight.rows, col, count);
   });
   const Grid grid = choose_grid(threads(), dout.rows, cols, depth);
   team().parallel_for(grid.count(), [&](int64_t task, int) {
     const int64_t row = grid.row_begin(task), col = grid.col_begin(task);
     Product p;
-    p.a = {dout.f32() + row * dout.stride, dout.stride};
+    p.dtype = weight.dtype;
+    p.a = left.from(row, 0);
     p.b = packed_right(panels + col * depth, depth);
     p.rows = grid.row_end(task) - row;
     p.cols = grid.col_end(task) - col;
@@ -150,30 +204,34 @@ void CpuBackend::linear_backward_input(Context& context, const Tensor& dinp, con
   });
 }
 
-// X is packed by all threads for all of them, some blocks of rows at a time.
+// X is packed by all threads for all of them, some blocks of rows at a time; in bf16 dout's rows become pairs
+// beside it.
 void CpuBackend::linear_backward_weight(Context& context, float* dweight, float* dbias, const Tensor& dout,
-                                        const Tensor& inp) {
-  const int64_t out_cols = dout.cols, in_cols = inp.cols, at_once = packed_rows(inp.rows, in_cols);
-  float* panels = static_cast<float*>(context.scratch.data);
-  const Grid grid = choose_grid(threads(), out_cols, in_cols, smaller(at_once, inp.rows));
-  for (int64_t row = 0; row < inp.rows; row += at_once) {
-    const int64_t depth = smaller(at_once, inp.rows - row);
+                                        const Tensor& inp, DType dtype) {
+  const int64_t out_cols = dout.cols, in_cols = inp.cols;
+  const WeightScratch scratch = weight_scratch(static_cast<float*>(context.scratch.data), inp.rows, out_cols,
+                                               in_cols, dtype, threads());
+  const Grid grid = choose_grid(threads(), out_cols, in_cols, smaller(scratch.at_once, inp.rows));
+  for (int64_t row = 0; row < inp.rows; row += scratch.at_once) {
+    const int64_t rows = smaller(scratch.at_once, inp.rows - row), depth = product_depth(dtype, rows);
     const float* block = inp.f32() + row * inp.stride;
     for_panels(team(), depth, in_cols, [&](int64_t col, int64_t cols) {
-      pack_right(panels + col * depth, block + col, inp.stride, depth, cols);
+      pack_right(scratch.panels + col * depth, block + col, inp.stride, rows, cols, dtype);
     });
+    const Left left = left_columns(team(), dout.row_range(row, rows), dtype, scratch.words);
     team().parallel_for(grid.count(), [&](int64_t task, int thread) {
       const int64_t out_col = grid.row_begin(task), in_col = grid.col_begin(task);
       Product p;
-      p.a = {dout.f32() + row * dout.stride + out_col, dout.stride, true};
-      p.b = packed_right(panels + in_col * depth, depth);
+      p.dtype = dtype;
+      p.a = left.from(out_col, 0);
+      p.b = packed_right(scratch.panels + in_col * depth, depth);
       p.rows = grid.row_end(task) - out_col;
       p.cols = grid.col_end(task) - in_col;
       p.depth = depth;
       p.out = dweight + out_col * in_cols + in_col;
       p.out_stride = in_cols;
       p.into_out = true;
-      p.pack = panels + packed_floats(at_once, in_cols) + thread * kPackFloats;
+      p.pack = scratch.pack + thread * kPackFloats;
       product(p);
     });
   }

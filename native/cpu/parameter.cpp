@@ -8,50 +8,64 @@ namespace coppice {
 namespace COPPICE_ISA {
 namespace {
 
-float* element(const Parameter& parameter, int64_t row, int64_t col) {
-  return static_cast<float*>(parameter.storage) + ((row / kPanel) * parameter.cols + col) * kPanel +
-         row % kPanel;
+// Where row `row` keeps its step `k` of a product: a float or a word.
+float* element(const Parameter& parameter, int64_t row, int64_t k) {
+  const int64_t depth = product_depth(parameter.dtype, parameter.cols);
+  return static_cast<float*>(parameter.storage) + ((row / kPanel) * depth + k) * kPanel + row % kPanel;
 }
 
 // Rows [row, row + n) of one group of 16 that begins at a multiple of 16; `host` is where row `row` begins.
 void write_rows(const Parameter& parameter, int64_t row, int64_t n, const float* host) {
-  const int64_t cols = parameter.cols;
-  if (n < kLanes) {
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t k = 0; k < cols; ++k) *element(parameter, row + i, k) = host[i * cols + k];
-    }
-    return;
-  }
-  for (int64_t k = 0; k < cols; k += kLanes) {
-    const int width = static_cast<int>(smaller(kLanes, cols - k));
+  const int64_t cols = parameter.cols, depth = product_depth(parameter.dtype, cols);
+  const bool words = parameter.dtype == DType::kBF16;
+  for (int64_t k = 0; k < depth; k += kLanes) {
+    const int width = static_cast<int>(smaller(kLanes, depth - k));
     Vec block[16];
-    for (int i = 0; i < 16; ++i) block[i] = load_lanes(host + i * cols + k, width);
+    for (int i = 0; i < 16; ++i) {
+      block[i] = zero();
+      if (i >= n) continue;
+      const float* from = host + i * cols;
+      if (words) {
+        float buffer[kLanes] = {};
+        round_row(buffer, from + 2 * k, smaller(2 * kLanes, cols - 2 * k));
+        block[i] = load(buffer);
+      } else {
+        block[i] = load_lanes(from + k, width);
+      }
+    }
     transpose16(block);
-    for (int i = 0; i < width; ++i) store(element(parameter, row, k + i), block[i]);
+    // Only these n lanes: the others are rows that may be written at the same time.
+    for (int i = 0; i < width; ++i)
+      store_first(element(parameter, row, k + i), block[i], static_cast<int>(n));
   }
 }
 
 // The rows that pad the last panel.
 void clear_padding(const Parameter& parameter) {
   for (int64_t row = parameter.rows; row < round_up(parameter.rows, kPanel); ++row) {
-    for (int64_t k = 0; k < parameter.cols; ++k) *element(parameter, row, k) = 0.0f;
+    const int64_t depth = product_depth(parameter.dtype, parameter.cols);
+    for (int64_t k = 0; k < depth; ++k) *element(parameter, row, k) = 0.0f;
   }
 }
 
-void copy_floats(float* to, const float* from, int64_t count) {
-  __builtin_memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
+void copy_vector(const Parameter& parameter, float* to, const float* from, int64_t count) {
+  for_lanes(count, [&](int64_t j, int n) {
+    const Vec values = load_lanes(from + j, n);
+    store_lanes(to + j, parameter.dtype == DType::kBF16 ? round_to_bf16(values) : values, n);
+  });
 }
 
 }  // namespace
 
 size_t CpuBackend::parameter_storage_bytes(ParameterKind kind, int64_t rows, int64_t cols,
                                            DType dtype) const {
-  if (dtype != DType::kF32) {
-    fail(ErrorCode::kInvalidArgument, "parameters: the CPU backend computes in f32, received %s",
+  if (dtype == DType::kF16) {
+    fail(ErrorCode::kInvalidArgument, "parameters: the CPU backend computes in f32 or bf16, received %s",
          dtype_name(dtype));
   }
-  const int64_t stored_rows = kind == ParameterKind::kMatrix ? round_up(rows, kPanel) : rows;
-  return static_cast<size_t>(stored_rows * cols) * sizeof(float);
+  const int64_t stored =
+      kind == ParameterKind::kMatrix ? round_up(rows, kPanel) * product_depth(dtype, cols) : rows * cols;
+  return static_cast<size_t>(stored) * sizeof(float);
 }
 
 void CpuBackend::parameter_upload(Parameter& parameter, int64_t row_begin, int64_t rows, const float* host) {
@@ -62,7 +76,7 @@ void CpuBackend::parameter_upload(Parameter& parameter, int64_t row_begin, int64
   }
   const int64_t cols = parameter.cols;
   if (parameter.kind == ParameterKind::kVector) {
-    copy_floats(static_cast<float*>(parameter.storage) + row_begin * cols, host, rows * cols);
+    copy_vector(parameter, static_cast<float*>(parameter.storage) + row_begin * cols, host, rows * cols);
     return;
   }
   const int64_t first_group = row_begin / kLanes, row_end = row_begin + rows;
@@ -83,13 +97,11 @@ void CpuBackend::parameter_download(const Parameter& parameter, int64_t row_begi
          static_cast<long long>(row_begin + rows));
   }
   if (parameter.kind == ParameterKind::kVector) {
-    copy_floats(host, static_cast<const float*>(parameter.storage) + row_begin * cols, rows * cols);
+    copy_vector(parameter, host, static_cast<const float*>(parameter.storage) + row_begin * cols,
+                rows * cols);
     return;
   }
-  team().parallel_for(rows, [&](int64_t i, int) {
-    const float* source = element(parameter, row_begin + i, 0);
-    for (int64_t k = 0; k < cols; ++k) host[i * cols + k] = source[k * kPanel];
-  });
+  team().parallel_for(rows, [&](int64_t i, int) { read_row(parameter, row_begin + i, host + i * cols); });
 }
 
 void CpuBackend::parameter_pack(Parameter& parameter, const float* master) {

@@ -18,12 +18,14 @@ struct SampleScratch {
   int64_t blocks;
   float* logits;               // [chunk][stride]
   BlockSums* sums;             // [chunk][blocks]
+  float* words;                // in bf16: hidden rows in words, [chunk][ceil(hidden / 2)]
   float* inverse_temperature;  // [chunk]
   double* block_mass;          // [blocks] for each thread
   size_t bytes;
 };
 
-SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, int threads) {
+SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, int64_t hidden, DType dtype,
+                             int threads) {
   ScratchCutter cutter(data);
   SampleScratch scratch;
   scratch.stride = round_up(vocab, kLanes);
@@ -31,10 +33,20 @@ SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, int thread
   scratch.chunk = smaller(larger(kLogitFloats / scratch.stride, 1), rows);
   scratch.logits = cutter.take(scratch.chunk * scratch.stride);
   scratch.sums = cutter.take<BlockSums>(scratch.chunk * scratch.blocks);
+  scratch.words = dtype == DType::kBF16 ? cutter.take(scratch.chunk * product_depth(dtype, hidden)) : nullptr;
   scratch.inverse_temperature = cutter.take(scratch.chunk);
   scratch.block_mass = cutter.take<double>(round_up(scratch.blocks, 8) * threads);
   scratch.bytes = cutter.used();
   return scratch;
+}
+
+// Rows as block_logits takes them: where they stand, or in words.
+Left logit_rows(const Tensor& hidden, const Parameter& weight, float* words) {
+  if (words == nullptr) return {hidden.f32(), hidden.stride};
+  const int64_t stride = logit_row_floats(weight);
+  for (int64_t r = 0; r < hidden.rows; ++r)
+    round_row(words + r * stride, hidden.f32() + r * hidden.stride, hidden.cols);
+  return {words, stride};
 }
 
 struct Drawn {
@@ -80,29 +92,31 @@ Drawn draw(const float* y, int64_t vocab, const BlockSums* block_sums, int64_t b
 
 }  // namespace
 
-size_t CpuBackend::sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t) const {
-  return sample_scratch(nullptr, rows, vocab, threads()).bytes;
+size_t CpuBackend::sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden, DType dtype) const {
+  return sample_scratch(nullptr, rows, vocab, hidden, dtype, threads()).bytes;
 }
 
 void CpuBackend::sample(Context& context, int32_t* token, float* lp, float* sampler_lp, float* entropy,
                         const Tensor& hidden, const Parameter& weight, const SampleKey* keys,
                         const SampleParams* params) {
   const int64_t vocab = weight.rows;
-  const SampleScratch scratch = sample_scratch(context.scratch.data, hidden.rows, vocab, threads());
+  const SampleScratch scratch =
+      sample_scratch(context.scratch.data, hidden.rows, vocab, hidden.cols, weight.dtype, threads());
   for (int64_t begin = 0; begin < hidden.rows; begin += scratch.chunk) {
     const int64_t count = smaller(scratch.chunk, hidden.rows - begin);
     for (int64_t r = 0; r < count; ++r) {
       const float temperature = params[begin + r].temperature;
       scratch.inverse_temperature[r] = temperature == 0.0f ? 1.0f : 1.0f / temperature;
     }
+    const Left rows_in = logit_rows(hidden.row_range(begin, count), weight, scratch.words);
     const int64_t tile_rows = logit_tile_rows(count, scratch.blocks, threads(), kMostTileRows);
     const int64_t tiles = ceil_div(count, tile_rows);
     team().parallel_for(scratch.blocks * tiles, [&](int64_t task, int) {
       const int64_t block = task / tiles, first = task % tiles * tile_rows,
                     rows = smaller(tile_rows, count - first);
       float* tile = scratch.logits + first * scratch.stride + block * kVocabBlock;
-      block_logits(tile, scratch.stride, {hidden.f32() + (begin + first) * hidden.stride, hidden.stride},
-                   rows, weight, block, scratch.inverse_temperature + first);
+      block_logits(tile, scratch.stride, rows_in.from(first, 0), rows, weight, block,
+                   scratch.inverse_temperature + first);
       for (int64_t r = 0; r < rows; ++r) {
         scratch.sums[(first + r) * scratch.blocks + block] =
             reduce_block(tile + r * scratch.stride, vocab_block_cols(vocab, block));

@@ -18,7 +18,11 @@
 // - Mask less(a, b), equal(a, b), unordered(a, b), first_lanes(n), &, ~; count(mask)
 // - select(mask, a, b) = mask ? a : b
 // - transpose16(rows): a block of 16 x 16 in place
+// - interleave(a, b): a becomes a0 b0 a1 b1 ... a7 b7, b the rest; deinterleave(a, b) undoes it: from 32
+//   elements that follow each other a gets the even ones, b the odd ones
 // - sum(v), maximum(v): over the lanes by one tree: l with l + 8, then l + 4, then l + 2, then l + 1
+// - A word is a lane that holds two bf16 numbers, the first in its low half: pair_of, first_of_pair,
+//   second_of_pair, dot_pairs
 #pragma once
 
 #include <cstdint>
@@ -127,6 +131,35 @@ COPPICE_INLINE int64_t ceil_div(int64_t a, int64_t b) {
 COPPICE_INLINE int64_t round_up(int64_t a, int64_t b) {
   return ceil_div(a, b) * b;
 }
+
+// x as bf16, to nearest even, in the upper half of a lane whose lower half is 0. NaN stays NaN.
+COPPICE_INLINE Int bf16_of(Vec x) {
+  const Int bits = as_int(x);
+  const Int odd = shift_right<16>(bits) & splat_int(1);
+  const Int rounded = (bits + splat_int(0x7FFF) + odd) & splat_int(static_cast<int32_t>(0xFFFF0000u));
+  return as_int(select(unordered(x, x), splat(__builtin_nanf("")), as_float(rounded)));
+}
+COPPICE_INLINE Vec round_to_bf16(Vec x) {
+  return as_float(bf16_of(x));
+}
+// Words of bf16(first), bf16(second).
+COPPICE_INLINE Vec pair_of(Vec first, Vec second) {
+  const Int low = shift_right<16>(bf16_of(first)) & splat_int(0xFFFF);
+  return as_float(low + bf16_of(second));
+}
+COPPICE_INLINE Vec first_of_pair(Vec words) {
+  return as_float(shift_left<16>(as_int(words)));
+}
+COPPICE_INLINE Vec second_of_pair(Vec words) {
+  return as_float(as_int(words) & splat_int(static_cast<int32_t>(0xFFFF0000u)));
+}
+// c + a_second b_second, then + a_first b_first, each sum rounded once (their products are exact). This is
+// the order in which Intel documents VDPBF16PS, which takes its place where the processor has it.
+#if !defined(COPPICE_NATIVE_DOT_PAIRS)
+COPPICE_INLINE Vec dot_pairs(Vec a, Vec b, Vec c) {
+  return fma(first_of_pair(a), first_of_pair(b), fma(second_of_pair(a), second_of_pair(b), c));
+}
+#endif
 
 // Calls body(column, n) for every vector of a row of `cols` elements; n = 16 except perhaps in the last.
 template <typename Body>

@@ -26,18 +26,12 @@ Engine::~Engine() = default;
 
 namespace {
 
-// Elements moved between a file and a parameter at a time, in whole rows.
-int64_t piece_of(const TensorSpec& tensor) {
-  const int64_t rows = std::max<int64_t>(1, (int64_t{4} << 20) / tensor.cols);
-  return std::min(rows, tensor.rows) * tensor.cols;
-}
-
 class TransformerEngine final : public Engine {
  public:
-  TransformerEngine(const ModelConfig& config, const BackendOptions& options)
+  TransformerEngine(const ModelConfig& config, const BackendOptions& options, DType dtype)
       : config_(config),
         backend_(open_backend(options)),
-        parameters_(*backend_, config_),
+        parameters_(*backend_, config_, dtype),
         workspace_(*backend_),
         kv_memory_(*backend_),
         transformer_(*backend_, config_, parameters_),
@@ -48,7 +42,7 @@ class TransformerEngine final : public Engine {
   Backend& backend() override { return *backend_; }
 
   void init_random(uint64_t seed) override;
-  void load(const std::vector<TensorInFile>& tensors) override;
+  void load(const std::vector<TensorInFile>& tensors, bool with_masters) override;
   void save(const std::vector<TensorInFile>& tensors) override;
   void read_tensor(const std::string& name, float* out) override {
     const TensorSpec& tensor = parameters_.tensor(name);
@@ -158,7 +152,7 @@ void require_finite(const TensorInFile& source, const float* values, int64_t cou
        source.name.c_str());
 }
 
-void TransformerEngine::load(const std::vector<TensorInFile>& tensors) {
+void TransformerEngine::load(const std::vector<TensorInFile>& tensors, bool with_masters) {
   std::unordered_set<std::string> seen;
   for (const TensorInFile& tensor : tensors) {
     parameters_.tensor(tensor.name);  // refuses an unknown name
@@ -172,6 +166,7 @@ void TransformerEngine::load(const std::vector<TensorInFile>& tensors) {
       fail(ErrorCode::kCheckpointCorrupt, "tensor '%s' is missing", tensor.name.c_str());
   }
   parameters_.drop_masters();
+  if (with_masters) parameters_.make_room_for_masters();
   std::vector<float> values;
   for (const TensorInFile& source : tensors) {
     const TensorFile file(source.path, TensorFile::Mode::kRead);
@@ -226,27 +221,42 @@ void TransformerEngine::save_gradients(const std::vector<TensorInFile>& tensors)
                });
 }
 
+// body(begin, count) for pieces of an arena that pass through the host's memory.
+template <typename Body>
+void for_pieces(int64_t elements, Body&& body) {
+  constexpr int64_t kPiece = int64_t{4} << 20;
+  for (int64_t begin = 0; begin < elements; begin += kPiece) body(begin, std::min(kPiece, elements - begin));
+}
+
 void TransformerEngine::save_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset) {
-  const int64_t elements = parameters_.layout().total_elements;
-  std::vector<float> values(static_cast<size_t>(elements));
   const TensorFile file(path, TensorFile::Mode::kWrite);
-  backend_->download(values.data(), learner_.moments_m(), values.size() * sizeof(float));
-  file.write(m_offset, DType::kF32, elements, values.data());
-  backend_->download(values.data(), learner_.moments_v(), values.size() * sizeof(float));
-  file.write(v_offset, DType::kF32, elements, values.data());
+  std::vector<float> values;
+  const auto write = [&](const float* moments, uint64_t offset) {
+    for_pieces(parameters_.layout().total_elements, [&](int64_t begin, int64_t count) {
+      values.resize(static_cast<size_t>(count));
+      backend_->download(values.data(), moments + begin, values.size() * sizeof(float));
+      file.write(offset + static_cast<uint64_t>(begin) * sizeof(float), DType::kF32, count, values.data());
+    });
+  };
+  write(learner_.moments_m(), m_offset);
+  write(learner_.moments_v(), v_offset);
   file.flush();
 }
 
 void TransformerEngine::load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset,
                                        int64_t step) {
   if (step < 0) fail(ErrorCode::kCheckpointCorrupt, "%s: the optimiser step is negative", path.c_str());
-  const int64_t elements = parameters_.layout().total_elements;
-  std::vector<float> m(static_cast<size_t>(elements)), v(static_cast<size_t>(elements));
   const TensorFile file(path, TensorFile::Mode::kRead);
-  file.read(m_offset, DType::kF32, elements, m.data());
-  file.read(v_offset, DType::kF32, elements, v.data());
-  upload(*backend_, learner_.moments_m(), m);
-  upload(*backend_, learner_.moments_v(), v);
+  std::vector<float> values;
+  const auto read = [&](float* moments, uint64_t offset) {
+    for_pieces(parameters_.layout().total_elements, [&](int64_t begin, int64_t count) {
+      values.resize(static_cast<size_t>(count));
+      file.read(offset + static_cast<uint64_t>(begin) * sizeof(float), DType::kF32, count, values.data());
+      upload(*backend_, moments + begin, values);
+    });
+  };
+  read(learner_.moments_m(), m_offset);
+  read(learner_.moments_v(), v_offset);
   learner_.set_optimizer_step(step);
 }
 
@@ -303,9 +313,10 @@ MemoryPlan TransformerEngine::plan(int64_t token_budget, const GenerationParams&
 
 }  // namespace
 
-std::unique_ptr<Engine> Engine::create(const ModelConfig& config, const BackendOptions& options) {
+std::unique_ptr<Engine> Engine::create(const ModelConfig& config, const BackendOptions& options,
+                                       DType dtype) {
   config.check();
-  return std::make_unique<TransformerEngine>(config, options);
+  return std::make_unique<TransformerEngine>(config, options, dtype);
 }
 
 }  // namespace coppice

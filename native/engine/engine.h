@@ -121,7 +121,9 @@ class Generation {
 
 class Engine {
  public:
-  static std::unique_ptr<Engine> create(const ModelConfig& config, const BackendOptions& options);
+  // dtype: of the compute copies, kF32 or kBF16.
+  static std::unique_ptr<Engine> create(const ModelConfig& config, const BackendOptions& options,
+                                        DType dtype = DType::kF32);
   virtual ~Engine();
 
   virtual const ModelConfig& config() const = 0;
@@ -133,7 +135,9 @@ class Engine {
   // stream.
   virtual void init_random(uint64_t seed) = 0;
   // Every tensor of the layout exactly once, any dtype of file. CHECKPOINT_CORRUPT names the tensor or file.
-  virtual void load(const std::vector<TensorInFile>& tensors) = 0;
+  // with_masters: the files' values also become the fp32 masters at once, as a run that goes on needs them
+  // (without, masters are made of the compute copies at the first update).
+  virtual void load(const std::vector<TensorInFile>& tensors, bool with_masters) = 0;
   virtual void save(
       const std::vector<TensorInFile>& tensors) = 0;  // into existing files, at the offsets given
   // One tensor as floats, from the masters where there are any.

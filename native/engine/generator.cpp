@@ -167,9 +167,9 @@ void Generator::carve_step(Carver& carver, StepMemory& memory, const Backend& ba
   memory.lp = carver.floats(size.samples);
   memory.sampler_lp = carver.floats(size.samples);
   memory.entropy = carver.floats(size.samples);
-  memory.scratch.bytes =
-      std::max(transformer.scratch_bytes(size.rows),
-               backend.sample_scratch_bytes(size.samples, config.vocab_size, config.hidden_size));
+  memory.scratch.bytes = std::max(
+      transformer.scratch_bytes(size.rows),
+      backend.sample_scratch_bytes(size.samples, config.vocab_size, config.hidden_size, transformer.dtype()));
   memory.scratch.data = carver.bytes(memory.scratch.bytes);
 }
 

@@ -63,9 +63,9 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const PassSize& size, bool 
   pass.lp = carver.floats(size.items);
   pass.entropy = carver.floats(size.items);
   pass.lse = carver.floats(size.items);
-  pass.scratch.bytes =
-      std::max(transformer_.scratch_bytes(size.rows),
-               backend_.head_scratch_bytes(size.items, config_.vocab_size, config_.hidden_size));
+  pass.scratch.bytes = std::max(
+      transformer_.scratch_bytes(size.rows),
+      backend_.head_scratch_bytes(size.items, config_.vocab_size, config_.hidden_size, parameters_.dtype()));
   pass.scratch.data = carver.bytes(pass.scratch.bytes);
   if (!with_backward) return;
   pass.sequence_offsets = carver.ints(size.sequences + 1);

@@ -1,11 +1,19 @@
 #include "engine/parameters.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "engine/tensor_file.h"
 
 namespace coppice {
 
-ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config)
-    : backend_(&backend), layout_(layout_of(config)) {
+int64_t piece_of(const TensorSpec& tensor) {
+  const int64_t rows = std::max<int64_t>(1, (int64_t{4} << 20) / tensor.cols);
+  return std::min(rows, tensor.rows) * tensor.cols;
+}
+
+ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, DType dtype)
+    : backend_(&backend), dtype_(dtype), layout_(layout_of(config)) {
   std::unordered_map<std::string, const Parameter*> by_name;
   parameters_.reserve(layout_.parameters.size());  // addresses are handed out below
   for (const ParameterSpec& spec : layout_.parameters) {
@@ -14,6 +22,7 @@ ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config)
     parameter.kind = spec.kind;
     parameter.rows = spec.rows;
     parameter.cols = spec.cols;
+    parameter.dtype = dtype;
     parameter.storage_bytes =
         backend.parameter_storage_bytes(spec.kind, spec.rows, spec.cols, parameter.dtype);
     storage_.emplace_back(backend, parameter.storage_bytes);
@@ -55,8 +64,11 @@ void ParameterStore::write(const TensorSpec& tensor, int64_t begin, int64_t coun
     backend_->parameter_upload(parameter, tensor.row_begin + begin / tensor.cols, count / tensor.cols,
                                values);
   } else {
-    backend_->upload(static_cast<float*>(parameter.storage) + tensor.col_begin + begin, values,
-                     static_cast<size_t>(count) * sizeof(float));
+    std::vector<float> rounded(values, values + count);
+    if (dtype_ == DType::kBF16) {
+      for (float& value : rounded) value = widen_bf16(narrow_bf16(value));
+    }
+    upload(*backend_, static_cast<float*>(parameter.storage) + tensor.col_begin + begin, rounded);
   }
   if (has_masters()) {
     backend_->upload(masters_.f32() + tensor.master_offset + begin, values,
@@ -83,11 +95,18 @@ void ParameterStore::make_masters() {
   Buffer masters(*backend_, master_bytes());
   std::vector<float> host;
   for (const TensorSpec& tensor : layout_.tensors) {
-    host.resize(static_cast<size_t>(tensor.elements()));
-    read(tensor, 0, tensor.elements(), host.data());
-    upload(*backend_, masters.f32() + tensor.master_offset, host);
+    const int64_t piece = piece_of(tensor);
+    for (int64_t begin = 0; begin < tensor.elements(); begin += piece) {
+      host.resize(static_cast<size_t>(std::min(piece, tensor.elements() - begin)));
+      read(tensor, begin, static_cast<int64_t>(host.size()), host.data());
+      upload(*backend_, masters.f32() + tensor.master_offset + begin, host);
+    }
   }
   masters_ = std::move(masters);
+}
+
+void ParameterStore::make_room_for_masters() {
+  if (!has_masters()) masters_ = Buffer(*backend_, master_bytes());
 }
 
 void ParameterStore::pack_from_masters() {

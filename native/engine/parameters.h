@@ -23,9 +23,14 @@ struct LayerParameters {
   const Parameter* down = nullptr;
 };
 
+// Elements of a tensor that are moved at a time between a file, the host and a parameter, in whole rows.
+int64_t piece_of(const TensorSpec& tensor);
+
 class ParameterStore {
  public:
-  ParameterStore(Backend& backend, const ModelConfig& config);
+  ParameterStore(Backend& backend, const ModelConfig& config, DType dtype);
+
+  DType dtype() const { return dtype_; }  // of the compute copies
 
   const ModelLayout& layout() const { return layout_; }
   const Parameter& embedding() const { return parameters_.front(); }
@@ -44,7 +49,8 @@ class ParameterStore {
   void read(const TensorSpec& tensor, int64_t begin, int64_t count, float* values) const;
 
   bool has_masters() const { return !masters_.empty(); }
-  void make_masters();  // from the compute copies; nothing when they exist
+  void make_masters();           // from the compute copies; nothing when they exist
+  void make_room_for_masters();  // for `write` to fill, where the values are more exact than the copies
   void drop_masters() { masters_ = Buffer(); }
   float* masters() const { return masters_.f32(); }
   void pack_from_masters();
@@ -54,6 +60,7 @@ class ParameterStore {
 
  private:
   Backend* backend_;
+  DType dtype_;
   ModelLayout layout_;
   std::vector<Buffer> storage_;
   std::vector<Parameter> parameters_;

@@ -60,7 +60,7 @@ size_t Transformer::scratch_bytes(int64_t rows) const {
   const ModelConfig& c = *config_;
   size_t bytes = backend_->attention_scratch_bytes(c.attention_shape(0), rows);
   const auto product = [&](int64_t out_cols, int64_t in_cols) {
-    bytes = std::max(bytes, backend_->linear_scratch_bytes(rows, out_cols, in_cols));
+    bytes = std::max(bytes, backend_->linear_scratch_bytes(rows, out_cols, in_cols, dtype()));
   };
   product(c.qkv_cols(), c.hidden_size);
   product(c.hidden_size, c.q_cols());
@@ -150,11 +150,11 @@ void Transformer::layer_backward(Context& context, const DeviceBatch& batch, int
   const Tensor gate_up = first_rows(saved.gate_up, rows), residual_mid = first_rows(saved.residual_mid, rows);
 
   ops::swiglu_forward(context, swiglu, gate_up);
-  ops::linear_backward_weight(context, gradient(parameters.down), nullptr, dresidual, swiglu);
+  ops::linear_backward_weight(context, gradient(parameters.down), nullptr, dresidual, swiglu, dtype());
   ops::linear_backward_input(context, dswiglu, dresidual, *parameters.down);
   ops::swiglu_backward(context, dgate_up, dswiglu, gate_up);
   ops::rmsnorm_forward(context, normed, saved.rstd_mlp, residual_mid, *parameters.mlp_norm, c.rms_norm_eps);
-  ops::linear_backward_weight(context, gradient(parameters.gate_up), nullptr, dgate_up, normed);
+  ops::linear_backward_weight(context, gradient(parameters.gate_up), nullptr, dgate_up, normed, dtype());
   ops::linear_backward_input(context, dnormed, dgate_up, *parameters.gate_up);
   ops::rmsnorm_backward(context, dresidual, gradient(parameters.mlp_norm), dnormed, residual_mid,
                         *parameters.mlp_norm, saved.rstd_mlp, /*accumulate=*/true);
@@ -162,7 +162,8 @@ void Transformer::layer_backward(Context& context, const DeviceBatch& batch, int
   const Tensor attention = first_rows(saved.attention, rows), dattention = first_rows(work.dattention, rows);
   const Tensor qkv = first_rows(saved.qkv, rows), qk = first_rows(saved.qk, rows),
                dqkv = first_rows(work.dqkv, rows);
-  ops::linear_backward_weight(context, gradient(parameters.attention_out), nullptr, dresidual, attention);
+  ops::linear_backward_weight(context, gradient(parameters.attention_out), nullptr, dresidual, attention,
+                              dtype());
   ops::linear_backward_input(context, dattention, dresidual, *parameters.attention_out);
   ops::attention_backward(context, dqkv.columns(0, q), dqkv.columns(q, kv), dqkv.columns(q + kv, kv),
                           dattention, attention, saved.lse, qk.columns(0, q), qk.columns(q, kv),
@@ -177,7 +178,8 @@ void Transformer::layer_backward(Context& context, const DeviceBatch& batch, int
   const Tensor residual_in = first_rows(saved.residual_in, rows);
   ops::rmsnorm_forward(context, normed, saved.rstd_attention, residual_in, *parameters.attention_norm,
                        c.rms_norm_eps);
-  ops::linear_backward_weight(context, gradient(parameters.qkv), gradient(parameters.qkv_bias), dqkv, normed);
+  ops::linear_backward_weight(context, gradient(parameters.qkv), gradient(parameters.qkv_bias), dqkv, normed,
+                              dtype());
   ops::linear_backward_input(context, dnormed, dqkv, *parameters.qkv);
   ops::rmsnorm_backward(context, dresidual, gradient(parameters.attention_norm), dnormed, residual_in,
                         *parameters.attention_norm, saved.rstd_attention, /*accumulate=*/true);

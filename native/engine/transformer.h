@@ -68,6 +68,7 @@ class Transformer {
                 float* gradients) const;
 
   size_t scratch_bytes(int64_t rows) const;
+  DType dtype() const { return parameters_->dtype(); }  // of the parameters
 
  private:
   void layer_forward(Context& context, const DeviceBatch& batch, int32_t layer, const KvPages& pages,

@@ -48,7 +48,10 @@ void check_parameter(const char* op, const char* name, const Parameter& paramete
          kind == ParameterKind::kVector ? "vector" : "matrix");
   }
   check_shape(op, full_name.c_str(), parameter.rows, parameter.cols, rows, cols);
-  check_dtype(op, full_name.c_str(), parameter.dtype);
+  if (parameter.dtype == DType::kF16) {
+    fail(ErrorCode::kInvalidArgument, "%s: %s: expected f32 or bf16, received %s", op, full_name.c_str(),
+         dtype_name(parameter.dtype));
+  }
   check_array(op, full_name.c_str(), parameter.storage, parameter.rows * parameter.cols);
 }
 

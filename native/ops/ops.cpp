@@ -32,7 +32,8 @@ void linear_forward(Context& context, const Tensor& out, const Tensor& inp, cons
   check_tensor(op, "inp", inp, kAny, weight.cols);
   check_tensor(op, "out", out, inp.rows, weight.rows);
   if (bias != nullptr) check_parameter(op, "bias", *bias, kVector, 1, weight.rows);
-  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, weight.rows, weight.cols));
+  check_scratch(op, context,
+                context.backend->linear_scratch_bytes(inp.rows, weight.rows, weight.cols, weight.dtype));
   context.backend->linear_forward(context, out, inp, weight, bias);
 }
 
@@ -42,18 +43,19 @@ void linear_backward_input(Context& context, const Tensor& dinp, const Tensor& d
   check_parameter(op, "weight", weight, kMatrix, kAny, kAny);
   check_tensor(op, "dout", dout, kAny, weight.rows);
   check_tensor(op, "dinp", dinp, dout.rows, weight.cols);
-  check_scratch(op, context, context.backend->linear_scratch_bytes(dout.rows, weight.rows, weight.cols));
+  check_scratch(op, context,
+                context.backend->linear_scratch_bytes(dout.rows, weight.rows, weight.cols, weight.dtype));
   context.backend->linear_backward_input(context, dinp, dout, weight);
 }
 
 void linear_backward_weight(Context& context, float* dweight, float* dbias, const Tensor& dout,
-                            const Tensor& inp) {
+                            const Tensor& inp, DType dtype) {
   constexpr const char* op = "linear_backward_weight";
   check_tensor(op, "dout", dout, kAny, kAny);
   check_tensor(op, "inp", inp, dout.rows, kAny);
   check_array(op, "dweight", dweight, dout.cols * inp.cols);
-  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, dout.cols, inp.cols));
-  context.backend->linear_backward_weight(context, dweight, dbias, dout, inp);
+  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, dout.cols, inp.cols, dtype));
+  context.backend->linear_backward_weight(context, dweight, dbias, dout, inp, dtype);
 }
 
 void linear_residual(Context& context, const Tensor& out, const Tensor& inp, const Parameter& weight,
@@ -64,7 +66,8 @@ void linear_residual(Context& context, const Tensor& out, const Tensor& inp, con
   check_tensor(op, "out", out, inp.rows, weight.rows);
   check_tensor(op, "residual", residual, inp.rows, weight.rows);
   check_tensor(op, "staging", staging, inp.rows, weight.rows);
-  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, weight.rows, weight.cols));
+  check_scratch(op, context,
+                context.backend->linear_scratch_bytes(inp.rows, weight.rows, weight.cols, weight.dtype));
   context.backend->linear_residual(context, out, inp, weight, residual, staging);
 }
 
@@ -108,7 +111,7 @@ void rmsnorm_backward(Context& context, const Tensor& dinp, float* dweight, cons
   check_tensor(op, "dinp", dinp, inp.rows, inp.cols);
   check_array(op, "rstd", rstd, inp.rows);
   check_array(op, "dweight", dweight, weight.cols);
-  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, 1, weight.cols));
+  check_scratch(op, context, context.backend->linear_scratch_bytes(inp.rows, 1, weight.cols, DType::kF32));
   context.backend->rmsnorm_backward(context, dinp, dweight, dout, inp, weight, rstd, accumulate);
 }
 
@@ -223,7 +226,8 @@ void check_head(const char* op, const Context& context, const Tensor& hidden, co
   check_array(op, "row_index", items.row_index, items.count);
   check_array(op, "target", items.target, items.count);
   check_array(op, "temperature", items.temperature, items.count);
-  check_scratch(op, context, context.backend->head_scratch_bytes(items.count, weight.rows, weight.cols));
+  check_scratch(op, context,
+                context.backend->head_scratch_bytes(items.count, weight.rows, weight.cols, weight.dtype));
 }
 
 }  // namespace
@@ -308,7 +312,8 @@ void sample(Context& context, int32_t* token, float* lp, float* sampler_lp, floa
   check_array(op, "sampler_lp", sampler_lp, hidden.rows);
   check_array(op, "keys", keys, hidden.rows);
   check_array(op, "params", params, hidden.rows);
-  check_scratch(op, context, context.backend->sample_scratch_bytes(hidden.rows, weight.rows, weight.cols));
+  check_scratch(op, context,
+                context.backend->sample_scratch_bytes(hidden.rows, weight.rows, weight.cols, weight.dtype));
   context.backend->sample(context, token, lp, sampler_lp, entropy, hidden, weight, keys, params);
 }
 

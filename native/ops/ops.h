@@ -7,16 +7,20 @@
 // One law: parameter gradients ACCUMULATE (+=), activation gradients OVERWRITE (=), except along the residual
 // stream, where rmsnorm_backward adds when told to.
 //
-// Reductions are in fp32 (fp64 where said). Activations and parameters are fp32; bf16 is to come. Integer
-// arrays, lp, entropy, lse, rstd, norm and masters are plain arrays in the backend's memory. Every function
+// Reductions are in fp32 (fp64 where said). Activations and gradients are fp32, whatever the parameters are.
+// Where a weight is bf16, a product rounds its other operand to bf16 (to nearest even) and sums in fp32: the
+// linear maps, the head and `sample`, forward and backward; a formula's r(x) below is x so rounded, and x
+// itself in f32. Integer arrays, lp, entropy, lse, rstd, norm and masters are plain arrays in the backend's
+// memory. Every function
 // checks shapes once, here, and then calls the backend; SHAPE_MISMATCH and INVALID_ARGUMENT are thrown before
 // anything is written.
 //
 // Row independence (forward ops and activation gradients): a row's output bits depend on that row's inputs
 // alone, whatever stands beside it and however many threads run. Reduction orders that make it so:
 //   products     element [i][j] = sum over k in order by fma, in blocks of kProductDepth from zero: ((b0 +
-//   b1) + b2) + ... rows         a sum or maximum over a row runs in 16 lanes (lane l takes elements l, l +
-//   16, ...; missing ones are the
+//   b1) + b2) + ...; in bf16 pair after pair of k, the second of a pair first, in blocks of kProductDepth
+//   pairs rows         a sum or maximum over a row runs in 16 lanes (lane l takes elements l, l + 16, ...;
+//   missing ones are the
 //                neutral element) and ends in one fixed tree over the lanes
 //   attention    key blocks of kKeyBlock absolute positions in order; per block: scores by fma over d in
 //   order, block maximum,
@@ -40,14 +44,16 @@ void embedding_forward(Context&, const Tensor& out, const Parameter& weight, con
 // dweight[tokens[t]] += dout[t], t in order.  dweight [V, C] contiguous.
 void embedding_backward(Context&, float* dweight, int64_t vocab, const Tensor& dout, const int32_t* tokens);
 
-// out = inp W^T + bias.  out [T, M], inp [T, K], weight kMatrix [M, K], bias kVector [1, M] or null.
+// out = r(inp) W^T + bias.  out [T, M], inp [T, K], weight kMatrix [M, K], bias kVector [1, M] or null.
 void linear_forward(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                     const Parameter* bias);
-// dinp = dout W.
+// dinp = r(dout) W.
 void linear_backward_input(Context&, const Tensor& dinp, const Tensor& dout, const Parameter& weight);
-// dweight += dout^T inp;  dbias += sum_t dout[t] (dbias may be null).  dweight [M, K] contiguous.
-void linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout, const Tensor& inp);
-// Composite: out = residual + (inp W^T).  Same bits as linear_forward into `staging` and add_forward(out,
+// dweight += r(dout)^T r(inp);  dbias += sum_t dout[t] (dbias may be null).  dweight [M, K] contiguous; dtype
+// is the weight's.
+void linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout, const Tensor& inp,
+                            DType dtype);
+// Composite: out = residual + (r(inp) W^T).  Same bits as linear_forward into `staging` and add_forward(out,
 // residual, staging).
 void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                      const Tensor& residual, const Tensor& staging);
@@ -109,7 +115,7 @@ void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b);
 // out[i] = inp[row_index[i]], i < out.rows.
 void gather_rows(Context&, const Tensor& out, const Tensor& inp, const int32_t* row_index);
 
-// The fused head. For item i with x = hidden[row_index[i]], z = weight x (weight [V, C]), y = z * (1 /
+// The fused head. For item i with x = r(hidden[row_index[i]]), z = weight x (weight [V, C]), y = z * (1 /
 // temperature[i]):
 //   lse[i] = log sum_v exp(y_v);  lp[i] = y_target - lse;  entropy[i] = lse - sum_v p_v y_v,  p = exp(y -
 //   lse).
@@ -119,7 +125,7 @@ void head_forward(Context&, float* lp, float* entropy, float* lse, const Tensor&
                   const Parameter& weight, const HeadItems& items);
 // dz_v = (1 / temperature) * ( g_lp ([v = target] - p_v) - g_entropy p_v (log p_v + entropy) )
 // dhidden (same shape as hidden; OVERWRITTEN, zero where no item reads a row) = sum over a row's items in
-// order of dz W; dweight [V, C] += dz^T hidden, in chunks of items in order. g_entropy may be null.
+// order of r(dz) W; dweight [V, C] += r(dz)^T r(hidden), in chunks of items in order. g_entropy may be null.
 void head_backward(Context&, const Tensor& dhidden, float* dweight, const Tensor& hidden,
                    const Parameter& weight, const HeadItems& items, const float* lse, const float* entropy,
                    const float* g_lp, const float* g_entropy);

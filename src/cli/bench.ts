@@ -14,6 +14,7 @@ export const benchVerb = defineVerb({
   flags: {
     device: { choices: ['auto', 'cpu', 'cuda'], default: 'cpu', describe: 'where' },
     threads: { type: 'number', describe: 'CPU threads [default: all cores]' },
+    dtype: { choices: ['f32', 'bf16'], default: 'f32', describe: 'type of parameters' },
     isa: { type: 'string', describe: 'CPU instruction set [default: the best there is]' },
     repeats: { type: 'number', default: 15, describe: 'runs of each that are timed' },
     save: { type: 'string', describe: 'append the rows to this file, one JSON object a line' },
@@ -23,6 +24,7 @@ export const benchVerb = defineVerb({
     const kinds = args.kind === 'all' ? KINDS : [args.kind as BenchKind]
     const backend = {
       device: args.device,
+      dtype: args.dtype,
       ...(args.threads !== undefined && { threads: args.threads }),
       ...(args.isa !== undefined && { isa: args.isa }),
     }

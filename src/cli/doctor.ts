@@ -115,6 +115,7 @@ function instructionSetsOfSystem(): string[] {
   const text = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : ''
   const flags = /^flags\s*:\s*(.*)$/m.exec(text)?.[1]?.split(' ') ?? []
   const known = [
+    ['avx512bf16', ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl', 'avx512_bf16']],
     ['avx512', ['avx512f', 'avx512bw', 'avx512dq', 'avx512vl']],
     ['avx2', ['avx2', 'fma']],
   ] as const

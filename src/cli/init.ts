@@ -32,6 +32,7 @@ export const initVerb = defineVerb({
     const tokenizerFiles = await filesToCopy(args.tokenizer, dirname(args.config))
     await using policy = await Policy.init({ config, seed: args.seed, ...backendOptions(args) })
     await policy.save(args.out, {
+      dtype: policy.dtype,
       alongside: async (folder) => {
         for (const path of tokenizerFiles) await copyFile(path, join(folder, basename(path)))
       },

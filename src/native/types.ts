@@ -27,6 +27,9 @@ export interface NativeModelConfig {
 
 export type NativeDType = 'f32' | 'bf16' | 'f16'
 
+/** The type of the parameters that the engine computes with. */
+export type ComputeDtype = 'f32' | 'bf16'
+
 /** A tensor's body inside a file; `offset` in bytes from the file's beginning. */
 export interface NativeTensorInFile {
   name: string
@@ -43,6 +46,8 @@ export interface NativeTensor {
 
 export interface NativeBackendOptions {
   device?: string
+  /** Of parameters: f32 (default) or bf16. */
+  dtype?: ComputeDtype
   isa?: string
   threads?: number
 }
@@ -221,7 +226,8 @@ export interface NativeEngine {
   dispose(): Promise<void>
 
   initRandom(seed: bigint): Promise<void>
-  load(tensors: NativeTensorInFile[]): Promise<void>
+  /** `withMasters`: the files' values also become the fp32 masters, as a run that goes on needs them. */
+  load(tensors: NativeTensorInFile[], withMasters: boolean): Promise<void>
   save(tensors: NativeTensorInFile[]): Promise<void>
   readTensor(name: string): Promise<Float32Array>
   writeTensor(name: string, values: Float32Array): Promise<void>
@@ -286,7 +292,13 @@ export interface NativeKernels {
     hiddenSize: number,
   ): Promise<{ logprobs: Float32Array; entropies: Float32Array }>
   /** Seconds of each of `repeats` runs of an op on random data, after `warmup` runs. Shapes are those of ops.h. */
-  time(op: string, shape: Record<string, number>, repeats: number, warmup: number): Promise<Float64Array>
+  time(
+    op: string,
+    shape: Record<string, number>,
+    repeats: number,
+    warmup: number,
+    options: { dtype: ComputeDtype },
+  ): Promise<Float64Array>
 }
 
 export interface NativeMachine {

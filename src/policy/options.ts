@@ -1,4 +1,5 @@
 import type { WriteModelOptions } from '../checkpoint.ts'
+import type { ComputeDtype } from '../native/types.ts'
 import type { ObjectiveOptions, ObjectiveSpec } from '../objective-options.ts'
 import type { EmptyClass } from '../objectives.ts'
 import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
@@ -16,13 +17,16 @@ export const DEFAULT_TOKEN_BUDGET = 2048
 export interface BackendOptions {
   /** `auto` (default) takes a CUDA device when this build and this machine have one, else the CPU. */
   device?: 'auto' | 'cpu' | 'cuda' | `cuda:${number}`
-  /** The type of parameters and activations. Default f32. */
-  dtype?: 'f32'
+  /**
+   * The type of the parameters that the engine computes with. In `bf16` products round their other operand to bf16 too and
+   * sum in fp32; activations, gradients and, from the first update on, the fp32 masters stay as they are. Default f32.
+   */
+  dtype?: ComputeDtype
   /** CPU threads, the engine's own included. Default: every core that this process may use. */
   threads?: number
   /**
-   * CPU instruction set: `avx512`, `avx2`, `neon` or `portable`. Default: COPPICE_ISA, else the best that this machine
-   * has. Bits of results agree within one instruction set only.
+   * CPU instruction set: `avx512bf16`, `avx512`, `avx2`, `neon` or `portable`. Default: COPPICE_ISA, else the best that
+   * this machine has. Bits of results agree within one instruction set only.
    */
   isa?: string
   /** Key of the sampling noise where `generate` is not given its own. Default 0. */

@@ -60,8 +60,8 @@ function verifierRecord(verifier: VerifierSource): unknown {
 }
 
 /** What bits depend on beside the settings; the number of threads is not among it. */
-export function environmentOf({ info }: Policy): Record<string, unknown> {
-  return { device: info.device, isa: info.isa }
+export function environmentOf({ info, dtype }: Policy): Record<string, unknown> {
+  return { device: info.device, isa: info.isa, dtype }
 }
 
 /** Settings that a resumed run may change: with these rules, what was done so far stays what it would have been. */

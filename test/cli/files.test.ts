@@ -37,8 +37,8 @@ describe('verbs over files that need no model', () => {
     ])
     assert.equal(code, 0, stderr)
     assert.deepEqual(JSON.parse(stdout), {
-        ...{ out: output, rows: 2, right: 1, wrong: 1, unparsed: 0, timed_out: 0, failures: 0, cached: 0 },
-        ...{ clock_verdicts: 0, regenerable: true },
+      ...{ out: output, rows: 2, right: 1, wrong: 1, unparsed: 0, timed_out: 0, failures: 0, cached: 0 },
+      ...{ clock_verdicts: 0, regenerable: true },
     })
     assert.deepEqual(await lines(output), [
       { ...rows[0], reward: 1, verdict: 'right' },

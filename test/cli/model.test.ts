@@ -43,6 +43,19 @@ describe('verbs from an empty folder to an evaluation', () => {
     assert.match(stderr, /exists and is not empty/)
   })
 
+  it('--dtype bf16 writes, samples and scores in bf16', async () => {
+    await done('init', '--config', at('data/config.json'), '--dtype', 'bf16', '--out', at('bf16'))
+    const { tensors_by_dtype } = await json('inspect', at('bf16'))
+    assert.deepEqual(Object.keys(tensors_by_dtype), ['bf16'])
+    const model = ['--model', at('bf16'), '--dtype', 'bf16']
+    const rollouts = at('bf16.jsonl')
+    await done('generate', ...model, '--in', at('data/train.jsonl'), '--out', rollouts)
+    const score = (...flags: string[]) =>
+      json('score', ...flags, '--in', rollouts, '--out', at('bf16-scored.jsonl'))
+    assert.equal((await score(...model)).max_difference, 0)
+    assert.ok((await score('--model', at('bf16'))).max_difference > 0, 'f32 computes something else')
+  })
+
   it('generate and score agree to the last bit, in both formats and whatever the number of threads', async () => {
     const generate = [
       'generate',

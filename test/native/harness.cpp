@@ -191,10 +191,20 @@ std::vector<float> Matrix::values() const {
 }
 
 TestParameter::TestParameter(Run& run, std::string name, ParameterKind kind, int64_t rows, int64_t cols,
-                             const std::vector<float>& values)
-    : storage_(run, name, run.backend.parameter_storage_bytes(kind, rows, cols, DType::kF32)),
-      parameter_{std::move(name), kind, rows, cols, DType::kF32, storage_.data(), storage_.bytes()} {
+                             const std::vector<float>& values, DType dtype)
+    : storage_(run, name, run.backend.parameter_storage_bytes(kind, rows, cols, dtype)),
+      parameter_{std::move(name), kind, rows, cols, dtype, storage_.data(), storage_.bytes()} {
   run.backend.parameter_upload(parameter_, 0, rows, values.data());
+}
+
+std::vector<float> rounded(std::vector<float> values, DType dtype) {
+  if (dtype == DType::kF32) return values;
+  for (float& value : values) {
+    if (value == 0.0f || !std::isfinite(value)) continue;
+    const double place = std::ldexp(1.0, std::ilogb(value) - 7);  // of the last of eight bits
+    value = static_cast<float>(std::nearbyint(static_cast<double>(value) / place) * place);
+  }
+  return values;
 }
 
 std::vector<double> numeric_gradient(const std::function<double(const std::vector<double>&)>& f,

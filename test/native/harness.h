@@ -129,7 +129,7 @@ class Matrix {
 class TestParameter {
  public:
   TestParameter(Run& run, std::string name, ParameterKind kind, int64_t rows, int64_t cols,
-                const std::vector<float>& values);
+                const std::vector<float>& values, DType dtype = DType::kF32);
   const Parameter& operator*() const { return parameter_; }
   const Parameter* operator->() const { return &parameter_; }
   Parameter& mutable_parameter() { return parameter_; }
@@ -144,10 +144,17 @@ std::vector<double> numeric_gradient(const std::function<double(const std::vecto
                                      std::vector<double> x, double step = 1e-5);
 std::vector<double> to_double(const std::vector<float>& values);
 double dot(const std::vector<double>& a, const std::vector<float>& b);
+// What is left of the values in a parameter of this type: themselves in f32, to nearest even in bf16.
+std::vector<float> rounded(std::vector<float> values, DType dtype);
 // "10x20x30", for the names of a case's outputs.
 std::string sizes(std::initializer_list<int64_t> values);
 // Rows [begin, begin + count) of a matrix with `cols` columns.
 std::vector<float> rows_of(const std::vector<float>& values, int64_t cols, int64_t begin, int64_t count);
+
+// The body of a case for parameters of one type.
+inline std::function<void(Run&)> with_dtype(void (*body)(Run&, DType), DType dtype) {
+  return [body, dtype](Run& run) { body(run, dtype); };
+}
 
 struct Case {
   Case(const char* op, const char* name, std::function<void(Run&)> body);

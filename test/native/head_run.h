@@ -14,15 +14,23 @@ struct HeadProblem {
   std::vector<float> hidden, weight;  // [rows, cols], [vocab, cols]
   std::vector<int32_t> row_index, target;
   std::vector<float> temperature;
+  DType dtype = DType::kF32;  // of weight
 
   int64_t items() const { return static_cast<int64_t>(target.size()); }
 };
 
 // Logits of a few units; items read rows in no order, some rows several times and some never.
-inline HeadProblem random_head(Run& run, int64_t rows, int64_t vocab, int64_t cols, int64_t items) {
-  HeadProblem p{
-      rows, vocab, cols, run.normals(rows * cols), run.normals(vocab * cols, 2.0f / std::sqrt(float(cols))),
-      {},   {},    {}};
+inline HeadProblem random_head(Run& run, int64_t rows, int64_t vocab, int64_t cols, int64_t items,
+                               DType dtype = DType::kF32) {
+  HeadProblem p{rows,
+                vocab,
+                cols,
+                run.normals(rows * cols),
+                run.normals(vocab * cols, 2.0f / std::sqrt(float(cols))),
+                {},
+                {},
+                {},
+                dtype};
   for (int64_t i = 0; i < items; ++i) {
     p.row_index.push_back(static_cast<int32_t>(run.below(rows)));
     p.target.push_back(static_cast<int32_t>(run.below(vocab)));
@@ -36,8 +44,8 @@ struct HeadOutputs {
 };
 
 inline HeadOutputs head_outputs(Run& run, const HeadProblem& p, bool with_entropy = true) {
-  Context context = run.context(run.backend.head_scratch_bytes(p.items(), p.vocab, p.cols));
-  TestParameter weight(run, "weight", ParameterKind::kMatrix, p.vocab, p.cols, p.weight);
+  Context context = run.context(run.backend.head_scratch_bytes(p.items(), p.vocab, p.cols, p.dtype));
+  TestParameter weight(run, "weight", ParameterKind::kMatrix, p.vocab, p.cols, p.weight, p.dtype);
   Matrix hidden(run, "hidden", p.rows, p.cols, p.hidden);
   Array<int32_t> row_index(run, "row_index", p.row_index), target(run, "target", p.target);
   Array<float> temperature(run, "temperature", p.temperature);

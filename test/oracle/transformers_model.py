@@ -9,8 +9,9 @@ def norm_in_float64(module, x):
     return module.weight * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + module.variance_epsilon))
 
 
-def random_model(config_fields, seed):
-    """A model of AutoConfig fields whose parameters are large enough that every part of it matters to the result."""
+def random_model(config_fields, seed, loudness=1.0):
+    """A model of AutoConfig fields whose parameters are large enough that every part of it matters to the result. `loudness`
+    is a factor of all logits."""
     torch.manual_seed(seed)
     config = AutoConfig.for_model(**config_fields)
     model = AutoModelForCausalLM.from_config(config)
@@ -24,6 +25,7 @@ def random_model(config_fields, seed):
                 parameter.copy_(torch.randn_like(parameter) * (2 * parameter.shape[1] ** -0.5 if config.tie_word_embeddings else 1))
             else:
                 parameter.copy_(torch.randn_like(parameter) * 1.5 * parameter.shape[1] ** -0.5)
+        model.model.norm.weight.mul_(loudness)
     return model
 
 

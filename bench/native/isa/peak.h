@@ -3,6 +3,9 @@
 
 #include <cstdint>
 
+namespace coppice::avx512bf16 {
+double fma_chains(int64_t rounds);
+}
 namespace coppice::avx512 {
 double fma_chains(int64_t rounds);
 }

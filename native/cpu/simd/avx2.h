@@ -198,5 +198,32 @@ COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
   }
 }
 
+// Two registers whose even and odd lanes, in this order, are the evens and odds of (a, b) together.
+COPPICE_INLINE void deinterleave8(__m256& a, __m256& b) {
+  const __m256 low = _mm256_permute2f128_ps(a, b, 0x20), high = _mm256_permute2f128_ps(a, b, 0x31);
+  a = _mm256_shuffle_ps(low, high, 0x88);
+  b = _mm256_shuffle_ps(low, high, 0xDD);
+}
+COPPICE_INLINE void interleave8(__m256& a, __m256& b) {
+  const __m256 low = _mm256_unpacklo_ps(a, b), high = _mm256_unpackhi_ps(a, b);
+  a = _mm256_permute2f128_ps(low, high, 0x20);
+  b = _mm256_permute2f128_ps(low, high, 0x31);
+}
+
+COPPICE_INLINE void interleave(Vec& a, Vec& b) {
+  __m256 first = a.lo, second = b.lo, third = a.hi, fourth = b.hi;
+  interleave8(first, second);
+  interleave8(third, fourth);
+  a = {first, second};
+  b = {third, fourth};
+}
+COPPICE_INLINE void deinterleave(Vec& a, Vec& b) {
+  __m256 even = a.lo, odd = a.hi, next_even = b.lo, next_odd = b.hi;
+  deinterleave8(even, odd);
+  deinterleave8(next_even, next_odd);
+  a = {even, next_even};
+  b = {odd, next_odd};
+}
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice

@@ -13,7 +13,11 @@
 namespace coppice {
 namespace COPPICE_ISA {
 
+#if defined(__AVX512BF16__)
+inline constexpr const char* kInstructionSet = "avx512bf16";
+#else
 inline constexpr const char* kInstructionSet = "avx512";
+#endif
 // The micro-tile of a product: rows x vectors of accumulators (28 of 32 registers; two for B, two for A).
 inline constexpr int kTileRows = 6;
 inline constexpr int kTileVectors = 4;
@@ -181,6 +185,29 @@ COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
     rows[12 + c].v = _mm512_shuffle_f32x4(high01, high23, 0xDD);
   }
 }
+
+COPPICE_INLINE void interleave(Vec& a, Vec& b) {
+  const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  const __m512 front = _mm512_permutex2var_ps(a.v, low, b.v);
+  b.v = _mm512_permutex2var_ps(a.v, high, b.v);
+  a.v = front;
+}
+COPPICE_INLINE void deinterleave(Vec& a, Vec& b) {
+  const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  const __m512 evens = _mm512_permutex2var_ps(a.v, even, b.v);
+  b.v = _mm512_permutex2var_ps(a.v, odd, b.v);
+  a.v = evens;
+}
+
+#if defined(__AVX512BF16__)
+#define COPPICE_NATIVE_DOT_PAIRS
+COPPICE_INLINE Vec dot_pairs(Vec a, Vec b, Vec c) {
+  const auto pairs = [](Vec words) { return (__m512bh)_mm512_castps_si512(words.v); };
+  return {_mm512_dpbf16_ps(c.v, pairs(a), pairs(b))};
+}
+#endif
 
 }  // namespace COPPICE_ISA
 }  // namespace coppice

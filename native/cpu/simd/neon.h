@@ -210,5 +210,28 @@ COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
   for (int i = 0; i < 16; ++i) rows[i] = out[i];
 }
 
+COPPICE_INLINE void interleave(Vec& a, Vec& b) {
+  Vec front, back;
+  for (int i = 0; i < 2; ++i) {
+    front.q[2 * i] = vzip1q_f32(a.q[i], b.q[i]);
+    front.q[2 * i + 1] = vzip2q_f32(a.q[i], b.q[i]);
+    back.q[2 * i] = vzip1q_f32(a.q[2 + i], b.q[2 + i]);
+    back.q[2 * i + 1] = vzip2q_f32(a.q[2 + i], b.q[2 + i]);
+  }
+  a = front;
+  b = back;
+}
+COPPICE_INLINE void deinterleave(Vec& a, Vec& b) {
+  Vec even, odd;
+  for (int i = 0; i < 2; ++i) {
+    even.q[i] = vuzp1q_f32(a.q[2 * i], a.q[2 * i + 1]);
+    odd.q[i] = vuzp2q_f32(a.q[2 * i], a.q[2 * i + 1]);
+    even.q[2 + i] = vuzp1q_f32(b.q[2 * i], b.q[2 * i + 1]);
+    odd.q[2 + i] = vuzp2q_f32(b.q[2 * i], b.q[2 * i + 1]);
+  }
+  a = even;
+  b = odd;
+}
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice

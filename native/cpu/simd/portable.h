@@ -185,5 +185,22 @@ COPPICE_INLINE void transpose16(Vec (&rows)[16]) {
   __builtin_memcpy(rows, out, sizeof out);
 }
 
+COPPICE_INLINE void interleave(Vec& a, Vec& b) {
+  float in[2][16], out[32];
+  store(in[0], a);
+  store(in[1], b);
+  for (int i = 0; i < 32; ++i) out[i] = in[i % 2][i / 2];
+  a = load(out);
+  b = load(out + 16);
+}
+COPPICE_INLINE void deinterleave(Vec& a, Vec& b) {
+  float in[32], out[2][16];
+  store(in, a);
+  store(in + 16, b);
+  for (int i = 0; i < 32; ++i) out[i % 2][i / 2] = in[i];
+  a = load(out[0]);
+  b = load(out[1]);
+}
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice

@@ -24,6 +24,7 @@ export interface BenchRow {
 /** What all rows of one run have in common. */
 export interface BenchContext {
   device: string
+  dtype: string
   isa: string
   threads: number
 }
@@ -50,7 +51,7 @@ export function benchRow(
   return {
     op,
     shape,
-    dtype: 'f32',
+    dtype: context.dtype,
     device: context.device,
     threads: context.threads,
     p20_ms: ms(0.2),

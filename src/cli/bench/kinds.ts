@@ -83,14 +83,22 @@ async function* timeOps(
   cases: readonly OpCase[],
   { backend, repeats }: BenchOptions,
 ): AsyncGenerator<BenchRow> {
-  await using kernels = await Kernels.open(backend)
+  const { dtype = 'f32', ...options } = backend
+  await using kernels = await Kernels.open(options)
   for (const [op, shape, flops] of cases) {
     const heavy = (flops ?? 0) > 1e10
     const seconds = await kernels.time(op, shape, {
+      dtype,
       repeats: heavy ? Math.min(repeats, 5) : repeats,
       warmup: heavy ? 1 : 3,
     })
-    yield benchRow(kernels.info, op, describeShape(shape), seconds, flops === undefined ? {} : { flops })
+    yield benchRow(
+      { ...kernels.info, dtype },
+      op,
+      describeShape(shape),
+      seconds,
+      flops === undefined ? {} : { flops },
+    )
   }
 }
 

@@ -1,4 +1,4 @@
-import { defaultConfig, Policy, type PromptRow, type TokenColumns } from '../../index.ts'
+import { type ComputeDtype, defaultConfig, Policy, type PromptRow, type TokenColumns } from '../../index.ts'
 import type { BenchContext } from './bench-row.ts'
 
 /** A model that steps and generations are timed on; parameters are random, which changes no time. */
@@ -28,6 +28,7 @@ export const BENCH_MODELS: Readonly<Record<'S' | 'M', BenchModel>> = {
 
 export interface BenchBackend {
   device?: 'auto' | 'cpu' | 'cuda'
+  dtype?: ComputeDtype
   threads?: number
   isa?: string
 }
@@ -43,7 +44,7 @@ export function openModel(model: BenchModel, backend: BenchBackend): Promise<Pol
 
 export function contextOf(policy: Policy): BenchContext {
   const { device, isa, threads } = policy.info
-  return { device, isa, threads }
+  return { device, isa, threads, dtype: policy.dtype }
 }
 
 /** Multiplications and additions of a training step, for each token: three times the forward pass. */

@@ -7,7 +7,7 @@ namespace {
 
 const Case linear("arguments", "linear", [](Run& run) {
   const int64_t rows = 4, in_cols = 6, out_cols = 5;
-  Context context = run.context(run.backend.linear_scratch_bytes(rows, out_cols, in_cols));
+  Context context = run.context(run.backend.linear_scratch_bytes(rows, out_cols, in_cols, DType::kF32));
   TestParameter weight(run, "weight", ParameterKind::kMatrix, out_cols, in_cols,
                        run.normals(out_cols * in_cols));
   TestParameter bias(run, "bias", ParameterKind::kVector, 1, out_cols, run.normals(out_cols));
@@ -37,19 +37,19 @@ const Case linear("arguments", "linear", [](Run& run) {
 });
 
 const Case empty("arguments", "no rows: nothing is done", [](Run& run) {
-  Context context = run.context(run.backend.linear_scratch_bytes(0, 5, 6));
+  Context context = run.context(run.backend.linear_scratch_bytes(0, 5, 6, DType::kF32));
   TestParameter weight(run, "weight", ParameterKind::kMatrix, 5, 6, run.normals(30));
   const std::vector<float> before = run.normals(30);
   Array<float> dweight(run, "dweight", before);
   const Tensor inp(nullptr, 0, 6), out(nullptr, 0, 5);
   ops::linear_forward(context, out, inp, *weight, nullptr);
   ops::linear_backward_input(context, inp, out, *weight);
-  ops::linear_backward_weight(context, dweight.data(), nullptr, out, inp);
+  ops::linear_backward_weight(context, dweight.data(), nullptr, out, inp, DType::kF32);
   run.expect_same_bits("dweight", dweight.values(), before);
 });
 
 const Case others("arguments", "norm, rope, swiglu, adamw", [](Run& run) {
-  Context context = run.context(run.backend.linear_scratch_bytes(2, 1, 4));
+  Context context = run.context(run.backend.linear_scratch_bytes(2, 1, 4, DType::kF32));
   TestParameter weight(run, "weight", ParameterKind::kVector, 1, 4, run.normals(4));
   Matrix x(run, "x", 2, 10, run.normals(20)), y(run, "y", 2, 10, run.normals(20));
   Array<float> rstd(run, "rstd", 8);

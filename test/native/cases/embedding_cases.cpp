@@ -16,23 +16,26 @@ std::vector<int32_t> some_tokens(Run& run, const Shape& s) {
   return tokens;
 }
 
-const Case forward("embedding_forward", "rows of the table, exactly", [](Run& run) {
+void check_forward(Run& run, DType dtype) {
   for (const Shape& s : kShapes) {
     const std::vector<float> weight = run.normals(s.vocab * s.cols);
     const std::vector<int32_t> tokens = some_tokens(run, s);
     Context context = run.context();
-    TestParameter w(run, "weight", ParameterKind::kMatrix, s.vocab, s.cols, weight);
+    TestParameter w(run, "weight", ParameterKind::kMatrix, s.vocab, s.cols, weight, dtype);
     Array<int32_t> ids(run, "tokens", tokens);
     Matrix out(run, "out", s.rows, s.cols);
     ops::embedding_forward(context, out.tensor(), *w, ids.data());
     std::vector<float> want;
     for (const int32_t token : tokens) {
-      const std::vector<float> row = rows_of(weight, s.cols, token, 1);
+      const std::vector<float> row = rows_of(rounded(weight, dtype), s.cols, token, 1);
       want.insert(want.end(), row.begin(), row.end());
     }
     run.expect_same_bits("out", out.values(), want);
   }
-});
+}
+const Case forward("embedding_forward", "rows of the table, exactly", with_dtype(check_forward, DType::kF32)),
+    forward_bf16("embedding_forward", "rows of the table, exactly; bf16",
+                 with_dtype(check_forward, DType::kBF16));
 
 const Case backward("embedding_backward", "rows add up in order", [](Run& run) {
   for (const Shape& s : kShapes) {

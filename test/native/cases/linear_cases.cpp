@@ -8,6 +8,7 @@ namespace {
 
 struct Shape {
   int64_t rows, out_cols, in_cols;
+  DType dtype = DType::kF32;
 };
 // Around the micro-tiles' heights and widths, one panel more or less, and across several blocks of
 // kProductDepth.
@@ -16,6 +17,12 @@ const Shape kShapes[] = {{1, 1, 1},     {3, 5, 7},     {14, 32, 16},   {15, 33, 
 
 std::string word(const Shape& s) {
   return sizes({s.rows, s.out_cols, s.in_cols});
+}
+
+std::vector<Shape> shapes(DType dtype) {
+  std::vector<Shape> all(std::begin(kShapes), std::end(kShapes));
+  for (Shape& shape : all) shape.dtype = dtype;
+  return all;
 }
 
 // a [rows, depth] times b [depth, cols], each read through its own strides.
@@ -33,55 +40,69 @@ std::vector<double> multiply(int64_t rows, int64_t cols, int64_t depth, const A&
   return out;
 }
 
-auto view(const std::vector<float>& values, int64_t cols) {
-  return [&values, cols](int64_t i, int64_t j) { return values[static_cast<size_t>(i * cols + j)]; };
+auto view(std::vector<float> values, int64_t cols) {
+  return [values = std::move(values), cols](int64_t i, int64_t j) {
+    return values[static_cast<size_t>(i * cols + j)];
+  };
 }
-auto transposed(const std::vector<float>& values, int64_t cols) {
-  return [&values, cols](int64_t i, int64_t j) { return values[static_cast<size_t>(j * cols + i)]; };
+auto transposed(std::vector<float> values, int64_t cols) {
+  return [values = std::move(values), cols](int64_t i, int64_t j) {
+    return values[static_cast<size_t>(j * cols + i)];
+  };
 }
 
 size_t scratch_bytes(Run& run, const Shape& s) {
-  return run.backend.linear_scratch_bytes(s.rows, s.out_cols, s.in_cols);
+  return run.backend.linear_scratch_bytes(s.rows, s.out_cols, s.in_cols, s.dtype);
 }
 
 std::vector<float> forward(Run& run, const Shape& s, const std::vector<float>& inp,
                            const std::vector<float>& weight, const std::vector<float>& bias) {
   Context context = run.context(scratch_bytes(run, s));
-  TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight);
+  TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight, s.dtype);
   Matrix x(run, "inp", s.rows, s.in_cols, inp), out(run, "out", s.rows, s.out_cols);
   if (bias.empty()) {
     ops::linear_forward(context, out.tensor(), x.tensor(), *w, nullptr);
   } else {
-    TestParameter b(run, "bias", ParameterKind::kVector, 1, s.out_cols, bias);
+    TestParameter b(run, "bias", ParameterKind::kVector, 1, s.out_cols, bias, s.dtype);
     ops::linear_forward(context, out.tensor(), x.tensor(), *w, &*b);
   }
   return out.values();
 }
 
-const Case forward_odd_shapes("linear_forward", "odd shapes, with and without bias", [](Run& run) {
-  for (const Shape& s : kShapes) {
+void check_forward_odd_shapes(Run& run, DType dtype) {
+  for (const Shape& s : shapes(dtype)) {
     const std::vector<float> inp = run.normals(s.rows * s.in_cols),
                              weight = run.normals(s.out_cols * s.in_cols);
     const std::vector<float> bias = run.normals(s.out_cols);
-    std::vector<double> want =
-        multiply(s.rows, s.out_cols, s.in_cols, view(inp, s.in_cols), transposed(weight, s.in_cols));
+    std::vector<double> want = multiply(s.rows, s.out_cols, s.in_cols, view(rounded(inp, dtype), s.in_cols),
+                                        transposed(rounded(weight, dtype), s.in_cols));
     const std::vector<float> plain = forward(run, s, inp, weight, {});
     run.expect_close("out " + word(s), plain, want, 2e-6);
-    for (size_t i = 0; i < want.size(); ++i) want[i] += static_cast<double>(bias[i % bias.size()]);
+    const std::vector<float> kept_bias = rounded(bias, dtype);
+    for (size_t i = 0; i < want.size(); ++i) want[i] += static_cast<double>(kept_bias[i % bias.size()]);
     run.expect_close("out with bias " + word(s), forward(run, s, inp, weight, bias), want, 2e-6);
     run.record("out " + word(s), plain);
   }
-});
+}
+const Case forward_odd_shapes("linear_forward", "odd shapes, with and without bias",
+                              with_dtype(check_forward_odd_shapes, DType::kF32)),
+    forward_odd_shapes_bf16("linear_forward", "odd shapes, with and without bias; bf16",
+                            with_dtype(check_forward_odd_shapes, DType::kBF16));
 
-const Case forward_rows("linear_forward", "rows are independent", [](Run& run) {
-  for (const Shape& s : {Shape{33, 70, 300}, {17, 33, 20}}) {
+void check_forward_rows(Run& run, DType dtype) {
+  for (const Shape& s : {Shape{33, 70, 300, dtype}, {17, 33, 20, dtype}}) {
     const std::vector<float> inp = run.normals(s.rows * s.in_cols),
                              weight = run.normals(s.out_cols * s.in_cols);
     run.expect_rows_independent("out " + word(s), s.rows, s.out_cols, [&](int64_t begin, int64_t count) {
-      return forward(run, {count, s.out_cols, s.in_cols}, rows_of(inp, s.in_cols, begin, count), weight, {});
+      return forward(run, {count, s.out_cols, s.in_cols, dtype}, rows_of(inp, s.in_cols, begin, count),
+                     weight, {});
     });
   }
-});
+}
+const Case forward_rows("linear_forward", "rows are independent",
+                        with_dtype(check_forward_rows, DType::kF32)),
+    forward_rows_bf16("linear_forward", "rows are independent; bf16",
+                      with_dtype(check_forward_rows, DType::kBF16));
 
 // Gradients of sum(dout * (inp W^T + bias)) are products too; at this size they are held against finite
 // differences.
@@ -102,12 +123,12 @@ const Case gradients("linear_backward_input", "finite differences of the whole m
   };
   const std::vector<double> want = numeric_gradient(loss, both);
   Context context = run.context(scratch_bytes(run, s));
-  TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight);
+  TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight, s.dtype);
   Matrix x(run, "inp", s.rows, s.in_cols, inp), dy(run, "dout", s.rows, s.out_cols, dout);
   Matrix dx(run, "dinp", s.rows, s.in_cols);
   Array<float> dw(run, "dweight", std::vector<float>(static_cast<size_t>(s.out_cols * s.in_cols), 0.0f));
   ops::linear_backward_input(context, dx.tensor(), dy.tensor(), *w);
-  ops::linear_backward_weight(context, dw.data(), nullptr, dy.tensor(), x.tensor());
+  ops::linear_backward_weight(context, dw.data(), nullptr, dy.tensor(), x.tensor(), s.dtype);
   const auto split = want.begin() + s.rows * s.in_cols;
   run.expect_close("dinp", dx.values(), {want.begin(), split}, 1e-6);
   run.expect_close("dweight", dw.values(), {split, want.end()}, 1e-6);
@@ -116,119 +137,143 @@ const Case gradients("linear_backward_input", "finite differences of the whole m
 std::vector<float> backward_input(Run& run, const Shape& s, const std::vector<float>& dout,
                                   const std::vector<float>& weight) {
   Context context = run.context(scratch_bytes(run, s));
-  TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight);
+  TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight, s.dtype);
   Matrix dy(run, "dout", s.rows, s.out_cols, dout), dx(run, "dinp", s.rows, s.in_cols);
   ops::linear_backward_input(context, dx.tensor(), dy.tensor(), *w);
   return dx.values();
 }
 
-const Case backward_input_odd_shapes("linear_backward_input", "odd shapes", [](Run& run) {
-  for (const Shape& s : kShapes) {
+void check_backward_input_odd_shapes(Run& run, DType dtype) {
+  for (const Shape& s : shapes(dtype)) {
     const std::vector<float> dout = run.normals(s.rows * s.out_cols),
                              weight = run.normals(s.out_cols * s.in_cols);
     const std::vector<float> dinp = backward_input(run, s, dout, weight);
     run.expect_close("dinp " + word(s), dinp,
-                     multiply(s.rows, s.in_cols, s.out_cols, view(dout, s.out_cols), view(weight, s.in_cols)),
+                     multiply(s.rows, s.in_cols, s.out_cols, view(rounded(dout, dtype), s.out_cols),
+                              view(rounded(weight, dtype), s.in_cols)),
                      2e-6);
     run.record("dinp " + word(s), dinp);
   }
-});
+}
+const Case backward_input_odd_shapes("linear_backward_input", "odd shapes",
+                                     with_dtype(check_backward_input_odd_shapes, DType::kF32)),
+    backward_input_odd_shapes_bf16("linear_backward_input", "odd shapes; bf16",
+                                   with_dtype(check_backward_input_odd_shapes, DType::kBF16));
 
-const Case backward_input_rows("linear_backward_input", "rows are independent", [](Run& run) {
-  const Shape s = {31, 290, 40};
+void check_backward_input_rows(Run& run, DType dtype) {
+  const Shape s = {31, 290, 40, dtype};
   const std::vector<float> dout = run.normals(s.rows * s.out_cols),
                            weight = run.normals(s.out_cols * s.in_cols);
   run.expect_rows_independent("dinp", s.rows, s.in_cols, [&](int64_t begin, int64_t count) {
-    return backward_input(run, {count, s.out_cols, s.in_cols}, rows_of(dout, s.out_cols, begin, count),
+    return backward_input(run, {count, s.out_cols, s.in_cols, dtype}, rows_of(dout, s.out_cols, begin, count),
                           weight);
   });
-});
+}
+const Case backward_input_rows("linear_backward_input", "rows are independent",
+                               with_dtype(check_backward_input_rows, DType::kF32)),
+    backward_input_rows_bf16("linear_backward_input", "rows are independent; bf16",
+                             with_dtype(check_backward_input_rows, DType::kBF16));
 
-const Case backward_weight_odd_shapes(
-    "linear_backward_weight", "odd shapes, on top of what is there", [](Run& run) {
-      for (const Shape& s : kShapes) {
-        const std::vector<float> dout = run.normals(s.rows * s.out_cols),
-                                 inp = run.normals(s.rows * s.in_cols);
-        const std::vector<float> dweight = run.normals(s.out_cols * s.in_cols),
-                                 dbias = run.normals(s.out_cols);
-        Context context = run.context(scratch_bytes(run, s));
-        Matrix dy(run, "dout", s.rows, s.out_cols, dout), x(run, "inp", s.rows, s.in_cols, inp);
-        Array<float> dw(run, "dweight", dweight), db(run, "dbias", dbias);
-        ops::linear_backward_weight(context, dw.data(), db.data(), dy.tensor(), x.tensor());
-        std::vector<double> want =
-            multiply(s.out_cols, s.in_cols, s.rows, transposed(dout, s.out_cols), view(inp, s.in_cols));
-        for (size_t i = 0; i < want.size(); ++i) want[i] += static_cast<double>(dweight[i]);
-        std::vector<double> want_bias = to_double(dbias);
-        for (size_t i = 0; i < dout.size(); ++i) want_bias[i % dbias.size()] += static_cast<double>(dout[i]);
-        run.expect_close("dweight " + word(s), dw.values(), want, 2e-6);
-        run.expect_close("dbias " + word(s), db.values(), want_bias, 2e-6);
-        run.record("dweight " + word(s), dw.values());
-        run.record("dbias " + word(s), db.values());
-      }
-    });
+void check_backward_weight_odd_shapes(Run& run, DType dtype) {
+  for (const Shape& s : shapes(dtype)) {
+    const std::vector<float> dout = run.normals(s.rows * s.out_cols), inp = run.normals(s.rows * s.in_cols);
+    const std::vector<float> dweight = run.normals(s.out_cols * s.in_cols), dbias = run.normals(s.out_cols);
+    Context context = run.context(scratch_bytes(run, s));
+    Matrix dy(run, "dout", s.rows, s.out_cols, dout), x(run, "inp", s.rows, s.in_cols, inp);
+    Array<float> dw(run, "dweight", dweight), db(run, "dbias", dbias);
+    ops::linear_backward_weight(context, dw.data(), db.data(), dy.tensor(), x.tensor(), s.dtype);
+    std::vector<double> want =
+        multiply(s.out_cols, s.in_cols, s.rows, transposed(rounded(dout, dtype), s.out_cols),
+                 view(rounded(inp, dtype), s.in_cols));
+    for (size_t i = 0; i < want.size(); ++i) want[i] += static_cast<double>(dweight[i]);
+    std::vector<double> want_bias = to_double(dbias);
+    for (size_t i = 0; i < dout.size(); ++i) want_bias[i % dbias.size()] += static_cast<double>(dout[i]);
+    run.expect_close("dweight " + word(s), dw.values(), want, 2e-6);
+    run.expect_close("dbias " + word(s), db.values(), want_bias, 2e-6);
+    run.record("dweight " + word(s), dw.values());
+    run.record("dbias " + word(s), db.values());
+  }
+}
+const Case backward_weight_odd_shapes("linear_backward_weight", "odd shapes, on top of what is there",
+                                      with_dtype(check_backward_weight_odd_shapes, DType::kF32)),
+    backward_weight_odd_shapes_bf16("linear_backward_weight", "odd shapes, on top of what is there; bf16",
+                                    with_dtype(check_backward_weight_odd_shapes, DType::kBF16));
 
-// A batch cut at a multiple of kProductDepth rows adds the same blocks in the same order.
-const Case backward_weight_blocks("linear_backward_weight", "two calls add what one call adds", [](Run& run) {
-  const Shape s = {300, 37, 50};
+// A batch cut at a multiple of kProductDepth rows (in bf16 pairs of rows) adds the same blocks in the same
+// order.
+void check_backward_weight_blocks(Run& run, DType dtype) {
+  const Shape s = {600, 37, 50, dtype};
   const std::vector<float> dout = run.normals(s.rows * s.out_cols), inp = run.normals(s.rows * s.in_cols);
   Context context = run.context(scratch_bytes(run, s));
   Matrix dy(run, "dout", s.rows, s.out_cols, dout), x(run, "inp", s.rows, s.in_cols, inp);
   const std::vector<float> zeros(static_cast<size_t>(s.out_cols * s.in_cols), 0.0f);
   Array<float> once(run, "dweight", zeros), twice(run, "dweight", zeros);
-  ops::linear_backward_weight(context, once.data(), nullptr, dy.tensor(), x.tensor());
-  const int64_t cut = kProductDepth, rest = s.rows - cut;
+  ops::linear_backward_weight(context, once.data(), nullptr, dy.tensor(), x.tensor(), s.dtype);
+  const int64_t cut = 2 * kProductDepth, rest = s.rows - cut;
   ops::linear_backward_weight(context, twice.data(), nullptr, dy.tensor().row_range(0, cut),
-                              x.tensor().row_range(0, cut));
+                              x.tensor().row_range(0, cut), s.dtype);
   ops::linear_backward_weight(context, twice.data(), nullptr, dy.tensor().row_range(cut, rest),
-                              x.tensor().row_range(cut, rest));
+                              x.tensor().row_range(cut, rest), s.dtype);
   run.expect_same_bits("dweight", twice.values(), once.values());
-});
+}
+const Case backward_weight_blocks("linear_backward_weight", "two calls add what one call adds",
+                                  with_dtype(check_backward_weight_blocks, DType::kF32)),
+    backward_weight_blocks_bf16("linear_backward_weight", "two calls add what one call adds; bf16",
+                                with_dtype(check_backward_weight_blocks, DType::kBF16));
 
-const Case residual_composite(
-    "linear_residual", "the bits of the ops it is made of, also in place", [](Run& run) {
-      for (const Shape& s : kShapes) {
-        const std::vector<float> inp = run.normals(s.rows * s.in_cols),
-                                 weight = run.normals(s.out_cols * s.in_cols);
-        const std::vector<float> residual = run.normals(s.rows * s.out_cols);
-        Context context = run.context(scratch_bytes(run, s));
-        TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight);
-        Matrix x(run, "inp", s.rows, s.in_cols, inp), r(run, "residual", s.rows, s.out_cols, residual);
-        Matrix staging(run, "staging", s.rows, s.out_cols), oracle(run, "oracle", s.rows, s.out_cols);
-        Matrix out(run, "out", s.rows, s.out_cols);
-        run.backend.Backend::linear_residual(context, oracle.tensor(), x.tensor(), *w, r.tensor(),
-                                             staging.tensor());
-        ops::linear_residual(context, out.tensor(), x.tensor(), *w, r.tensor(), staging.tensor());
-        run.expect_same_bits("out " + word(s), out.values(), oracle.values());
-        ops::linear_residual(context, r.tensor(), x.tensor(), *w, r.tensor(), staging.tensor());
-        run.expect_same_bits("in place " + word(s), r.values(), oracle.values());
-        std::vector<double> want =
-            multiply(s.rows, s.out_cols, s.in_cols, view(inp, s.in_cols), transposed(weight, s.in_cols));
-        for (size_t i = 0; i < want.size(); ++i) want[i] += static_cast<double>(residual[i]);
-        run.expect_close("out " + word(s), out.values(), want, 2e-6);
-      }
-    });
+void check_residual_composite(Run& run, DType dtype) {
+  for (const Shape& s : shapes(dtype)) {
+    const std::vector<float> inp = run.normals(s.rows * s.in_cols),
+                             weight = run.normals(s.out_cols * s.in_cols);
+    const std::vector<float> residual = run.normals(s.rows * s.out_cols);
+    Context context = run.context(scratch_bytes(run, s));
+    TestParameter w(run, "weight", ParameterKind::kMatrix, s.out_cols, s.in_cols, weight, s.dtype);
+    Matrix x(run, "inp", s.rows, s.in_cols, inp), r(run, "residual", s.rows, s.out_cols, residual);
+    Matrix staging(run, "staging", s.rows, s.out_cols), oracle(run, "oracle", s.rows, s.out_cols);
+    Matrix out(run, "out", s.rows, s.out_cols);
+    run.backend.Backend::linear_residual(context, oracle.tensor(), x.tensor(), *w, r.tensor(),
+                                         staging.tensor());
+    ops::linear_residual(context, out.tensor(), x.tensor(), *w, r.tensor(), staging.tensor());
+    run.expect_same_bits("out " + word(s), out.values(), oracle.values());
+    ops::linear_residual(context, r.tensor(), x.tensor(), *w, r.tensor(), staging.tensor());
+    run.expect_same_bits("in place " + word(s), r.values(), oracle.values());
+    std::vector<double> want = multiply(s.rows, s.out_cols, s.in_cols, view(rounded(inp, dtype), s.in_cols),
+                                        transposed(rounded(weight, dtype), s.in_cols));
+    for (size_t i = 0; i < want.size(); ++i) want[i] += static_cast<double>(residual[i]);
+    run.expect_close("out " + word(s), out.values(), want, 2e-6);
+  }
+}
+const Case residual_composite("linear_residual", "the bits of the ops it is made of, also in place",
+                              with_dtype(check_residual_composite, DType::kF32)),
+    residual_composite_bf16("linear_residual", "the bits of the ops it is made of, also in place; bf16",
+                            with_dtype(check_residual_composite, DType::kBF16));
 
-const Case parameter_round_trip("parameter_upload", "in pieces, and back", [](Run& run) {
+void check_parameter_round_trip(Run& run, DType dtype) {
   const int64_t rows = 75, cols = 21;
-  const std::vector<float> values = run.normals(rows * cols), other = run.normals(rows * cols);
-  TestParameter whole(run, "whole", ParameterKind::kMatrix, rows, cols, values);
-  TestParameter pieces(run, "pieces", ParameterKind::kMatrix, rows, cols, other);
+  const std::vector<float> values = run.normals(rows * cols), other = run.normals(rows * cols),
+                           kept = rounded(values, dtype);
+  TestParameter whole(run, "whole", ParameterKind::kMatrix, rows, cols, values, dtype);
+  TestParameter pieces(run, "pieces", ParameterKind::kMatrix, rows, cols, other, dtype);
   for (int64_t begin = 0, count = 5; begin < rows; begin += count) {
     count = std::min<int64_t>(count + 13, rows - begin);
     run.backend.parameter_upload(pieces.mutable_parameter(), begin, count, values.data() + begin * cols);
   }
   std::vector<float> back(values.size()), part(static_cast<size_t>(9 * cols));
   run.backend.parameter_download(*whole, 0, rows, back.data());
-  run.expect_same_bits("whole", back, values);
+  run.expect_same_bits("whole", back, kept);
   run.backend.parameter_download(*pieces, 0, rows, back.data());
-  run.expect_same_bits("pieces", back, values);
+  run.expect_same_bits("pieces", back, kept);
   run.backend.parameter_download(*pieces, 40, 9, part.data());
-  run.expect_same_bits("part", part, rows_of(values, cols, 40, 9));
+  run.expect_same_bits("part", part, rows_of(kept, cols, 40, 9));
   Array<float> master(run, "master", other);
   run.backend.parameter_pack(pieces.mutable_parameter(), master.data());
   run.backend.parameter_download(*pieces, 0, rows, back.data());
-  run.expect_same_bits("packed", back, other);
-});
+  run.expect_same_bits("packed", back, rounded(other, dtype));
+}
+const Case parameter_round_trip("parameter_upload", "in pieces, and back",
+                                with_dtype(check_parameter_round_trip, DType::kF32)),
+    parameter_round_trip_bf16("parameter_upload", "in pieces, and back; bf16",
+                              with_dtype(check_parameter_round_trip, DType::kBF16));
 
 }  // namespace
 }  // namespace coppice::test

@@ -99,7 +99,7 @@ enum class Into { kFresh, kSum, kDout };
 
 Backward backward(Run& run, const Shape& s, const std::vector<float>& inp, const std::vector<float>& weight,
                   const std::vector<float>& dout, const std::vector<float>& before, Into into) {
-  Context context = run.context(run.backend.linear_scratch_bytes(s.rows, 1, s.width));
+  Context context = run.context(run.backend.linear_scratch_bytes(s.rows, 1, s.width, DType::kF32));
   TestParameter w(run, "weight", ParameterKind::kVector, 1, s.width, weight);
   const int64_t cols = s.groups * s.width;
   Matrix x(run, "inp", s.rows, cols, inp), dy(run, "dout", s.rows, cols, dout),

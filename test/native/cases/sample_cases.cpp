@@ -17,11 +17,12 @@ struct SampleProblem {
   std::vector<float> hidden, weight;
   std::vector<SampleKey> keys;
   std::vector<SampleParams> params;
+  DType dtype = DType::kF32;  // of weight
 };
 
 Draws draw(Run& run, const SampleProblem& p) {
-  Context context = run.context(run.backend.sample_scratch_bytes(p.rows, p.vocab, p.cols));
-  TestParameter weight(run, "weight", ParameterKind::kMatrix, p.vocab, p.cols, p.weight);
+  Context context = run.context(run.backend.sample_scratch_bytes(p.rows, p.vocab, p.cols, p.dtype));
+  TestParameter weight(run, "weight", ParameterKind::kMatrix, p.vocab, p.cols, p.weight, p.dtype);
   Matrix hidden(run, "hidden", p.rows, p.cols, p.hidden);
   Array<SampleKey> keys(run, "keys", p.keys);
   Array<SampleParams> params(run, "params", p.params);
@@ -55,7 +56,7 @@ const std::vector<SampleParams>& rules() {
 }
 
 // The promise that the whole project rests on: what is recorded is what the head computes later.
-const Case recorded("sample", "lp and entropy have the bits of head_forward", [](Run& run) {
+void check_recorded(Run& run, DType dtype) {
   struct Shape {
     int64_t rows, vocab, cols;
   };
@@ -66,8 +67,9 @@ const Case recorded("sample", "lp and entropy have the bits of head_forward", []
                     run.normals(s.rows * s.cols),
                     run.normals(s.vocab * s.cols, 2.0f / std::sqrt(float(s.cols))),
                     keys_of(run, s.rows),
-                    {}};
-    HeadProblem head{s.rows, s.vocab, s.cols, p.hidden, p.weight, {}, {}, {}};
+                    {},
+                    dtype};
+    HeadProblem head{s.rows, s.vocab, s.cols, p.hidden, p.weight, {}, {}, {}, dtype};
     for (int64_t r = 0; r < s.rows; ++r) {
       const SampleParams& rule = rules()[static_cast<size_t>(r) % rules().size()];
       p.params.push_back(rule);
@@ -88,7 +90,11 @@ const Case recorded("sample", "lp and entropy have the bits of head_forward", []
     run.record("sampler_lp " + where, got.sampler_lp);
     run.record("token " + where, {got.token.begin(), got.token.end()});
   }
-});
+}
+const Case recorded("sample", "lp and entropy have the bits of head_forward",
+                    with_dtype(check_recorded, DType::kF32)),
+    recorded_bf16("sample", "lp and entropy have the bits of head_forward; bf16",
+                  with_dtype(check_recorded, DType::kBF16));
 
 // With one hidden column of 1 the logits are the weight itself.
 SampleProblem known_logits(Run& run, const std::vector<float>& logits,

@@ -3,8 +3,8 @@
 // prompts, samplings and batches; every token is compared as bits by score() and by the ratio that update()
 // sees.
 //
-//   exact_on_policy_test [--isa NAME] [--tokens N] [--seed N]     default: every instruction set here, 200000
-//   tokens in all
+//   exact_on_policy_test [--isa NAME] [--dtype f32|bf16] [--tokens N] [--seed N]     default: every
+//   instruction set here and both dtypes, 200000 tokens in f32 and half as many in bf16
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -158,13 +158,13 @@ void report(const char* what, int64_t different, const std::string& setting) {
     std::printf("  DIFFER %s: %lld tokens; %s\n", what, static_cast<long long>(different), setting.c_str());
 }
 
-void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
+void run_case(const std::string& isa, DType dtype, uint64_t seed, Tally* tally) {
   Random random(seed);
   const ModelConfig config = random_config(random);
   const int sampler_threads = static_cast<int>(between(random, 1, 4)),
             learner_threads = static_cast<int>(between(random, 1, 4));
-  const auto sampler = Engine::create(config, {"cpu", isa, sampler_threads});
-  const auto learner = Engine::create(config, {"cpu", isa, learner_threads});
+  const auto sampler = Engine::create(config, {"cpu", isa, sampler_threads}, dtype);
+  const auto learner = Engine::create(config, {"cpu", isa, learner_threads}, dtype);
   fill_parameters(*sampler, seed);
   fill_parameters(*learner, seed);
   GenerationParams params;
@@ -191,12 +191,12 @@ void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
   const int64_t budget = pick<int64_t>(random, {1, 100, 700, 100000});
   char setting[256];
   std::snprintf(setting, sizeof setting,
-                "isa %s seed %llu hidden %d heads %d/%d head_dim %d vocab %d threads %d->%d live %d "
+                "isa %s %s seed %llu hidden %d heads %d/%d head_dim %d vocab %d threads %d->%d live %d "
                 "temperature %g shared %d budget %lld",
-                isa.c_str(), static_cast<unsigned long long>(seed), config.hidden_size, config.num_heads,
-                config.num_kv_heads, config.head_dim, config.vocab_size, sampler_threads, learner_threads,
-                params.max_live_sequences, static_cast<double>(params.sampling.temperature), shared,
-                static_cast<long long>(budget));
+                isa.c_str(), dtype_name(dtype), static_cast<unsigned long long>(seed), config.hidden_size,
+                config.num_heads, config.num_kv_heads, config.head_dim, config.vocab_size, sampler_threads,
+                learner_threads, params.max_live_sequences, static_cast<double>(params.sampling.temperature),
+                shared, static_cast<long long>(budget));
 
   const size_t tokens = owned.lp.size();
   std::vector<float> lp(tokens), entropy(tokens);
@@ -221,7 +221,7 @@ void run_case(const std::string& isa, uint64_t seed, Tally* tally) {
   one.tokens.assign(prompts.tokens.begin() + prompts.offsets[static_cast<size_t>(alone)],
                     prompts.tokens.begin() + prompts.offsets[static_cast<size_t>(alone) + 1]);
   one.offsets.push_back(static_cast<int32_t>(one.tokens.size()));
-  const auto fresh = Engine::create(config, {"cpu", isa, learner_threads});
+  const auto fresh = Engine::create(config, {"cpu", isa, learner_threads}, dtype);
   fill_parameters(*fresh, seed);
   const auto again = fresh->generate(one.tokens.data(), one.offsets.data(), &alone, 1, params);
   while (again->step()) {
@@ -259,16 +259,17 @@ bool available(const std::string& isa) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::string only;
+  std::string only, only_dtype;
   int64_t wanted = 200000;
   uint64_t seed = 1;
   for (int i = 1; i + 1 < argc; i += 2) {
     if (std::strcmp(argv[i], "--isa") == 0) only = argv[i + 1];
+    if (std::strcmp(argv[i], "--dtype") == 0) only_dtype = argv[i + 1];
     if (std::strcmp(argv[i], "--tokens") == 0) wanted = std::atoll(argv[i + 1]);
     if (std::strcmp(argv[i], "--seed") == 0) seed = static_cast<uint64_t>(std::atoll(argv[i + 1]));
   }
   std::vector<std::string> sets;
-  for (const char* isa : {"avx512", "avx2", "neon", "portable"}) {
+  for (const char* isa : {"avx512bf16", "avx512", "avx2", "neon", "portable"}) {
     if ((only.empty() || only == isa) && available(isa)) sets.push_back(isa);
   }
   // The portable form has no fused multiply-add and is slow; beside a fast set it gets a small share of the
@@ -276,25 +277,29 @@ int main(int argc, char** argv) {
   int64_t passed = 0, failed = 0;
   try {
     for (const std::string& isa : sets) {
-      Tally tally;
       const bool small_share = isa == "portable" && sets.size() > 1;
       const int64_t share =
           small_share ? wanted / 20 : wanted / std::max<int64_t>(1, static_cast<int64_t>(sets.size()) - 1);
-      for (uint64_t i = 0; tally.tokens < share; ++i) run_case(isa, seed * 1000003 + i, &tally);
-      const bool good = tally.lp + tally.entropy + tally.ratio + tally.regenerated == 0;
-      std::printf(
-          "%s exact on-policy, %s: %lld of %lld log-probs differ, %lld entropies, %lld ratios, %lld "
-          "regenerated samples\n",
-          good ? "ok  " : "FAIL", isa.c_str(), static_cast<long long>(tally.lp),
-          static_cast<long long>(tally.tokens), static_cast<long long>(tally.entropy),
-          static_cast<long long>(tally.ratio), static_cast<long long>(tally.regenerated));
-      (good ? passed : failed) += 1;
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        if (!only_dtype.empty() && only_dtype != dtype_name(dtype)) continue;
+        const int64_t tokens = only_dtype.empty() && dtype == DType::kBF16 ? share / 2 : share;
+        Tally tally;
+        for (uint64_t i = 0; tally.tokens < tokens; ++i) run_case(isa, dtype, seed * 1000003 + i, &tally);
+        const bool good = tally.lp + tally.entropy + tally.ratio + tally.regenerated == 0;
+        std::printf(
+            "%s exact on-policy, %s, %s: %lld of %lld log-probs differ, %lld entropies, %lld ratios, %lld "
+            "regenerated samples\n",
+            good ? "ok  " : "FAIL", isa.c_str(), dtype_name(dtype), static_cast<long long>(tally.lp),
+            static_cast<long long>(tally.tokens), static_cast<long long>(tally.entropy),
+            static_cast<long long>(tally.ratio), static_cast<long long>(tally.regenerated));
+        (good ? passed : failed) += 1;
+      }
     }
   } catch (const std::exception& error) {
     std::printf("FAIL %s\n", error.what());
     ++failed;
   }
-  if (passed + failed == 0) ++failed;  // an unknown --isa tests nothing
+  if (passed + failed == 0) ++failed;  // an unknown --isa or --dtype tests nothing
   std::printf("%lld passed, %lld failed\n", static_cast<long long>(passed), static_cast<long long>(failed));
   return failed == 0 ? 0 : 1;
 }

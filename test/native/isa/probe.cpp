@@ -32,6 +32,24 @@ float probe_sum(const float* sixteen) {
 float probe_maximum(const float* sixteen) {
   return maximum(load(sixteen));
 }
+void probe_pair_of(float* words, const float* a, const float* b) {
+  store(words, pair_of(load(a), load(b)));
+}
+void probe_dot_pairs(float* out, const float* a, const float* b, const float* c) {
+  store(out, dot_pairs(load(a), load(b), load(c)));
+}
+void probe_interleave(float* block) {
+  Vec a = load(block), b = load(block + 16);
+  interleave(a, b);
+  store(block, a);
+  store(block + 16, b);
+}
+void probe_deinterleave(float* block) {
+  Vec a = load(block), b = load(block + 16);
+  deinterleave(a, b);
+  store(block, a);
+  store(block + 16, b);
+}
 void probe_masked(float* out, float* onto, const float* inp, int n, float fill) {
   const Vec loaded = load_first(inp, n, fill);
   store(out, loaded);
@@ -41,8 +59,9 @@ void probe_masked(float* out, float* onto, const float* inp, int n, float fill) 
 }  // namespace
 
 extern const test::IsaProbe kProbe;
-const test::IsaProbe kProbe = {probe_exp, probe_log,     probe_sigmoid, probe_transpose,
-                               probe_sum, probe_maximum, probe_masked};
+const test::IsaProbe kProbe = {probe_exp,          probe_log,        probe_sigmoid, probe_transpose,
+                               probe_sum,          probe_maximum,    probe_pair_of, probe_dot_pairs,
+                               probe_deinterleave, probe_interleave, probe_masked};
 
 }  // namespace COPPICE_ISA
 }  // namespace coppice

@@ -14,12 +14,21 @@ struct IsaProbe {
   void (*transpose16)(float* block);
   float (*sum)(const float* sixteen);
   float (*maximum)(const float* sixteen);
+  // words[i] = the pair of a[i], b[i], for 16; then out = c + both products of two rows of words.
+  void (*pair_of)(float* words, const float* a, const float* b);
+  void (*dot_pairs)(float* out, const float* a, const float* b, const float* c);
+  // 32 numbers, even ones first, and back.
+  void (*deinterleave)(float* block);
+  void (*interleave)(float* block);
   // out = the first n of inp and `fill`, then the first n of that stored over `onto`.
   void (*masked)(float* out, float* onto, const float* inp, int n, float fill);
 };
 
 }  // namespace coppice::test
 
+namespace coppice::avx512bf16 {
+extern const test::IsaProbe kProbe;
+}
 namespace coppice::avx512 {
 extern const test::IsaProbe kProbe;
 }
