@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { type ModelConfig, modelConfigOf } from './checkpoint/model-config.ts'
 import { findModelTensors } from './checkpoint/model-tensors.ts'
 import type { TensorInFile } from './checkpoint/safetensors.ts'
+import { type SamplingDefaults, samplingDefaultsOf } from './checkpoint/sampling-defaults.ts'
 import { stopTokensOf } from './checkpoint/stop-tokens.ts'
 import { type JsonObject, readJsonObject } from './checkpoint/strict-json.ts'
 
@@ -20,6 +21,7 @@ export {
 } from './checkpoint/optimizer-state.ts'
 export type { FileDtype, TensorInFile } from './checkpoint/safetensors.ts'
 export { readSafetensorsHeader } from './checkpoint/safetensors.ts'
+export type { SamplingDefaults } from './checkpoint/sampling-defaults.ts'
 export type { JsonObject, JsonValue } from './checkpoint/strict-json.ts'
 export { readJsonObject } from './checkpoint/strict-json.ts'
 export { type TensorShape, tensorShapesOf } from './checkpoint/tensor-names.ts'
@@ -42,6 +44,8 @@ export interface ModelFolder {
   ignoredTensors: string[]
   /** Tokens that end a completion; empty when the folder names none. */
   stopTokens: number[]
+  /** How generation_config.json would have the model sampled; nothing follows from it unless it is asked for. */
+  samplingDefaults: SamplingDefaults
   /** tokenizer.json, where there is one. */
   tokenizerPath: string | undefined
 }
@@ -66,6 +70,7 @@ export function readModelFolder(directory: string): ModelFolder {
     tensors,
     ignoredTensors: ignored,
     stopTokens: stopTokensOf(rawConfig, generationConfig, config.vocabSize, directory),
+    samplingDefaults: samplingDefaultsOf(generationConfig ?? {}, generationPath),
     tokenizerPath: existsSync(tokenizerPath) ? tokenizerPath : undefined,
   }
 }

@@ -17,6 +17,7 @@ export {
   readModelFolder,
   readSafetensorsHeader,
   requireWritableFolder,
+  type SamplingDefaults,
   type TensorInFile,
   type TensorShape,
   tensorShapesOf,

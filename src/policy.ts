@@ -6,6 +6,7 @@ import {
   readModelFolder,
   readOptimizerState,
   requireInitialisable,
+  type SamplingDefaults,
   type TensorShape,
   tensorShapesOf,
   writeGradients,
@@ -59,6 +60,7 @@ interface PolicyParts {
   rawConfig: JsonObject
   tokenizer: Tokenizer | undefined
   stopTokens: readonly number[]
+  samplingDefaults: SamplingDefaults
   folder: string | undefined
   dtype: ComputeDtype
   seed: bigint
@@ -76,6 +78,8 @@ export class Policy implements AsyncDisposable {
   readonly tokenizer: Tokenizer | undefined
   /** Tokens that end a completion unless `generate` is told others. */
   readonly stopTokens: readonly number[]
+  /** How generation_config.json would have it sampled; `generate` follows what it is told alone. */
+  readonly samplingDefaults: Readonly<SamplingDefaults>
   /** Key of the sampling noise unless `generate` is told another. */
   readonly seed: bigint
   /** The type of the parameters that it computes with. */
@@ -88,6 +92,7 @@ export class Policy implements AsyncDisposable {
     this.rawConfig = parts.rawConfig
     this.tokenizer = parts.tokenizer
     this.stopTokens = parts.stopTokens
+    this.samplingDefaults = parts.samplingDefaults
     this.seed = parts.seed
     this.dtype = parts.dtype
     this.#engine = parts.engine
@@ -116,7 +121,10 @@ export class Policy implements AsyncDisposable {
     requireInitialisable(rawConfig, 'Policy.init: config')
     const seed = seedOf(options, 'Policy.init')
     const stopTokens = stopTokensOf(rawConfig, undefined, config.vocabSize, 'Policy.init: config')
-    const parts = { config, rawConfig, tokenizer: options.tokenizer, stopTokens, folder: undefined, seed }
+    const parts = {
+      ...{ config, rawConfig, tokenizer: options.tokenizer, stopTokens, folder: undefined, seed },
+      samplingDefaults: { unsupported: [] },
+    }
     return Policy.#open(parts, options, (engine) => engine.initRandom(seed))
   }
 

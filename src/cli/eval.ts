@@ -70,7 +70,7 @@ export const evalVerb = defineVerb({
         verify: verifyOptions(args),
         n: args.n,
         ...(args.k !== undefined && { ks: args.k }),
-        ...samplingOptions(args),
+        ...samplingOptions(args, policy),
         seed: args.seed,
         greedy: args.greedy,
         out: args.out,

@@ -8,6 +8,7 @@ import {
   type LearningRateSchedule,
   type LoadOptions,
   loadPromptTemplate,
+  type Policy,
   type PromptTemplate,
   templateNames,
   type VerifierSource,
@@ -45,10 +46,19 @@ export const MODEL_FLAGS = {
 } as const satisfies Record<string, Options>
 
 export const SAMPLING_FLAGS = {
-  temperature: { type: 'number', default: 1, describe: '0 is greedy' },
-  'top-p': { type: 'number', default: 1, describe: 'keep the likeliest tokens up to this mass' },
-  'top-k': { type: 'number', default: 0, describe: 'keep the k likeliest tokens; 0: all' },
-  'min-p': { type: 'number', default: 0, describe: 'keep tokens of at least this share of the likeliest' },
+  sampling: {
+    choices: ['plain', 'model'],
+    default: 'plain',
+    describe:
+      'where the four flags below come from when they are not given: the defaults named there, or generation_config.json of the model',
+  },
+  temperature: { type: 'number', describe: '0 is greedy [default: 1]' },
+  'top-p': { type: 'number', describe: 'keep the likeliest tokens up to this mass [default: 1]' },
+  'top-k': { type: 'number', describe: 'keep the k likeliest tokens; 0: all [default: 0]' },
+  'min-p': {
+    type: 'number',
+    describe: 'keep tokens of at least this share of the likeliest [default: 0]',
+  },
   'max-completion-length': {
     type: 'number',
     describe:
@@ -97,18 +107,32 @@ export function loadOptions(args: BackendArguments & { model: string; seed?: num
 }
 
 interface SamplingArguments {
-  temperature: number
-  topP: number
-  topK: number
-  minP: number
+  sampling: string
+  temperature: number | undefined
+  topP: number | undefined
+  topK: number | undefined
+  minP: number | undefined
   maxCompletionLength: number | undefined
 }
 
+type SamplingOptions = Pick<GenerateOptions, 'temperature' | 'topP' | 'topK' | 'minP' | 'maxCompletionLength'>
+
+/** What was given, and under `--sampling model` what the model's folder says; the rest is left to the library. */
 export function samplingOptions(
   args: SamplingArguments,
-): Pick<GenerateOptions, 'temperature' | 'topP' | 'topK' | 'minP' | 'maxCompletionLength'> {
+  { samplingDefaults: { unsupported, ...ofModel } }: Pick<Policy, 'samplingDefaults'>,
+): SamplingOptions {
+  const useModel = args.sampling === 'model'
+  if (useModel && unsupported.length > 0) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'generation_config.json asks for what is not supported', {
+      where: '--sampling model',
+      expected: 'temperature, top_p, top_k and min_p alone',
+      received: unsupported.join(', '),
+    })
+  }
   const { temperature, topP, topK, minP, maxCompletionLength } = args
-  return { temperature, topP, topK, minP, ...(maxCompletionLength !== undefined && { maxCompletionLength }) }
+  const given = Object.entries({ temperature, topP, topK, minP, maxCompletionLength })
+  return { ...(useModel && ofModel), ...Object.fromEntries(given.filter(([, value]) => value !== undefined)) }
 }
 
 export const OPTIMIZER_FLAGS = {

@@ -52,7 +52,7 @@ export const generateVerb = defineVerb({
       let tokens = 0
       const rollouts = await policy.generateAll(prompts, {
         numGenerations: args.numGenerations,
-        ...samplingOptions(args),
+        ...samplingOptions(args, policy),
         entropies: args.entropies,
         seed: args.seed,
         step: args.step,

@@ -131,7 +131,7 @@ export const trainVerb = defineVerb({
         steps: args.steps,
         promptsPerStep: args.promptsPerStep,
         numGenerations: args.numGenerations,
-        ...samplingOptions(args),
+        ...samplingOptions(args, policy),
         miniBatchRows: args.miniBatchRows ?? null,
         numIterations: args.numIterations,
         ...optimizerOptions(args),

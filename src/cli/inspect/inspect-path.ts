@@ -47,7 +47,8 @@ async function inspectCheckpoint(
   names: ReadonlySet<string>,
   options: InspectOptions,
 ): Promise<Record<string, unknown>> {
-  const { config, rawConfig, tensors, ignoredTensors, stopTokens, tokenizerPath } = readModelFolder(path)
+  const { config, rawConfig, tensors, ignoredTensors, stopTokens, samplingDefaults, tokenizerPath } =
+    readModelFolder(path)
   const dtypes: Record<string, number> = {}
   for (const { dtype } of tensors) dtypes[dtype] = (dtypes[dtype] ?? 0) + 1
   return {
@@ -60,6 +61,7 @@ async function inspectCheckpoint(
     tensors_by_dtype: dtypes,
     ignored_tensors: ignoredTensors,
     stop_tokens: stopTokens,
+    sampling: samplingDefaults,
     ...(tokenizerPath !== undefined && { tokenizer: await inspectTokenizer(path) }),
     ...(names.has('run-state.json') && {
       run_state: JSON.parse(await readFile(join(path, 'run-state.json'), 'utf8')),
