@@ -40,7 +40,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'checkpoint',
     'hub',
   ],
-  ['prompts', 'data', 'objectives', 'policy-loss', 'kernels'],
+  ['prompts', 'presets', 'data', 'objectives', 'policy-loss', 'kernels'],
   ['policy', 'report', 'tasks', 'verifiers'],
   ['verify'],
   ['judge'],

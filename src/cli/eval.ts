@@ -26,13 +26,16 @@ import {
 } from './flags.ts'
 import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
+import { evalPreset, PRESET_FLAG } from './preset-flags.ts'
 import { formatPercent, textTable } from './table.ts'
 import { defineVerb } from './verb.ts'
 
 export const evalVerb = defineVerb({
   command: 'eval',
   describe: 'pass@k, majority@k, greedy accuracy and entropy on held-out prompts',
+  defaults: evalPreset,
   flags: {
+    ...PRESET_FLAG,
     ...MODEL_FLAGS,
     in: { type: 'string', demandOption: true, describe: `held-out prompts, ${DATA_FORMATS}` },
     ...COLUMN_FLAGS,

@@ -24,7 +24,7 @@ export async function runCommandLine(argv: readonly string[], verbs: readonly Ve
     .fail((message, error) => {
       throw isFromYargs(error) ? new UsageError(explain(message, verb, argv)) : error
     })
-  for (const each of verbs) parser = each.install(parser, (result) => (code = result))
+  for (const each of verbs) parser = each.install(parser, argv, (result) => (code = result))
   try {
     await parser.parseAsync()
     return code

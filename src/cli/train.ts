@@ -29,12 +29,15 @@ import {
 import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { OBJECTIVE_FLAGS, objectiveOf } from './objective-flags.ts'
+import { PRESET_FLAG, trainPreset } from './preset-flags.ts'
 import { defineVerb } from './verb.ts'
 
 export const trainVerb = defineVerb({
   command: 'train',
   describe: 'reinforcement learning with verifiable rewards',
+  defaults: trainPreset,
   flags: {
+    ...PRESET_FLAG,
     ...MODEL_FLAGS,
     prompts: {
       type: 'string',

@@ -17,7 +17,8 @@ export interface Verb {
   describe: string
   flags: Flags
   positional: { [name: string]: PositionalOptions }
-  install(parser: Argv, onResult: (code: number) => void): Argv
+  /** `argv` is the whole command line. */
+  install(parser: Argv, argv: readonly string[], onResult: (code: number) => void): Argv
 }
 
 export interface VerbDefinition<F extends Flags> {
@@ -27,6 +28,8 @@ export interface VerbDefinition<F extends Flags> {
   flags: F
   /** Positional arguments are given to `run` as well; the command string says which are required. */
   positional?: { [name: string]: PositionalOptions }
+  /** Flags that stand for those that are not given, by kebab-case name; `given` reads a flag of the command line. */
+  defaults?(given: (flag: string) => string | undefined): Readonly<Record<string, unknown>>
   examples?: readonly (readonly [command: string, what: string])[]
   // biome-ignore lint/suspicious/noConfusingVoidType: a verb that returns nothing has done its work
   run(args: VerbArguments<F> & Record<string, unknown>): Promise<number | void>
@@ -47,7 +50,7 @@ export function defineVerb<const F extends Flags>(definition: VerbDefinition<F>)
     describe,
     flags,
     positional,
-    install: (parser, onResult) =>
+    install: (parser, argv, onResult) =>
       parser.command(
         command,
         describe,
@@ -55,6 +58,9 @@ export function defineVerb<const F extends Flags>(definition: VerbDefinition<F>)
           for (const [key, options] of Object.entries(positional)) verb.positional(key, options)
           for (const [flag, options] of Object.entries(flags)) verb.option(flag, withArgument(options))
           for (const [line, what] of examples) verb.example(line, what)
+          const defaults = definition.defaults?.((flag) => flagValue(argv, flag))
+          // What yargs calls a config: stronger than a flag's default, weaker than the flag itself.
+          if (defaults !== undefined) verb.config(defaults)
           return verb
         },
         async (parsed) => {
@@ -94,6 +100,14 @@ function checkFlags(flags: Flags, args: Record<string, unknown>): void {
       throw new CoppiceError('INVALID_ARGUMENT', 'not a number', { where: `--${flag}`, expected: 'a number' })
     }
   }
+}
+
+/** The value of a flag as it stands on a command line. */
+function flagValue(argv: readonly string[], flag: string): string | undefined {
+  const at = argv.findIndex((word) => word === `--${flag}` || word.startsWith(`--${flag}=`))
+  if (at === -1) return undefined
+  const word = argv[at]!
+  return word.includes('=') ? word.slice(word.indexOf('=') + 1) : argv[at + 1]
 }
 
 /** The long flags that stand on a command line, without dashes and values. */
