@@ -35,6 +35,7 @@ def main():
     try:
         # The library reads its environment when it is imported.
         os.environ["HF_ENDPOINT"] = server.stdout.readline().strip()
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE"):
             os.environ.pop(name, None)
         with tempfile.TemporaryDirectory() as temporary:
