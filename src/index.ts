@@ -14,6 +14,7 @@ export {
   type JsonValue,
   type ModelConfig,
   type ModelFolder,
+  readJsonObject,
   readModelFolder,
   readSafetensorsHeader,
   requireWritableFolder,
@@ -37,7 +38,7 @@ export * from './experiment.ts'
 export * from './hub.ts'
 export { judge, partRewardMeans } from './judge.ts'
 export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
-export { type AddonStatus, addonStatus } from './machine.ts'
+export { type AddonStatus, addonStatus, type MachineMemory, machineMemory } from './machine.ts'
 export type { ComputeDtype, NativeEngineInfo, NativeMachine } from './native/types.ts'
 export type {
   Objective,
@@ -60,6 +61,7 @@ export {
   resolveObjective,
 } from './objectives.ts'
 export { nearest } from './options.ts'
+export { type ExpectedThroughput, expectedThroughput, type PlanMemoryOptions, planMemory } from './plan.ts'
 export type { Rows } from './policy/native-rows.ts'
 export * from './policy.ts'
 export {

@@ -42,7 +42,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ],
   ['prompts', 'presets', 'data', 'objectives', 'policy-loss', 'kernels'],
   ['policy', 'report', 'tasks', 'verifiers'],
-  ['verify'],
+  ['verify', 'plan'],
   ['judge'],
   ['evaluate'],
   ['trainer', 'sft'],

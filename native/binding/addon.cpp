@@ -10,6 +10,7 @@
 #include "binding/environment.h"
 #include "binding/generation_object.h"
 #include "binding/kernels_object.h"
+#include "binding/options.h"
 #include "binding/policy_loss_binding.h"
 #include "binding/stop_flag_object.h"
 
@@ -37,6 +38,18 @@ Napi::Value machine(const Napi::CallbackInfo& info) {
 #endif
     machine.Set("externalBuffers", Environment::of(env)->external_buffers);
     return machine;
+  });
+}
+
+// planMemory(config, options, tokenBudget, generation, longestPrompt): what `plan` of such an engine would
+// say. It allocates little and is done at once.
+Napi::Value plan_memory_of(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    const auto longest = static_cast<int32_t>(read_integer(info[4], "longestPrompt", 1, kMaxInt32));
+    const MemoryPlan plan = plan_memory(read_model_config(info[0]), read_backend_options(info[1]),
+                                        read_compute_dtype(info[1]), read_token_budget(info[2]),
+                                        read_generation_params(read_object(info[3], "generation")), longest);
+    return plan_to_js(info.Env(), plan);
   });
 }
 
@@ -70,6 +83,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("openEngine", Napi::Function::New<EngineObject::open>(env, "openEngine"));
   exports.Set("openKernels", Napi::Function::New<KernelsObject::open>(env, "openKernels"));
   exports.Set("policyLoss", Napi::Function::New<policy_loss>(env, "policyLoss"));
+  exports.Set("planMemory", Napi::Function::New<plan_memory_of>(env, "planMemory"));
   exports.Set("machine", Napi::Function::New<machine>(env, "machine"));
   exports.Set("addressOf", Napi::Function::New<address_of>(env, "addressOf"));
   exports.Set("useExternalBuffers", Napi::Function::New<use_external_buffers>(env, "useExternalBuffers"));

@@ -20,10 +20,6 @@ Napi::Object cancellable(Napi::Env env, bool cancelled) {
   return object;
 }
 
-int64_t read_token_budget(const Napi::Value& value) {
-  return read_integer(value, "tokenBudget", 1, kMaxSafeInteger);
-}
-
 // One value a completion token.
 std::vector<float> read_per_token(const Napi::Value& value, const RowsArgument& rows, const char* name) {
   const ArrayArgument<float> values = read_array<float>(value, name);
@@ -178,16 +174,7 @@ Napi::Value EngineObject::plan(const Napi::CallbackInfo& info) {
         [worker = worker_.get(), budget, params, longest, plan](StopFlag&) {
           *plan = worker->engine().plan(budget, params, longest);
         },
-        [plan](Napi::Env env) -> Napi::Value {
-          Napi::Array rows = Napi::Array::New(env, plan->rows.size());
-          for (uint32_t i = 0; i < plan->rows.size(); ++i) {
-            Napi::Object row = Napi::Object::New(env);
-            row.Set("what", plan->rows[i].what);
-            row.Set("bytes", static_cast<double>(plan->rows[i].bytes));
-            rows.Set(i, row);
-          }
-          return rows;
-        }));
+        [plan](Napi::Env env) -> Napi::Value { return plan_to_js(env, *plan); }));
   });
 }
 

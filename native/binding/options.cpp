@@ -133,6 +133,10 @@ DType read_compute_dtype(const Napi::Value& value) {
   return fields.word<DType>("dtype", {{"f32", DType::kF32}, {"bf16", DType::kBF16}});
 }
 
+int64_t read_token_budget(const Napi::Value& value) {
+  return read_integer(value, "tokenBudget", 1, kMaxSafeInteger);
+}
+
 std::vector<TensorInFile> read_tensors(const Napi::Value& value) {
   if (!value.IsArray()) fail(ErrorCode::kInvalidArgument, "tensors: expected an array");
   const Napi::Array array = value.As<Napi::Array>();
@@ -191,6 +195,17 @@ GenerationParams read_generation_params(const Napi::Object& object) {
   params.max_live_sequences = fields.int32("maxLiveSequences", 1);
   params.max_waiting_groups = fields.int32("maxWaitingGroups", 1);
   return params;
+}
+
+Napi::Array plan_to_js(Napi::Env env, const MemoryPlan& plan) {
+  Napi::Array rows = Napi::Array::New(env, plan.rows.size());
+  for (uint32_t i = 0; i < plan.rows.size(); ++i) {
+    Napi::Object row = Napi::Object::New(env);
+    row.Set("what", plan.rows[i].what);
+    row.Set("bytes", static_cast<double>(plan.rows[i].bytes));
+    rows.Set(i, row);
+  }
+  return rows;
 }
 
 Napi::Object loss_stats_to_js(Napi::Env env, const PolicyLossStats& stats) {

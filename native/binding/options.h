@@ -30,11 +30,13 @@ ModelConfig read_model_config(const Napi::Value& value);
 BackendOptions read_backend_options(const Napi::Value& value);
 // `dtype` of the same object: f32 (also where it is absent) or bf16.
 DType read_compute_dtype(const Napi::Value& value);
+int64_t read_token_budget(const Napi::Value& value);
 std::vector<TensorInFile> read_tensors(const Napi::Value& value);
 PolicyLossParams read_loss_params(const Napi::Value& value);
 OptimizerParams read_optimizer(const Napi::Value& value);
 GenerationParams read_generation_params(const Napi::Object& object);
 
+Napi::Array plan_to_js(Napi::Env env, const MemoryPlan& plan);
 // All of it but the loss.
 Napi::Object loss_stats_to_js(Napi::Env env, const PolicyLossStats& stats);
 

@@ -28,10 +28,11 @@ namespace {
 
 class TransformerEngine final : public Engine {
  public:
-  TransformerEngine(const ModelConfig& config, const BackendOptions& options, DType dtype)
+  TransformerEngine(const ModelConfig& config, const BackendOptions& options, DType dtype,
+                    bool with_storage = true)
       : config_(config),
         backend_(open_backend(options)),
-        parameters_(*backend_, config_, dtype),
+        parameters_(*backend_, config_, dtype, with_storage),
         workspace_(*backend_),
         kv_memory_(*backend_),
         transformer_(*backend_, config_, parameters_),
@@ -317,6 +318,13 @@ std::unique_ptr<Engine> Engine::create(const ModelConfig& config, const BackendO
                                        DType dtype) {
   config.check();
   return std::make_unique<TransformerEngine>(config, options, dtype);
+}
+
+MemoryPlan plan_memory(const ModelConfig& config, const BackendOptions& options, DType dtype,
+                       int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt) {
+  config.check();
+  return TransformerEngine(config, options, dtype, /*with_storage=*/false)
+      .plan(token_budget, generation, longest_prompt);
 }
 
 }  // namespace coppice

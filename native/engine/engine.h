@@ -178,4 +178,8 @@ class Engine {
   virtual uint64_t allocated_bytes() const = 0;
 };
 
+// Engine::plan of an engine that is not there: nothing as large as a parameter is allocated.
+MemoryPlan plan_memory(const ModelConfig& config, const BackendOptions& options, DType dtype,
+                       int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt);
+
 }  // namespace coppice

@@ -12,7 +12,7 @@ int64_t piece_of(const TensorSpec& tensor) {
   return std::min(rows, tensor.rows) * tensor.cols;
 }
 
-ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, DType dtype)
+ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, DType dtype, bool with_storage)
     : backend_(&backend), dtype_(dtype), layout_(layout_of(config)) {
   std::unordered_map<std::string, const Parameter*> by_name;
   parameters_.reserve(layout_.parameters.size());  // addresses are handed out below
@@ -25,9 +25,11 @@ ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, DTyp
     parameter.dtype = dtype;
     parameter.storage_bytes =
         backend.parameter_storage_bytes(spec.kind, spec.rows, spec.cols, parameter.dtype);
-    storage_.emplace_back(backend, parameter.storage_bytes);
-    parameter.storage = storage_.back().data();
-    backend.zero(parameter.storage, parameter.storage_bytes);  // packed storage may be padded
+    if (with_storage) {
+      storage_.emplace_back(backend, parameter.storage_bytes);
+      parameter.storage = storage_.back().data();
+      backend.zero(parameter.storage, parameter.storage_bytes);  // packed storage may be padded
+    }
     parameters_.push_back(std::move(parameter));
     by_name.emplace(spec.name, &parameters_.back());
   }
@@ -117,7 +119,7 @@ void ParameterStore::pack_from_masters() {
 
 uint64_t ParameterStore::compute_bytes() const {
   uint64_t bytes = 0;
-  for (const Buffer& buffer : storage_) bytes += buffer.bytes();
+  for (const Parameter& parameter : parameters_) bytes += parameter.storage_bytes;
   return bytes;
 }
 

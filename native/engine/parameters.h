@@ -28,7 +28,8 @@ int64_t piece_of(const TensorSpec& tensor);
 
 class ParameterStore {
  public:
-  ParameterStore(Backend& backend, const ModelConfig& config, DType dtype);
+  // Without storage it only knows sizes, for a plan.
+  ParameterStore(Backend& backend, const ModelConfig& config, DType dtype, bool with_storage = true);
 
   DType dtype() const { return dtype_; }  // of the compute copies
 

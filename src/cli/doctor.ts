@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import { availableParallelism, cpus, freemem, totalmem } from 'node:os'
+import { availableParallelism, cpus } from 'node:os'
 import { join } from 'node:path'
-import { type AddonStatus, addonStatus, hubSettings, rasterise, version } from '../index.ts'
+import { type AddonStatus, addonStatus, hubSettings, machineMemory, rasterise, version } from '../index.ts'
 import { EXIT_DONE, EXIT_FAILED } from './exit-codes.ts'
 import { JSON_FLAG } from './flags.ts'
 import { formatBytes, textTable } from './table.ts'
@@ -91,13 +91,12 @@ function machineFindings(addon: AddonStatus): Finding[] {
   const processor = cpus()[0]?.model.trim() || process.arch
   const cores = addon.usable ? addon.cores : availableParallelism()
   const sets = addon.usable ? addon.instructionSets : instructionSetsOfSystem()
-  const limit = memoryLimit()
-  const memory =
-    limit < totalmem() ? `${formatBytes(limit)} (limit of this container)` : formatBytes(totalmem())
+  const { totalBytes, freeBytes, isLimited } = machineMemory()
+  const memory = `${formatBytes(totalBytes)}${isLimited ? ' (limit of this container)' : ''}`
   const findings: Finding[] = [
     { what: 'processor', state: 'ok', found: `${processor}, ${cores} cores for this process` },
     { what: 'instruction sets', state: 'ok', found: sets.join(', ') || 'portable' },
-    { what: 'memory', state: 'ok', found: `${memory}, ${formatBytes(freemem())} free` },
+    { what: 'memory', state: 'ok', found: `${memory}, ${formatBytes(freeBytes)} free` },
   ]
   if (addon.usable && !addon.externalBuffers) {
     findings.push({
@@ -123,14 +122,6 @@ function instructionSetsOfSystem(): string[] {
     ...known.filter(([, needed]) => needed.every((flag) => flags.includes(flag))).map(([name]) => name),
     'portable',
   ]
-}
-
-function memoryLimit(): number {
-  for (const path of ['/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes']) {
-    const limit = existsSync(path) ? Number(readFileSync(path, 'utf8')) : Number.NaN
-    if (Number.isFinite(limit)) return limit
-  }
-  return Number.POSITIVE_INFINITY
 }
 
 function cudaFindings(addon: AddonStatus): Finding[] {

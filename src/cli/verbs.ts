@@ -7,6 +7,7 @@ import { generateVerb } from './generate.ts'
 import { gradVerb } from './grad.ts'
 import { initVerb } from './init.ts'
 import { inspectVerb } from './inspect.ts'
+import { planVerb } from './plan.ts'
 import { reportVerb } from './report.ts'
 import { scoreVerb } from './score.ts'
 import { sftVerb } from './sft.ts'
@@ -28,6 +29,7 @@ export const VERBS: readonly Verb[] = [
   gradVerb,
   evalVerb,
   reportVerb,
+  planVerb,
   inspectVerb,
   doctorVerb,
   benchVerb,

@@ -318,6 +318,14 @@ export interface NativeAddon {
     inputs: NativeLossInputs<A>,
     params: NativeLossParams,
   ): NativeLossResult<A>
+  /** What `plan` of such an engine would say, without its parameters. */
+  planMemory(
+    config: NativeModelConfig,
+    options: NativeBackendOptions,
+    tokenBudget: number,
+    params: NativeGenerationParams,
+    longestPrompt: number,
+  ): { what: string; bytes: number }[]
   machine(): NativeMachine
   /** False gives finished groups the copy that runtimes without external buffers get; for tests. */
   useExternalBuffers(enabled: boolean): void
