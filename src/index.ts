@@ -76,7 +76,7 @@ export {
   type PolicyLossStats,
   policyLoss,
 } from './policy-loss.ts'
-export { type Preset, type PresetName, type PresetValues, presetNames, presetOf } from './presets.ts'
+export { type Preset, type PresetValues, presetNames, presetOf } from './presets.ts'
 export {
   createProgressWriter,
   formatDuration,

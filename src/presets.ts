@@ -27,7 +27,7 @@ const PAPER_BY_OBJECTIVE = { grpo: { beta: 1e-3 } }
 const QWEN_MATH_SAMPLING: PresetValues = { n: 256, temperature: 0.6, topP: 0.95 }
 const QWEN3_SAMPLING: PresetValues = { n: 64, temperature: 0.7, topP: 0.8, topK: 20 }
 
-const PRESETS = {
+const PRESETS: Readonly<Record<string, Preset>> = {
   'paper-qwen2.5-math-7b': {
     describe: 'the paper: Qwen2.5-Math-7B on MATH, context 4,096',
     train: {
@@ -101,15 +101,13 @@ const PRESETS = {
       ...{ model: 'Qwen/Qwen2.5-0.5B-Instruct', template: 'qwen-math', maxCompletionLength: 512, n: 16 },
     },
   },
-} as const satisfies Record<string, Preset>
+}
 
-export type PresetName = keyof typeof PRESETS
-
-export const presetNames = Object.keys(PRESETS) as readonly PresetName[]
+export const presetNames: readonly string[] = Object.keys(PRESETS)
 
 /** The preset of that name. INVALID_ARGUMENT names the nearest. */
 export function presetOf(name: string): Preset {
-  const preset: Preset | undefined = Object.hasOwn(PRESETS, name) ? PRESETS[name as PresetName] : undefined
+  const preset = Object.hasOwn(PRESETS, name) ? PRESETS[name] : undefined
   if (preset !== undefined) return preset
   const near = nearest(name, presetNames)
   throw new CoppiceError('INVALID_ARGUMENT', `unknown preset '${name}'`, {

