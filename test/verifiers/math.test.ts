@@ -17,7 +17,6 @@ describe('math verifier', () => {
       ['<think>\\boxed{3}</think> The answer is 7.', 'right'],
       ['<think>\\boxed{7}</think>', 'unparsed'],
       ['<think>hm</think> <answer> 7 </answer>', 'right'],
-      ['\\boxed{8} <answer>The answer is \\boxed{7}.</answer> \\boxed{9}', 'right'],
       ['<answer></answer> 7', 'unparsed'],
       ['**Answer: 7**', 'right'],
       ['\\textbf{Answer: } 7', 'right'],

@@ -1,5 +1,6 @@
 import { parseJsonBytes } from '../../rollouts/json-text.ts'
-import { answerRegion } from '../math/reading/extraction.ts'
+import { taggedAnswer } from '../answer-text.ts'
+import { afterThinking } from '../math/reading/extraction.ts'
 
 // Where in a completion its JSON stands. No search takes more steps than the text's length times the
 // depth that is allowed.
@@ -23,7 +24,8 @@ export type FoundJson = { value: unknown } | { fault: string }
 /** The value of the JSON in a completion, thinking aside, or why there is none. */
 export function findJson(completion: string, place: JsonPlace): FoundJson {
   if (completion.length > MAX_TEXT) return { fault: `longer than ${MAX_TEXT} characters` }
-  const text = answerRegion(completion)
+  const behind = afterThinking(completion)
+  const text = taggedAnswer(behind) ?? behind
   const block = place === 'whole' ? undefined : lastBlock(text)
   if (block !== undefined) return 'fault' in block ? block : parseJson(block.text)
   const whole = parseJson(text)

@@ -16,11 +16,10 @@ export const ANNOUNCEMENTS: readonly string[] = ['final answer', 'answer is', 'a
 
 /** The answer's text, or why there is none. `announcements` are in lower case. */
 export function extractAnswer(response: string, policy: Extraction, announcements = ANNOUNCEMENTS): Found {
-  const text = answerRegion(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
+  const text = afterThinking(response.length > MAX_RESPONSE ? response.slice(-MAX_RESPONSE) : response)
   const boxed = boxedText(text)
-  const found =
-    boxed ??
-    (policy === 'boxed' ? { fault: 'no box' } : (announcedText(text, announcements) ?? lastLine(text)))
+  const written = () => writtenText(taggedAnswer(text) ?? text, announcements)
+  const found = boxed ?? (policy === 'boxed' ? { fault: 'no box' } : written())
   if ('text' in found) {
     if (isBlank(found.text)) return { fault: 'an empty answer' }
     if (found.text.length > MAX_ANSWER) return { fault: 'an answer of more than 4000 characters' }
@@ -28,10 +27,8 @@ export function extractAnswer(response: string, policy: Extraction, announcement
   return found
 }
 
-/** Where an answer may stand: behind the thinking, and of that, where there are `<answer>` tags, between the last of them. */
-export function answerRegion(response: string): string {
-  const text = afterThinking(response)
-  return taggedAnswer(text) ?? text
+function writtenText(text: string, announcements: readonly string[]): Found {
+  return announcedText(text, announcements) ?? lastLine(text)
 }
 
 /** What stands behind the last `</think>`; all of it where there is none. */
