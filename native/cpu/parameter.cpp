@@ -40,6 +40,43 @@ void write_rows(const Parameter& parameter, int64_t row, int64_t n, const float*
   }
 }
 
+// The same rows of the group, back to `host`.
+void read_rows(const Parameter& parameter, int64_t row, int64_t n, float* host) {
+  const int64_t cols = parameter.cols, depth = product_depth(parameter.dtype, cols);
+  for (int64_t k = 0; k < depth; k += kLanes) {
+    const int width = static_cast<int>(smaller(kLanes, depth - k));
+    Vec block[16];
+    for (int i = 0; i < 16; ++i) {
+      block[i] = i < width ? load_first(element(parameter, row, k + i), static_cast<int>(n)) : zero();
+    }
+    transpose16(block);
+    for (int64_t i = 0; i < n; ++i) {
+      float* to = host + i * cols;
+      if (parameter.dtype == DType::kF32) {
+        store_lanes(to + k, block[i], width);
+        continue;
+      }
+      Vec low = first_of_pair(block[i]), high = second_of_pair(block[i]);
+      interleave(low, high);
+      const int64_t left = cols - 2 * k;
+      store_lanes(to + 2 * k, low, static_cast<int>(smaller(kLanes, left)));
+      if (left > kLanes)
+        store_lanes(to + 2 * k + kLanes, high, static_cast<int>(smaller(kLanes, left - kLanes)));
+    }
+  }
+}
+
+// body(first row, rows) for the groups of 16 rows that [row_begin, row_begin + rows) reaches into.
+template <typename Body>
+void for_groups(const ThreadTeam& team, int64_t row_begin, int64_t rows, const Body& body) {
+  const int64_t first_group = row_begin / kLanes, row_end = row_begin + rows;
+  team.parallel_for(ceil_div(row_end, kLanes) - first_group, [&](int64_t task, int) {
+    const int64_t group = (first_group + task) * kLanes;
+    const int64_t begin = larger(group, row_begin), end = smaller(group + kLanes, row_end);
+    body(begin, end - begin);
+  });
+}
+
 // The rows that pad the last panel.
 void clear_padding(const Parameter& parameter) {
   for (int64_t row = parameter.rows; row < round_up(parameter.rows, kPanel); ++row) {
@@ -79,13 +116,10 @@ void CpuBackend::parameter_upload(Parameter& parameter, int64_t row_begin, int64
     copy_vector(parameter, static_cast<float*>(parameter.storage) + row_begin * cols, host, rows * cols);
     return;
   }
-  const int64_t first_group = row_begin / kLanes, row_end = row_begin + rows;
-  team().parallel_for(ceil_div(row_end, kLanes) - first_group, [&](int64_t task, int) {
-    const int64_t group = (first_group + task) * kLanes;
-    const int64_t begin = larger(group, row_begin), end = smaller(group + kLanes, row_end);
-    write_rows(parameter, begin, end - begin, host + (begin - row_begin) * cols);
+  for_groups(team(), row_begin, rows, [&](int64_t begin, int64_t n) {
+    write_rows(parameter, begin, n, host + (begin - row_begin) * cols);
   });
-  if (row_end == parameter.rows) clear_padding(parameter);
+  if (row_begin + rows == parameter.rows) clear_padding(parameter);
 }
 
 void CpuBackend::parameter_download(const Parameter& parameter, int64_t row_begin, int64_t rows,
@@ -101,7 +135,9 @@ void CpuBackend::parameter_download(const Parameter& parameter, int64_t row_begi
                 rows * cols);
     return;
   }
-  team().parallel_for(rows, [&](int64_t i, int) { read_row(parameter, row_begin + i, host + i * cols); });
+  for_groups(team(), row_begin, rows, [&](int64_t begin, int64_t n) {
+    read_rows(parameter, begin, n, host + (begin - row_begin) * cols);
+  });
 }
 
 void CpuBackend::parameter_pack(Parameter& parameter, const float* master) {

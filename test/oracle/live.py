@@ -49,6 +49,8 @@ BF16_GREEDY_SHARE = 0.75
 # Below this norm a gradient is compared absolutely: it is the rounding of others.
 GRADIENT_FLOOR = 1e-6
 KINDS = ["qwen3", "llama", "qwen2", "mistral"]
+# Of the checkpoints of one family, one after the other: three shapes in float32, three in bfloat16, one in float16.
+DTYPES = [torch.float32, torch.bfloat16, torch.float32, torch.bfloat16, torch.float32, torch.bfloat16, torch.float16]
 
 
 class Failure(Exception):
@@ -149,11 +151,11 @@ def compare_gradients(what, ours, theirs, bound=GRADIENT_BOUND):
     return worst
 
 
-def check_foreign_model(coppice, kind, seed, folder):
+def check_foreign_model(coppice, kind, dtype, seed, folder):
     """A checkpoint that transformers wrote, in any dtype and any number of files."""
     draw = random.Random(seed)
     fields = random_config(draw, kind)
-    dtype, shard = draw.choice([torch.float32, torch.bfloat16, torch.float16]), draw.choice(["10GB", "30KB"])
+    shard = draw.choice(["10GB", "30KB"])
     what = f"model {seed} ({fields['model_type']}, {str(dtype)[6:]}, shards of {shard})"
     transformers_model.random_model(fields, seed).to(dtype).save_pretrained(folder, max_shard_size=shard)
     rows = random_rows(fields["vocab_size"], seed, [draw.randint(1, 200) for _ in range(4)], longest_completion=40)
@@ -265,14 +267,15 @@ def in_new_folder(check, *arguments):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1, help="of the random models")
-    parser.add_argument("--models", type=int, default=12, help="number of random models")
+    parser.add_argument("--models", type=int, default=28, help="number of random models")
     parser.add_argument("--cli", default="node --import tsx src/cli/main.ts", help="how coppice is run from the root")
     options = parser.parse_args()
     coppice = Coppice(options.cli)
     for seed, (name, fields) in enumerate(CONFIGS.items(), start=1):
         require(check_reference.check(name, fields, seed), f"{name}: reference.py and transformers disagree")
     for i in range(options.models):
-        in_new_folder(check_foreign_model, coppice, KINDS[i % len(KINDS)], 100 * options.seed + i)
+        dtype = DTYPES[i // len(KINDS) % len(DTYPES)]
+        in_new_folder(check_foreign_model, coppice, KINDS[i % len(KINDS)], dtype, 100 * options.seed + i)
     for i, kind in enumerate(KINDS):
         in_new_folder(check_bf16, coppice, kind, 100 * options.seed + options.models + i)
     for kind in CONFIGS:
