@@ -23,84 +23,55 @@ const PAPER_TRAIN: PresetValues = {
   ...{ learningRate: 1e-6, learningRateSchedule: 'constant', adamBeta1: 0.9, adamBeta2: 0.999 },
   ...{ weightDecay: 0.01, maxGradNorm: 1, epsilon: 0.2, entropyCoefficient: 1e-4 },
 }
-const PAPER_BY_OBJECTIVE = { grpo: { beta: 1e-3 } }
 const QWEN_MATH_SAMPLING: PresetValues = { n: 256, temperature: 0.6, topP: 0.95 }
 const QWEN3_SAMPLING: PresetValues = { n: 64, temperature: 0.7, topP: 0.8, topK: 20 }
 
+/** `both` is the model and how it is asked, for training and evaluation alike. */
+function protocol(
+  describe: string,
+  both: PresetValues,
+  train: PresetValues,
+  evaluation: PresetValues,
+): Preset {
+  return {
+    describe,
+    train: { ...PAPER_TRAIN, ...both, ...train },
+    byObjective: { grpo: { beta: 1e-3 } },
+    eval: { ...COMMON, ...both, ...evaluation },
+  }
+}
+
 const PRESETS: Readonly<Record<string, Preset>> = {
-  'paper-qwen2.5-math-7b': {
-    describe: 'the paper: Qwen2.5-Math-7B on MATH, context 4,096',
-    train: {
-      ...PAPER_TRAIN,
-      ...{ model: 'Qwen/Qwen2.5-Math-7B', template: 'qwen-math', maxCompletionLength: 3072, steps: 120 },
-    },
-    byObjective: PAPER_BY_OBJECTIVE,
-    eval: {
-      ...COMMON,
-      ...QWEN_MATH_SAMPLING,
-      ...{ model: 'Qwen/Qwen2.5-Math-7B', template: 'qwen-math', maxCompletionLength: 3072 },
-    },
-  },
-  'paper-qwen3-4b': {
-    describe: 'the paper: Qwen3-4B without thinking on MATH, context 32,768',
-    train: {
-      ...PAPER_TRAIN,
-      ...{ model: 'Qwen/Qwen3-4B', template: 'qwen3-math', maxCompletionLength: 31_744, steps: 50 },
-    },
-    byObjective: PAPER_BY_OBJECTIVE,
-    eval: {
-      ...COMMON,
-      ...QWEN3_SAMPLING,
-      ...{ model: 'Qwen/Qwen3-4B', template: 'qwen3-math', maxCompletionLength: 31_744 },
-    },
-  },
-  'paper-llama-3.1-8b': {
-    describe:
-      'the paper’s second version: Llama-3.1-8B-Instruct; its own chat template and the other settings of Qwen2.5-Math, since none are known',
-    train: {
-      ...PAPER_TRAIN,
-      ...{
-        model: 'meta-llama/Llama-3.1-8B-Instruct',
-        template: 'chat',
-        maxCompletionLength: 3072,
-        steps: 120,
-      },
-    },
-    byObjective: PAPER_BY_OBJECTIVE,
-    eval: {
-      ...COMMON,
-      ...QWEN_MATH_SAMPLING,
-      ...{ model: 'meta-llama/Llama-3.1-8B-Instruct', template: 'chat', maxCompletionLength: 3072 },
-    },
-  },
-  'small-qwen2.5-math-1.5b': {
-    describe: 'the paper’s protocol cut down for one GPU: Qwen2.5-Math-1.5B, 128 prompts a step',
-    train: {
-      ...PAPER_TRAIN,
-      ...{ model: 'Qwen/Qwen2.5-Math-1.5B', template: 'qwen-math', maxCompletionLength: 2048, steps: 120 },
-      ...{ promptsPerStep: 128, miniBatchRows: 256 },
-    },
-    byObjective: PAPER_BY_OBJECTIVE,
-    eval: {
-      ...COMMON,
-      ...QWEN_MATH_SAMPLING,
-      ...{ model: 'Qwen/Qwen2.5-Math-1.5B', template: 'qwen-math', maxCompletionLength: 2048, n: 64 },
-    },
-  },
-  'cpu-qwen2.5-0.5b': {
-    describe: 'the paper’s protocol cut down for a CPU and patience: Qwen2.5-0.5B-Instruct, 8 prompts a step',
-    train: {
-      ...PAPER_TRAIN,
-      ...{ model: 'Qwen/Qwen2.5-0.5B-Instruct', template: 'qwen-math', maxCompletionLength: 512, steps: 100 },
-      ...{ promptsPerStep: 8, miniBatchRows: 64 },
-    },
-    byObjective: PAPER_BY_OBJECTIVE,
-    eval: {
-      ...COMMON,
-      ...QWEN_MATH_SAMPLING,
-      ...{ model: 'Qwen/Qwen2.5-0.5B-Instruct', template: 'qwen-math', maxCompletionLength: 512, n: 16 },
-    },
-  },
+  'paper-qwen2.5-math-7b': protocol(
+    'the paper: Qwen2.5-Math-7B on MATH, context 4,096',
+    { model: 'Qwen/Qwen2.5-Math-7B', template: 'qwen-math', maxCompletionLength: 3072 },
+    { steps: 120 },
+    QWEN_MATH_SAMPLING,
+  ),
+  'paper-qwen3-4b': protocol(
+    'the paper: Qwen3-4B without thinking on MATH, context 32,768',
+    { model: 'Qwen/Qwen3-4B', template: 'qwen3-math', maxCompletionLength: 31_744 },
+    { steps: 50 },
+    QWEN3_SAMPLING,
+  ),
+  'paper-llama-3.1-8b': protocol(
+    'the paper’s second version: Llama-3.1-8B-Instruct; its own chat template and the other settings of Qwen2.5-Math, since none are known',
+    { model: 'meta-llama/Llama-3.1-8B-Instruct', template: 'chat', maxCompletionLength: 3072 },
+    { steps: 120 },
+    QWEN_MATH_SAMPLING,
+  ),
+  'small-qwen2.5-math-1.5b': protocol(
+    'the paper’s protocol cut down for one GPU: Qwen2.5-Math-1.5B, 128 prompts a step',
+    { model: 'Qwen/Qwen2.5-Math-1.5B', template: 'qwen-math', maxCompletionLength: 2048 },
+    { steps: 120, promptsPerStep: 128, miniBatchRows: 256 },
+    { ...QWEN_MATH_SAMPLING, n: 64 },
+  ),
+  'cpu-qwen2.5-0.5b': protocol(
+    'the paper’s protocol cut down for a CPU and patience: Qwen2.5-0.5B-Instruct, 8 prompts a step',
+    { model: 'Qwen/Qwen2.5-0.5B-Instruct', template: 'qwen-math', maxCompletionLength: 512 },
+    { steps: 100, promptsPerStep: 8, miniBatchRows: 64 },
+    { ...QWEN_MATH_SAMPLING, n: 16 },
+  ),
 }
 
 export const presetNames: readonly string[] = Object.keys(PRESETS)

@@ -28,13 +28,14 @@ void gather(const HeadRows& rows, const Tensor& hidden, const Parameter& weight,
   const int64_t item = begin + i;
   const float* from = hidden.f32() + items.row_index[item] * hidden.stride;
   copy_rows(rows.hidden + i * hidden.cols, 0, from, 0, 1, hidden.cols);
-  if (rows.words != nullptr) round_row(rows.words + i * logit_row_floats(weight), from, weight.cols);
+  if (rows.words != nullptr)
+    round_row(rows.words + i * product_depth(weight.dtype, weight.cols), from, weight.cols);
   rows.inverse_temperature[i] = 1.0f / items.temperature[item];
 }
 
 // The gathered rows from `first` on, as block_logits takes them.
 Left logit_rows(const HeadRows& rows, const Parameter& weight, int64_t first) {
-  const int64_t stride = logit_row_floats(weight);
+  const int64_t stride = product_depth(weight.dtype, weight.cols);
   return {(rows.words != nullptr ? rows.words : rows.hidden) + first * stride, stride};
 }
 

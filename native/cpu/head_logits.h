@@ -34,11 +34,6 @@ COPPICE_INLINE int64_t vocab_block_cols(int64_t vocab, int64_t block) {
 // allow it. The choice changes no bit.
 int64_t logit_tile_rows(int64_t rows, int64_t blocks, int threads, int64_t most);
 
-// The length of a row as block_logits takes it: floats as they are or, for a weight in bf16, words.
-COPPICE_INLINE int64_t logit_row_floats(const Parameter& weight) {
-  return product_depth(weight.dtype, weight.cols);
-}
-
 // y[r][j] = (sum_k hidden(r, k) weight[block * kVocabBlock + j][k]) * inverse_temperature[r]; y's rows are
 // y_stride apart.
 void block_logits(float* y, int64_t y_stride, Left hidden, int64_t rows, const Parameter& weight,

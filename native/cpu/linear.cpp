@@ -2,6 +2,7 @@
 // thread computes an element never changes its bits.
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
+#include "cpu/left_operand.h"
 #include "cpu/row_ranges.h"
 
 namespace coppice {
@@ -110,20 +111,6 @@ void add_column_sums(float* sums, const Tensor& rows) {
     total = total + block;
   }
   store_lanes(sums, total, n);
-}
-
-// Rows that a product walks along: as they are, or in bf16 as words in `words` [rows][ceil(cols / 2)].
-Left left_operand(const ThreadTeam& team, const Tensor& rows, DType dtype, float* words) {
-  if (dtype == DType::kF32) return {rows.f32(), rows.stride};
-  const int64_t depth = product_depth(dtype, rows.cols);
-  for_row_ranges(team, rows.rows, 2 * rows.cols, [&](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t)
-      round_row(words + t * depth, rows.f32() + t * rows.stride, rows.cols);
-  });
-  return {words, depth};
-}
-int64_t left_floats(DType dtype, int64_t rows, int64_t cols) {
-  return dtype == DType::kF32 ? 0 : round_up(rows * product_depth(dtype, cols), kLanes);
 }
 
 void forward(const ThreadTeam& team, float* scratch, const Tensor& inp, const Parameter& weight,

@@ -2,6 +2,7 @@
 // what is recorded here is what head_forward computes for the same row later.
 #include "cpu/cpu_backend.h"
 #include "cpu/head_logits.h"
+#include "cpu/left_operand.h"
 #include "cpu/sample_select.h"
 #include "cpu/scratch.h"
 
@@ -33,20 +34,11 @@ SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, int64_t hi
   scratch.chunk = smaller(larger(kLogitFloats / scratch.stride, 1), rows);
   scratch.logits = cutter.take(scratch.chunk * scratch.stride);
   scratch.sums = cutter.take<BlockSums>(scratch.chunk * scratch.blocks);
-  scratch.words = dtype == DType::kBF16 ? cutter.take(scratch.chunk * product_depth(dtype, hidden)) : nullptr;
+  scratch.words = cutter.take(left_floats(dtype, scratch.chunk, hidden));
   scratch.inverse_temperature = cutter.take(scratch.chunk);
   scratch.block_mass = cutter.take<double>(round_up(scratch.blocks, 8) * threads);
   scratch.bytes = cutter.used();
   return scratch;
-}
-
-// Rows as block_logits takes them: where they stand, or in words.
-Left logit_rows(const Tensor& hidden, const Parameter& weight, float* words) {
-  if (words == nullptr) return {hidden.f32(), hidden.stride};
-  const int64_t stride = logit_row_floats(weight);
-  for (int64_t r = 0; r < hidden.rows; ++r)
-    round_row(words + r * stride, hidden.f32() + r * hidden.stride, hidden.cols);
-  return {words, stride};
 }
 
 struct Drawn {
@@ -108,7 +100,7 @@ void CpuBackend::sample(Context& context, int32_t* token, float* lp, float* samp
       const float temperature = params[begin + r].temperature;
       scratch.inverse_temperature[r] = temperature == 0.0f ? 1.0f : 1.0f / temperature;
     }
-    const Left rows_in = logit_rows(hidden.row_range(begin, count), weight, scratch.words);
+    const Left rows_in = left_operand(team(), hidden.row_range(begin, count), weight.dtype, scratch.words);
     const int64_t tile_rows = logit_tile_rows(count, scratch.blocks, threads(), kMostTileRows);
     const int64_t tiles = ceil_div(count, tile_rows);
     team().parallel_for(scratch.blocks * tiles, [&](int64_t task, int) {

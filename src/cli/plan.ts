@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  CoppiceError,
   expectedThroughput,
   machineMemory,
   type PlanMemoryOptions,
@@ -28,7 +29,10 @@ const FLAGS = {
   ...BACKEND_FLAGS,
   'prompts-per-step': { type: 'number', default: 32, describe: 'prompts of a rollout batch' },
   'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
-  'max-completion-length': { type: 'number', default: 256, describe: 'most tokens of a completion' },
+  'max-completion-length': {
+    type: 'number',
+    describe: 'most tokens of a completion [default: 256, or what the model has room for]',
+  },
   'longest-prompt': {
     type: 'number',
     describe: 'tokens of the longest prompt [default: 1024, or what the model has room for]',
@@ -53,15 +57,30 @@ export const planVerb = defineVerb({
   examples: [['$0 plan --preset paper-qwen2.5-math-7b', 'what the protocol of the paper needs here']],
   async run(args) {
     const { rawConfig, path } = await readConfig(args)
+    if (args.memoryGib !== undefined && !(args.memoryGib > 0)) {
+      throw new CoppiceError('INVALID_ARGUMENT', 'not an amount of memory', {
+        where: '--memory-gib',
+        expected: 'a number above 0',
+        received: String(args.memoryGib),
+      })
+    }
     const positions = Number(rawConfig.max_position_embeddings)
-    const longestPrompt =
-      args.longestPrompt ?? Math.max(1, Math.min(1024, positions - args.maxCompletionLength))
+    const maxCompletionLength =
+      args.maxCompletionLength ?? Math.max(1, Math.min(256, positions - (args.longestPrompt ?? 1)))
+    const longestPrompt = args.longestPrompt ?? Math.max(1, Math.min(1024, positions - maxCompletionLength))
+    if (longestPrompt + maxCompletionLength > positions) {
+      throw new CoppiceError('INVALID_ARGUMENT', 'longer than the model', {
+        where: '--longest-prompt and --max-completion-length',
+        expected: `${positions} tokens together at most, the model's max_position_embeddings`,
+        received: `${longestPrompt} and ${maxCompletionLength}`,
+      })
+    }
     const options: PlanMemoryOptions = {
       config: rawConfig,
       ...backendOptions(args),
       tokenBudget: args.tokenBudget,
       numGenerations: args.numGenerations,
-      maxCompletionLength: args.maxCompletionLength,
+      maxCompletionLength,
       maxLiveSequences: args.maxLiveSequences,
       longestPrompt,
     }
@@ -76,7 +95,7 @@ export const planVerb = defineVerb({
           liveSequences: args.maxLiveSequences,
         })
       : undefined
-    const longestStep = args.promptsPerStep * args.numGenerations * args.maxCompletionLength
+    const longestStep = args.promptsPerStep * args.numGenerations * maxCompletionLength
     const stepSeconds =
       throughput === undefined
         ? undefined

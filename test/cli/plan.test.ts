@@ -76,6 +76,17 @@ describe('plan', () => {
     assert.ok(other.memory_bytes.parameters > 1.9 * found.memory_bytes.parameters)
   })
 
+  it('refuses lengths that the model has no room for, and memory that is none', async () => {
+    for (const [flags, message] of [
+      [['--longest-prompt', '100', '--max-completion-length', '100'], /192 tokens together at most/],
+      [['--memory-gib', '-3'], /--memory-gib: not an amount of memory/],
+    ] as const) {
+      const { code, stdout, stderr } = await coppice(['plan', '--model', at('tiny.json'), ...flags])
+      assert.deepEqual([code, stdout], [2, ''])
+      assert.match(stderr, message)
+    }
+  })
+
   it('expects some tokens a second', async () => {
     const { code, stdout } = await coppice([
       'plan',

@@ -6,6 +6,7 @@ import {
   readMetrics,
   readModelFolder,
   readSafetensorsHeader,
+  type SamplingDefaults,
   Tokenizer,
 } from '../../index.ts'
 import { parameterCount } from '../parameter-count.ts'
@@ -61,12 +62,18 @@ async function inspectCheckpoint(
     tensors_by_dtype: dtypes,
     ignored_tensors: ignoredTensors,
     stop_tokens: stopTokens,
-    sampling: samplingDefaults,
+    ...samplingFacts(samplingDefaults),
     ...(tokenizerPath !== undefined && { tokenizer: await inspectTokenizer(path) }),
     ...(names.has('run-state.json') && {
       run_state: JSON.parse(await readFile(join(path, 'run-state.json'), 'utf8')),
     }),
   }
+}
+
+/** What generation_config.json says of sampling; nothing where it says nothing. */
+function samplingFacts({ unsupported, ...defaults }: SamplingDefaults): Record<string, unknown> {
+  const sampling = { ...defaults, ...(unsupported.length > 0 && { unsupported }) }
+  return Object.keys(sampling).length > 0 ? { sampling } : {}
 }
 
 async function inspectRun(path: string): Promise<Record<string, unknown>> {

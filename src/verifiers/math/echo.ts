@@ -16,8 +16,8 @@ const MAX_QUESTION = 20_000
 export function isEcho(response: string, reference: string, question: string): boolean {
   if (textKey(response) === textKey(reference)) return false
   const budget = new WorkBudget()
-  const leftToDo = budget.within(budget.left, () => isUnworked(readAnswer(response, budget)))
-  return leftToDo === true && containsWhole(plain(question.slice(-MAX_QUESTION)), plain(response))
+  const asksForWork = budget.within(budget.left, () => isUnworked(readAnswer(response, budget)))
+  return asksForWork === true && containsWhole(plain(question.slice(-MAX_QUESTION)), plain(response))
 }
 
 /** Without marks of mathematics, looks and the spaces that mean nothing; those between words stay. */
