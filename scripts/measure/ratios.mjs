@@ -34,3 +34,11 @@ export function pairedRatios(a, b) {
   const ratios = a.map((value, i) => b[i] / value)
   return { p20: quantile(ratios, 0.2), p50: median(ratios), p80: quantile(ratios, 0.8) }
 }
+
+/**
+ * What a throughput lost beside a process that took `taken` cores, of the `cores` that the engine uses alone: the share of the
+ * throughput, and the share of the cores.
+ */
+export function sharedCoreLoss(alone, beside, taken, cores) {
+  return { lost: 1 - beside / alone, share: taken / cores }
+}
