@@ -89,7 +89,9 @@ function compare(now, before, what) {
     }
   }
   if (improved) {
-    say(`fewer instructions than the budget is wide: keep them with\n  node scripts/instruction-guard.mjs --record`)
+    say(
+      `fewer instructions than the budget is wide: keep them with\n  node scripts/instruction-guard.mjs --record`,
+    )
   }
   return kept
 }

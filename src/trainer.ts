@@ -11,7 +11,7 @@ import { openRun } from './trainer/open-run.ts'
 import { RowOrder } from './trainer/row-order.ts'
 import type { RunFolder } from './trainer/run-folder.ts'
 import { trainRecord } from './trainer/run-record.ts'
-import { PhaseClock, rolloutMetrics, tokenCount } from './trainer/step-metrics.ts'
+import { PhaseClock, rolloutMetrics, TIME_PREFIX, tokenCount } from './trainer/step-metrics.ts'
 import {
   type ResolvedSettings,
   resolveSettings,
@@ -62,9 +62,13 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
   const trainer = new Trainer(options, settings, order, run, verifier)
   let numTokens = state.numTokens
   let saved = state.step
+  // A step's checkpoint follows its line of metrics: what it took stands in the next line.
+  let saving: Record<string, number> = {}
   const save = async (step: number) => {
     if (step === saved) return
-    await trainer.save(step, numTokens)
+    const clock = new PhaseClock()
+    await clock.time('save', () => trainer.save(step, numTokens))
+    saving = { [SAVE_SECONDS]: clock.metrics()[SAVE_SECONDS]! }
     saved = step
   }
   for (let step = state.step + 1; step <= settings.steps; step++) {
@@ -81,7 +85,9 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     const evaluated =
       !stopped && isDue(step, settings.evalEvery, last) ? await trainer.evaluate(step, clock) : {}
     const byClock = { clock_verdicts: verifier.clockVerdicts - clockVerdicts }
-    const metrics = { step, ...learned, num_tokens: numTokens, ...evaluated, ...byClock, ...clock.metrics() }
+    const seconds = { ...clock.metrics(), ...saving }
+    saving = {}
+    const metrics = { step, ...learned, num_tokens: numTokens, ...evaluated, ...byClock, ...seconds }
     await run.appendMetrics(metrics)
     if (byClock.clock_verdicts > 0) await run.writeRecord(record)
     if (stopped || last || isDue(step, options.saveEvery ?? 0, last)) {
@@ -93,6 +99,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     if (stopped && !last) throw options.signal!.reason
   }
 }
+
+const SAVE_SECONDS = `${TIME_PREFIX}save`
 
 function isDue(step: number, every: number, last: boolean): boolean {
   return every > 0 && (step % every === 0 || last)

@@ -64,17 +64,23 @@ export function buildEngineBench(commit, folder) {
     }
     failures.push(failure)
   }
-  throw new NotComparable(`${what}: its library has another interface than this tree's bench expects\n${failures[0]}`)
+  throw new NotComparable(
+    `${what}: its library has another interface than this tree's bench expects\n${failures[0]}`,
+  )
 }
 
 function unpack(commit, folder) {
   mkdirSync(folder)
   const paths = [...LIBRARY_PATHS, BENCH].filter((path) => git('cat-file', '-t', `${commit}:${path}`))
   const command = 'git archive --format=tar "$1" -- "${@:3}" | tar -x -C "$2"'
-  const result = spawnSync('bash', ['-c', `set -o pipefail; ${command}`, 'unpack', commit, folder, ...paths], {
-    cwd: root,
-    encoding: 'utf8',
-  })
+  const result = spawnSync(
+    'bash',
+    ['-c', `set -o pipefail; ${command}`, 'unpack', commit, folder, ...paths],
+    {
+      cwd: root,
+      encoding: 'utf8',
+    },
+  )
   requireBuilt(result.status === 0 ? undefined : result.stderr, commit)
   return folder
 }
@@ -112,7 +118,8 @@ function requireBuilt(failure, what) {
 /** Sizes of an executable's workloads by name. */
 export function workloadSizes(executable) {
   const result = spawnSync(executable, ['--list'], { encoding: 'utf8' })
-  if (result.status !== 0) throw new NotComparable(`${executable} does not say what it does: ${result.stderr}`)
+  if (result.status !== 0)
+    throw new NotComparable(`${executable} does not say what it does: ${result.stderr}`)
   return Object.fromEntries(
     result.stdout
       .trim()

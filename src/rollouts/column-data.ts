@@ -12,6 +12,8 @@ import {
 import { CoppiceError, describeValue, invalidArgument } from '../errors.ts'
 import type { ListValues, ListView } from './columns.ts'
 import { isKnownColumn, KNOWN_COLUMNS, listOf, wordsOf } from './schema.ts'
+import { textData } from './text-data.ts'
+import { validity } from './validity.ts'
 
 /**
  * A column as callers hand it over. Typed arrays and list views are wrapped without a copy; their type must be the
@@ -133,6 +135,7 @@ function wrapValues(
   })
   if (DataType.isDictionary(type)) return dictionaryData(name, type, values as (string | null)[])
   if (values.length === 0) return makeData({ type, length: 0, nullCount: 0 } as never)
+  if (DataType.isUtf8(type)) return textData(values as (string | null)[])
   return vectorFromArray(values as number[], type as Float32).data[0]!
 }
 
@@ -152,21 +155,6 @@ function dictionaryData(name: string, type: DataType, values: readonly (string |
     length: values.length,
     ...(hasNull ? validity(values.length, (row) => values[row] !== null) : { nullCount: 0 }),
   } as never)
-}
-
-/** A validity bitmap with its count of nulls, as makeData takes them. */
-export function validity(
-  rows: number,
-  isValid: (row: number) => boolean,
-): { nullBitmap: Uint8Array; nullCount: number } {
-  const nullBitmap = new Uint8Array(Math.ceil(rows / 64) * 8)
-  let nullCount = rows
-  for (let row = 0; row < rows; row++) {
-    if (!isValid(row)) continue
-    nullBitmap[row >> 3]! |= 1 << (row & 7)
-    nullCount--
-  }
-  return { nullBitmap, nullCount }
 }
 
 function typeOfArray(values: ArrayBufferView): DataType | undefined {

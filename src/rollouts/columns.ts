@@ -2,6 +2,7 @@ import { type Data, DataType, Precision, type RecordBatch } from 'apache-arrow'
 import { CoppiceError } from '../errors.ts'
 import type { Verdict } from '../verdicts.ts'
 import { FINISH_REASONS, type FinishReason, VERDICTS } from './schema.ts'
+import { textsOf } from './text-data.ts'
 
 // Typed views of a batch's columns: the batch's own memory, never a copy. Everything that indexes is checked here, once,
 // before anyone uses it. All errors are DATA_CORRUPT or INVALID_ARGUMENT and name the column.
@@ -133,13 +134,12 @@ export function float32List(batch: RecordBatch, name: string): ListView<Float32A
 
 /** Text of every row; null where the row is null. */
 export function textColumn(batch: RecordBatch, name: string): (string | null)[] {
-  columnData(batch, name)
-  const vector = batch.getChild(name)!
-  const { type } = vector
+  const data = columnData(batch, name)
+  const { type } = data
   if (!DataType.isUtf8(type) && !(DataType.isDictionary(type) && DataType.isUtf8(type.dictionary))) {
     throw wrongType(name, 'utf8', type)
   }
-  return Array.from({ length: batch.numRows }, (_, row) => vector.get(row) as string | null)
+  return textsOf(data)
 }
 
 /** Numbers of any width as doubles; null where the row is null. */

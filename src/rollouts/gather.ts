@@ -1,5 +1,5 @@
 import { type Data, DataType, type Dictionary, makeData, Vector, vectorFromArray } from 'apache-arrow'
-import { validity } from './column-data.ts'
+import { validity } from './validity.ts'
 
 /** Rows begin .. end - 1 of a chunk. */
 export interface Run {

@@ -1,5 +1,5 @@
 import type { RowAdvantages } from '../objectives.ts'
-import { columnsOf, type RolloutBatch } from '../rollouts.ts'
+import { columnsOf, type RolloutBatch, tokenColumnsOf } from '../rollouts.ts'
 
 /** Keys of metrics that tell of time: the only ones in which two runs with the same seed differ. */
 export const TIME_PREFIX = 'seconds/'
@@ -8,19 +8,30 @@ export const TIME_PREFIX = 'seconds/'
 export class PhaseClock {
   readonly #seconds: Record<string, number> = {}
   readonly #begin = performance.now()
+  readonly #busyAtBegin = busySeconds()
+  #busyVerifying = 0
 
   async time<T>(phase: string, work: () => Promise<T>): Promise<T> {
     const begin = performance.now()
+    const busy = busySeconds()
     try {
       return await work()
     } finally {
       this.#seconds[phase] = (this.#seconds[phase] ?? 0) + (performance.now() - begin) / 1000
+      if (phase === 'verify') this.#busyVerifying += busySeconds() - busy
     }
   }
 
-  /** `seconds/<phase>` of every phase and `seconds/step` of all, to the tenth of a millisecond. */
+  /**
+   * `seconds/<phase>` of every phase and `seconds/step` of all, to the tenth of a millisecond. `seconds/javascript`: how long
+   * this thread was busy outside of the phase `verify`, also where the engine computed meanwhile.
+   */
   metrics(): Record<string, number> {
-    const all = { ...this.#seconds, step: (performance.now() - this.#begin) / 1000 }
+    const all = {
+      ...this.#seconds,
+      javascript: busySeconds() - this.#busyAtBegin - this.#busyVerifying,
+      step: (performance.now() - this.#begin) / 1000,
+    }
     return Object.fromEntries(
       Object.entries(all).map(([phase, seconds]) => [
         `${TIME_PREFIX}${phase}`,
@@ -28,6 +39,11 @@ export class PhaseClock {
       ]),
     )
   }
+}
+
+/** How long this thread's event loop has not been waiting. */
+function busySeconds(): number {
+  return performance.eventLoopUtilization().active / 1000
 }
 
 /** What a batch of rollouts says before anything is learnt from it; TRL's keys. */
@@ -56,12 +72,13 @@ export function rolloutMetrics(rollouts: RolloutBatch, advantages: RowAdvantages
 }
 
 export function completionTokenCount(rollouts: RolloutBatch): number {
-  return spanOf(columnsOf(rollouts).completionTokens.offsets)
+  return spanOf(tokenColumnsOf(rollouts).completionTokens.offsets)
 }
 
 /** Prompt and completion tokens of a batch, each row's prompt counted. */
 export function tokenCount(rollouts: RolloutBatch): number {
-  return spanOf(columnsOf(rollouts).promptTokens.offsets) + completionTokenCount(rollouts)
+  const { promptTokens, completionTokens } = tokenColumnsOf(rollouts)
+  return spanOf(promptTokens.offsets) + spanOf(completionTokens.offsets)
 }
 
 function spanOf(offsets: Int32Array): number {

@@ -1,0 +1,124 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { textTable } from '../src/cli/table.ts'
+import {
+  defaultConfig,
+  demonstrationBatches,
+  environment,
+  loadTask,
+  Policy,
+  readExperimentSettings,
+  readMetrics,
+  sft,
+  Tokenizer,
+  train,
+} from '../src/index.ts'
+
+// Where the time of a step of reinforcement learning goes: generate, verify, update. Trains with the quick experiment's settings
+// from a base policy of few steps, or reads the metrics of a run that is there.
+//
+//   node --import tsx bench/rlvr-phases.ts [--steps 40] [--threads N] [--metrics RUN/metrics.jsonl] [--max-share P] [--json]
+//
+// `javascript` is how long the main thread was busy outside of verification, also where the engine computed meanwhile: verify and
+// javascript together bound from above what a step waits for that is not the engine. --max-share: fails above so many percent.
+
+const { values: flags } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '40' },
+    threads: { type: 'string' },
+    metrics: { type: 'string' },
+    'max-share': { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+})
+
+function wholeNumber(name: string, text: string): number {
+  const number = Number(text)
+  if (Number.isInteger(number) && number >= 1) return number
+  throw new Error(`--${name}: expected a whole number from 1, received ${text}`)
+}
+
+/** Steps whose rollouts look like the real ones: long enough that most completions end by themselves. */
+const BASE_STEPS = 300
+const PHASES = ['generate', 'verify', 'score', 'update', 'evaluate'] as const
+
+type Row = Readonly<Record<string, unknown>>
+
+const seconds = (row: Row, phase: string) => Number(row[`seconds/${phase}`] ?? 0)
+
+/** The metrics of a short run with the settings of experiments/quick.json. */
+async function shortRun(steps: number): Promise<Row[]> {
+  const settings = await readExperimentSettings(
+    new URL('../experiments/quick.json', import.meta.url).pathname,
+  )
+  const arm = settings.arms[0]!
+  const task = await loadTask(settings.task, { ...settings.taskOptions, ...arm.pool.taskOptions })
+  const tokenizer = Tokenizer.fromDefinition(task.tokenizer)
+  const config = defaultConfig({
+    ...settings.model,
+    vocabSize: tokenizer.vocabSize,
+    maxPositions: task.maxPromptLength + task.maxCompletionLength,
+    ...(tokenizer.eosTokenId !== undefined && { eosTokenId: tokenizer.eosTokenId }),
+  })
+  const { seed, batchRows, steps: _, ...optimizer } = settings.base
+  const threads = flags.threads === undefined ? {} : { threads: wholeNumber('threads', flags.threads) }
+  await using policy = await Policy.init({ config, tokenizer, seed, ...threads })
+  const batches = demonstrationBatches(task, batchRows, seed)
+  for await (const _step of sft({ ...optimizer, policy, batches, steps: BASE_STEPS }));
+  const prompts = task
+    .prompts('train', arm.pool.prompts, arm.pool.seed)
+    .map((row) => ({ ...row, promptTokens: tokenizer.encode(row.prompt) }))
+  const out = await mkdtemp(join(tmpdir(), 'coppice-phases-'))
+  try {
+    const rows: Row[] = []
+    const run = train({
+      ...{ ...settings.training, evalEvery: 0, policy, prompts, verifier: task.verifier },
+      ...{ objective: { kind: 'w-reinforce', lambda: 0.1 }, out, steps, seed: 1 },
+      maxCompletionLength: task.maxCompletionLength,
+    })
+    for await (const { metrics } of run) rows.push(metrics)
+    return rows
+  } finally {
+    await rm(out, { recursive: true })
+  }
+}
+
+const rows =
+  flags.metrics === undefined
+    ? await shortRun(wholeNumber('steps', flags.steps) + 1)
+    : await readMetrics(flags.metrics)
+// The first step also makes masters and moments, and compiles JavaScript.
+const counted = rows.slice(1).filter((row) => seconds(row, 'step') > 0)
+if (counted.length === 0) throw new Error('expected at least two steps with their seconds')
+const total = (phase: string) => counted.reduce((sum, row) => sum + seconds(row, phase), 0)
+// An evaluation is no part of the step; its JavaScript counts as the step's all the same.
+const whole = total('step') - total('evaluate')
+const shares = Object.fromEntries(
+  [...PHASES.filter((phase) => phase !== 'evaluate'), 'javascript', 'save'].map((phase) => [
+    phase,
+    total(phase) / whole,
+  ]),
+)
+const overhead = shares.verify! + shares.javascript!
+const stepMs = (1000 * whole) / counted.length
+if (flags.json) {
+  const { commit, machine } = environment()
+  console.log(JSON.stringify({ steps: counted.length, step_ms: stepMs, shares, overhead, commit, machine }))
+} else {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`
+  const lines = Object.entries(shares).map(([phase, share]) => [
+    phase,
+    `${(share * stepMs).toFixed(2)} ms`,
+    percent(share),
+  ])
+  console.log(textTable([['phase', 'a step', 'share'], ...lines], 'left'))
+  console.log(
+    `${counted.length} steps of ${stepMs.toFixed(1)} ms; verify and javascript together ${percent(overhead)}`,
+  )
+}
+if (flags['max-share'] !== undefined && 100 * overhead > Number(flags['max-share'])) {
+  console.error(`verify and javascript together: at most ${flags['max-share']} % allowed`)
+  process.exitCode = 1
+}
