@@ -18,13 +18,8 @@ import { resolveModel } from './hub.ts'
 import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
-import {
-  type FinishedGroup,
-  generateGroups,
-  generationParams,
-  requireSeed,
-  sampledSchema,
-} from './policy/generate.ts'
+import { generateGroups, generationParams, requireSeed, sampledSchema } from './policy/generate.ts'
+import { type FinishedGroup, groupBatch, joinedBatch } from './policy/group-batch.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
 import type {
   ApplyUpdateOptions,
@@ -45,12 +40,15 @@ import type {
 } from './policy/options.ts'
 import { applyUpdate, supervisedStep, tokenBudgetOf, updateByObjective } from './policy/update.ts'
 import type { PromptRow } from './prompts.ts'
-import { concatBatches, emptyBatch, type RolloutBatch } from './rollouts.ts'
+import { emptyBatch, type RolloutBatch } from './rollouts.ts'
 import { Tokenizer } from './tokenizer.ts'
 
 export type * from './policy/options.ts'
 export { DEFAULT_TOKEN_BUDGET } from './policy/options.ts'
 export { updateMetrics } from './policy/update.ts'
+
+/** Groups that may end in one token step and are taken at once where nobody consumes them one by one. */
+const GROUPS_AHEAD = 64
 
 const BACKEND_KEYS = ['device', 'dtype', 'threads', 'isa', 'seed']
 
@@ -174,15 +172,15 @@ export class Policy implements AsyncDisposable {
     prompts: readonly PromptRow[],
     options: GenerateOptions = {},
   ): AsyncGenerator<RolloutBatch, void, void> {
-    for await (const { batch } of this.#groups(prompts, options)) yield batch
+    for await (const group of this.#groups(prompts, options, 1)) yield groupBatch(group)
   }
 
   /** Samples completions of all prompts and joins them in the order of the prompts; without any, a batch of no rows. */
   async generateAll(prompts: readonly PromptRow[], options: GenerateOptions = {}): Promise<RolloutBatch> {
     const groups: FinishedGroup[] = []
-    for await (const group of this.#groups(prompts, options)) groups.push(group)
+    for await (const group of this.#groups(prompts, options, GROUPS_AHEAD)) groups.push(group)
     if (groups.length === 0) return emptyBatch(sampledSchema(options))
-    return concatBatches(groups.sort((a, b) => a.prompt - b.prompt).map(({ batch }) => batch))
+    return joinedBatch(groups.sort((a, b) => a.native.prompt - b.native.prompt))
   }
 
   /** Log-prob and entropy of each completion token under this policy, rows in order. */
@@ -308,9 +306,15 @@ export class Policy implements AsyncDisposable {
   #groups(
     prompts: readonly PromptRow[],
     options: GenerateOptions,
+    ahead: number,
   ): AsyncGenerator<FinishedGroup, void, void> {
     const { stopTokens, seed, policyStep, tokenizer } = this
-    return generateGroups({ engine: this.#engine, tokenizer, stopTokens, seed, policyStep }, prompts, options)
+    return generateGroups(
+      { engine: this.#engine, tokenizer, stopTokens, seed, policyStep },
+      prompts,
+      options,
+      ahead,
+    )
   }
 
   get #layout(): TensorShape[] {

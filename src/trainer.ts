@@ -142,13 +142,18 @@ class Trainer {
     const { policy, reference, signal } = this.#options
     const rows = this.#order.rowsOf(step)
     const prompts = rows.map((row) => this.#options.prompts[row]!)
+    let engineSeconds = 0
     const rollouts = await clock.time('generate', () =>
       policy.generateAll(prompts, {
         ...this.#sampling(step),
         promptIndices: Int32Array.from(rows),
-        onProgress: ({ groups, finishedGroups }) => this.tell(step, 'generate', finishedGroups / groups),
+        onProgress: (progress) => {
+          engineSeconds = progress.engineSeconds
+          this.tell(step, 'generate', progress.finishedGroups / progress.groups)
+        },
       }),
     )
+    clock.add('generate_engine', engineSeconds)
     this.tell(step, 'verify', 0)
     const judged = await clock.time('verify', () =>
       judge(rollouts, this.#verifier, {
@@ -182,7 +187,10 @@ class Trainer {
           settings: this.#settings,
           learningRate,
           tokenBudget: this.#options.tokenBudget ?? DEFAULT_TOKEN_BUDGET,
-          onUpdate: (done, all) => this.tell(step, 'update', done / all),
+          onUpdate: (done, all, { secondsForward, secondsBackward, secondsOptimizer }) => {
+            clock.add('update_engine', secondsForward + secondsBackward + secondsOptimizer)
+            this.tell(step, 'update', done / all)
+          },
         }),
       )
       return {

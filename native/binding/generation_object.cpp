@@ -82,6 +82,7 @@ Napi::Value GenerationObject::progress(const Napi::CallbackInfo& info) {
   object.Set("finishedGroups", static_cast<double>(progress.finished_groups));
   object.Set("generatedTokens", static_cast<double>(progress.generated_tokens));
   object.Set("liveSequences", static_cast<double>(progress.live_sequences));
+  object.Set("engineSeconds", progress.engine_seconds);
   return object;
 }
 

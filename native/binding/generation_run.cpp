@@ -1,5 +1,6 @@
 #include "binding/generation_run.h"
 
+#include <chrono>
 #include <utility>
 
 #include "binding/worker.h"
@@ -29,7 +30,10 @@ void GenerationRun::open(Engine& engine) noexcept {
 }
 
 void GenerationRun::step(Worker& worker) noexcept {
+  const auto begin = std::chrono::steady_clock::now();
   failure_ = catch_all([&] { stalled_ = !generation_->step(); });
+  const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - begin;
+  engine_seconds_.store(engine_seconds_.load() + taken.count());  // this thread alone writes it
   if (failure_.has_value()) generation_ = nullptr;
   serve(worker);
 }
@@ -98,7 +102,7 @@ GroupBlock GenerationRun::pack(const GeneratedGroup& group) const {
 }
 
 GenerationRun::Progress GenerationRun::progress() const {
-  return {finished_groups_.load(), generated_tokens_.load(), live_sequences_.load()};
+  return {finished_groups_.load(), generated_tokens_.load(), live_sequences_.load(), engine_seconds_.load()};
 }
 
 }  // namespace coppice::binding

@@ -63,6 +63,7 @@ class GenerationRun {
     int64_t finished_groups = 0;
     int64_t generated_tokens = 0;
     int64_t live_sequences = 0;
+    double engine_seconds = 0;  // spent in token steps
   };
   Progress progress() const;
 
@@ -82,6 +83,7 @@ class GenerationRun {
   std::atomic<int64_t> finished_groups_{0};
   std::atomic<int64_t> generated_tokens_{0};
   std::atomic<int64_t> live_sequences_{0};
+  std::atomic<double> engine_seconds_{0};
 };
 
 }  // namespace coppice::binding

@@ -195,6 +195,7 @@ export interface NativeGenerationProgress {
   finishedGroups: number
   generatedTokens: number
   liveSequences: number
+  engineSeconds: number
 }
 
 export interface NativeGeneration {

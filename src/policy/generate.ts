@@ -4,8 +4,9 @@ import type { NativeEngine, NativeGeneration, NativeGenerationParams, NativeGrou
 import { call, callNow } from '../native.ts'
 import { refuseUnknownKeys, requireInteger, requireNumber, requireOneOf } from '../options.ts'
 import type { PromptRow } from '../prompts.ts'
-import { type ColumnValues, makeBatch, type RolloutBatch, rolloutSchema } from '../rollouts.ts'
+import { rolloutSchema } from '../rollouts.ts'
 import type { Tokenizer } from '../tokenizer.ts'
+import { type FinishedGroup, finishedGroup } from './group-batch.ts'
 import type { GenerateOptions, GenerateProgress } from './options.ts'
 
 const KNOWN = [
@@ -42,17 +43,15 @@ export interface GenerationContext {
   policyStep: number
 }
 
-/** All completions of one prompt; `prompt` is its place among the prompts given. */
-export interface FinishedGroup {
-  prompt: number
-  batch: RolloutBatch
-}
-
-/** One group for each prompt, in the order in which their completions end. */
+/**
+ * One group for each prompt, in the order in which their completions end. `ahead`: groups that are asked for at once. The engine
+ * hands groups over between two token steps: asked for one by one, those that end together would come one a step.
+ */
 export async function* generateGroups(
   { engine, tokenizer, ...defaults }: GenerationContext,
   prompts: readonly PromptRow[],
   options: GenerateOptions,
+  ahead: number,
 ): AsyncGenerator<FinishedGroup, void, void> {
   const params = generationParams(options, defaults)
   const { signal, onProgress } = options
@@ -66,42 +65,60 @@ export async function* generateGroups(
     else void generation.close()
   }
   signal?.addEventListener('abort', abort, { once: true })
+  const progress = onProgress && new ProgressTimer(generation, prompts.length, onProgress)
+  const requests: Promise<NativeGroup | null>[] = []
   try {
     for (;;) {
-      const group = await watched(generation, prompts.length, onProgress)
+      while (requests.length < ahead) {
+        const request = call(() => generation.next())
+        // One that nobody comes to wait for any more may fail for the same reason as the one before it.
+        request.catch(() => {})
+        requests.push(request)
+      }
+      const group = await requests.shift()!
+      progress?.report()
       if (onAbort === 'throw') signal?.throwIfAborted()
       if (group === null) return
-      yield { prompt: group.prompt, batch: rolloutBatch(group, prompts[group.prompt]!, tokenizer) }
+      yield finishedGroup(group, prompts[group.prompt]!, tokenizer)
     }
   } finally {
+    progress?.stop()
     signal?.removeEventListener('abort', abort)
     await generation.close()
   }
 }
 
-/** Waits for the next group and tells now and then how far the generation is. */
-async function watched(
-  generation: NativeGeneration,
-  groups: number,
-  onProgress: ((progress: GenerateProgress) => void) | undefined,
-): Promise<NativeGroup | null> {
-  if (onProgress === undefined) return call(() => generation.next())
-  const report = () => onProgress({ groups, ...generation.progress() })
-  let failure: { cause: unknown } | undefined
-  const timer = setInterval(() => {
-    try {
-      report()
-    } catch (cause) {
-      failure ??= { cause }
-    }
-  }, PROGRESS_INTERVAL_MS)
-  try {
-    const group = await call(() => generation.next())
-    if (failure !== undefined) throw failure.cause
-    report()
-    return group
-  } finally {
-    clearInterval(timer)
+/** Tells now and then, and when it is asked to, how far a generation is. */
+class ProgressTimer {
+  readonly #report: () => void
+  readonly #timer: NodeJS.Timeout
+  #failure: { cause: unknown } | undefined
+
+  constructor(
+    generation: NativeGeneration,
+    groups: number,
+    onProgress: (progress: GenerateProgress) => void,
+  ) {
+    this.#report = () => onProgress({ groups, ...generation.progress() })
+    this.#timer = setInterval(() => {
+      try {
+        this.#report()
+      } catch (cause) {
+        this.#failure ??= { cause }
+      }
+    }, PROGRESS_INTERVAL_MS)
+    // A consumer that stops asking must not keep the process alive.
+    this.#timer.unref()
+  }
+
+  /** Throws what the callback threw, now or since the last time. */
+  report(): void {
+    if (this.#failure !== undefined) throw this.#failure.cause
+    this.#report()
+  }
+
+  stop(): void {
+    clearInterval(this.#timer)
   }
 }
 
@@ -175,69 +192,4 @@ function flatten(prompts: readonly PromptRow[]): { values: Int32Array; offsets: 
     values.set(promptTokens, offsets[i])
   })
   return { values, offsets }
-}
-
-/** A finished group as a batch: native memory under the numbers, text made here. */
-function rolloutBatch(group: NativeGroup, prompt: PromptRow, tokenizer: Tokenizer | undefined): RolloutBatch {
-  const { rows, completionTokens, completionOffsets } = group
-  const repeated = (text: string) => new Array<string>(rows).fill(text)
-  const perToken = <A extends Float32Array | Uint8Array | Int32Array>(values: A) => ({
-    values,
-    offsets: completionOffsets,
-  })
-  const completion = (_: unknown, row: number) =>
-    textOf(completionTokens.subarray(completionOffsets[row], completionOffsets[row + 1]), tokenizer)
-  const columns: Record<string, ColumnValues> = {
-    prompt_id: repeated(prompt.promptId),
-    prompt: repeated(prompt.prompt),
-    reference: repeated(prompt.reference),
-    prompt_tokens: { values: group.promptTokens, offsets: group.promptOffsets },
-    group_id: group.groupIds,
-    sample_index: group.sampleIndex,
-    completion_tokens: perToken(completionTokens),
-    completion: Array.from({ length: rows }, completion),
-    completion_mask: perToken(group.completionMask),
-    logprobs: perToken(group.logprobs),
-    ...(group.samplerLogprobs && { sampler_logprobs: perToken(group.samplerLogprobs) }),
-    ...(group.entropies && { entropies: perToken(group.entropies) }),
-    temperature: group.temperature,
-    finish_reason: group.finishReasons,
-    seed: group.seed,
-    policy_step: group.policyStep,
-  }
-  return makeBatch(rows, columns)
-}
-
-/** The text of tokens without the special ones; an embedding may have rows that the tokenizer has no token for. */
-function textOf(tokens: Int32Array, tokenizer: Tokenizer | undefined): string {
-  if (tokenizer === undefined) return ''
-  const decode = (ids: Iterable<number>) => tokenizer.decode(ids, { skipSpecialTokens: true })
-  try {
-    return decode(tokens)
-  } catch {
-    const isKnown = (id: number) => {
-      try {
-        return decode([id]) !== undefined
-      } catch {
-        return false
-      }
-    }
-    return decodeAround(tokens, isKnown, decode)
-  }
-}
-
-/** Runs of known tokens decoded each as a whole, and a replacement character for every other token. */
-function decodeAround(
-  tokens: Int32Array,
-  isKnown: (id: number) => boolean,
-  decode: (ids: Iterable<number>) => string,
-): string {
-  let text = ''
-  let begin = 0
-  for (let i = 0; i <= tokens.length; i++) {
-    if (i < tokens.length && isKnown(tokens[i]!)) continue
-    text += decode(tokens.subarray(begin, i)) + (i < tokens.length ? '\uFFFD' : '')
-    begin = i + 1
-  }
-  return text
 }

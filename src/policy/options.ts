@@ -55,6 +55,8 @@ export interface GenerateProgress {
   finishedGroups: number
   generatedTokens: number
   liveSequences: number
+  /** How long the engine has computed token steps. */
+  engineSeconds: number
 }
 
 export interface GenerateOptions {

@@ -14,7 +14,7 @@ export interface LearnInput {
   learningRate: number
   tokenBudget: number
   /** Called after each of `updates` optimiser steps. */
-  onUpdate: (done: number, updates: number) => void
+  onUpdate: (done: number, updates: number, stats: UpdateStats) => void
 }
 
 /**
@@ -41,8 +41,9 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
     const miniBatch = takeRows(input.rollouts, weights.rows)
     const reference =
       objective.beta === 0 ? {} : { refLogprobs: contiguous(columnsOf(miniBatch).refLogprobs!) }
+    let stats: UpdateStats
     try {
-      const stats = await policy.applyUpdate(miniBatch, {
+      stats = await policy.applyUpdate(miniBatch, {
         advantages: weights.advantages,
         norm: weights.norm,
         ...reference,
@@ -50,13 +51,13 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
         optimizer,
         tokenBudget: input.tokenBudget,
       })
-      done.push(stats)
     } catch (cause) {
       throw (cause as { code?: unknown }).code === 'NON_FINITE'
         ? new RefusedUpdate(miniBatch, cause as Error)
         : cause
     }
-    input.onUpdate(update + 1, total)
+    done.push(stats)
+    input.onUpdate(update + 1, total, stats)
   }
   return updateMetrics(done, objective.beta !== 0)
 }

@@ -8,30 +8,24 @@ export const TIME_PREFIX = 'seconds/'
 export class PhaseClock {
   readonly #seconds: Record<string, number> = {}
   readonly #begin = performance.now()
-  readonly #busyAtBegin = busySeconds()
-  #busyVerifying = 0
 
   async time<T>(phase: string, work: () => Promise<T>): Promise<T> {
     const begin = performance.now()
-    const busy = busySeconds()
     try {
       return await work()
     } finally {
-      this.#seconds[phase] = (this.#seconds[phase] ?? 0) + (performance.now() - begin) / 1000
-      if (phase === 'verify') this.#busyVerifying += busySeconds() - busy
+      this.add(phase, (performance.now() - begin) / 1000)
     }
   }
 
-  /**
-   * `seconds/<phase>` of every phase and `seconds/step` of all, to the tenth of a millisecond. `seconds/javascript`: how long
-   * this thread was busy outside of the phase `verify`, also where the engine computed meanwhile.
-   */
+  /** Seconds that something else has measured. */
+  add(phase: string, seconds: number): void {
+    this.#seconds[phase] = (this.#seconds[phase] ?? 0) + seconds
+  }
+
+  /** `seconds/<phase>` of every phase and `seconds/step` of all, to the tenth of a millisecond. */
   metrics(): Record<string, number> {
-    const all = {
-      ...this.#seconds,
-      javascript: busySeconds() - this.#busyAtBegin - this.#busyVerifying,
-      step: (performance.now() - this.#begin) / 1000,
-    }
+    const all = { ...this.#seconds, step: (performance.now() - this.#begin) / 1000 }
     return Object.fromEntries(
       Object.entries(all).map(([phase, seconds]) => [
         `${TIME_PREFIX}${phase}`,
@@ -39,11 +33,6 @@ export class PhaseClock {
       ]),
     )
   }
-}
-
-/** How long this thread's event loop has not been waiting. */
-function busySeconds(): number {
-  return performance.eventLoopUtilization().active / 1000
 }
 
 /** What a batch of rollouts says before anything is learnt from it; TRL's keys. */
