@@ -4,7 +4,7 @@ import { judge, judgedColumns, partRewardMeans } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from './objectives.ts'
 import { DEFAULT_TOKEN_BUDGET } from './policy.ts'
-import { appendColumns, columnsOf, type RolloutBatch, writeTable } from './rollouts.ts'
+import { appendColumns, columnsOf, type RolloutBatch, tokenColumnsOf, writeTable } from './rollouts.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
@@ -162,7 +162,7 @@ class Trainer {
       }),
     )
     const advantages = assignAdvantages(judgedColumns(judged), this.#settings.objective)
-    const { offsets } = columnsOf(judged).completionTokens
+    const { offsets } = tokenColumnsOf(judged).completionTokens
     let weighed = appendColumns(judged, {
       advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
     })

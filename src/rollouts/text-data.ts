@@ -43,8 +43,9 @@ export function textsOf(data: Data): (string | null)[] {
 function wordsOf(data: Data): (string | null)[] {
   const { dictionary, values } = data
   const words = new Map<number, string | null>()
+  const hasNulls = data.nullCount > 0
   return Array.from({ length: data.length }, (_, row) => {
-    if (!data.getValid(row)) return null
+    if (hasNulls && !data.getValid(row)) return null
     const index = values[row] as number
     let word = words.get(index)
     if (word === undefined) {
@@ -64,7 +65,8 @@ function plainTextsOf(data: Data): (string | null)[] {
     return Array.from({ length: rows }, (_, row) => vector.get(row) as string | null)
   }
   const whole = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
+  const hasNulls = data.nullCount > 0
   return Array.from({ length: rows }, (_, row) =>
-    data.getValid(row) ? whole.slice(offsets[row]! - first, offsets[row + 1]! - first) : null,
+    !hasNulls || data.getValid(row) ? whole.slice(offsets[row]! - first, offsets[row + 1]! - first) : null,
   )
 }

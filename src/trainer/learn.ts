@@ -2,7 +2,7 @@ import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
 import type { OptimizerOptions, Policy, UpdateStats } from '../policy.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
-import { columnsOf, type ListView, type RolloutBatch, takeRows } from '../rollouts.ts'
+import { columnsOf, type ListView, type RolloutBatch, takeRows, tokenColumnsOf } from '../rollouts.ts'
 import type { ResolvedSettings } from './train-options.ts'
 
 export interface LearnInput {
@@ -31,7 +31,7 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
   const optimizer = optimizerOptions(settings, input.learningRate)
   const miniBatches = cutRows(input.advantages.keptRows, settings.miniBatchRows)
   const total = miniBatches.length * settings.numIterations
-  const { completionMask } = columnsOf(input.rollouts)
+  const completionMask = tokenColumnsOf(input.rollouts).completionMask!
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
   const done: UpdateStats[] = []
   for (let update = 0; update < total; update++) {
