@@ -1,7 +1,8 @@
 // How much throughput training and generation keep beside a process that keeps one core busy. Runs each alone and beside it, by
 // turns (alone, beside, beside, alone, ...), in fresh processes. The engine may lose what the busy process took of the cores,
-// by its own processor time, and 15 points more.
-//   node scripts/beside.mjs [--rounds 6] [--seconds 3] [--threads N] [--isa NAME] [--executable FILE] [--json]
+// by its own processor time, and 15 points more. The figure moves with whatever else runs: use a quiet machine.
+//   node scripts/beside.mjs [--rounds 6] [--seconds 3] [--allowed 15] [--threads N] [--isa NAME] [--executable FILE] [--json]
+//     --allowed     points that it may lose beyond that
 //     --executable  engine_bench [default: build/engine_bench, built when it is missing]
 // Exit codes: 0 within that loss, 1 beyond it, 2 usage, 3 this system does not say what a process used.
 import { spawn, spawnSync } from 'node:child_process'
@@ -14,18 +15,18 @@ import { interleaved, median, sharedCoreLoss } from './measure/ratios.mjs'
 import { setUp } from './setup.mjs'
 
 const WORKLOADS = ['train_s', 'generate_s']
-const ALLOWED_POINTS = 15
 /** Linux counts processor time in hundredths of a second, whatever its own timer. */
 const TICKS_PER_SECOND = 100
 
 const flags = readFlags(
-  'node scripts/beside.mjs [--rounds 6] [--seconds 3] [--threads N] [--isa NAME] [--executable FILE] [--json]',
+  'node scripts/beside.mjs [--rounds 6] [--seconds 3] [--allowed 15] [--threads N] [--isa NAME] [--executable FILE] [--json]',
   {
-    ...{ rounds: 'number', seconds: 'number', threads: 'number' },
+    ...{ rounds: 'number', seconds: 'number', allowed: 'number', threads: 'number' },
     ...{ isa: 'string', executable: 'string', json: 'boolean' },
   },
 )
-const { rounds = 6, seconds = 3 } = flags
+const { rounds = 6, seconds = 3, allowed = 15 } = flags
+if (!Number.isInteger(rounds)) giveUp(`--rounds: expected a whole number, received ${rounds}`, 2)
 
 /** Processor seconds that the process has used. */
 function processorSeconds(pid) {
@@ -78,15 +79,15 @@ for (const workload of WORKLOADS) {
     }
   }
   const [alone, beside] = [median(rates.a), median(rates.b)]
-  const loss = sharedCoreLoss(alone, beside, median(taken), Math.min(cores, context.threads))
-  const within = loss.lost <= loss.share + ALLOWED_POINTS / 100
+  const loss = sharedCoreLoss(alone, beside, median(taken), context.threads, cores)
+  const within = loss.lost <= loss.share + allowed / 100
   rows.push({ workload, isa: context.isa, threads: context.threads, cores, alone, beside, ...loss, within })
   const percent = (share) => `${(100 * share).toFixed(1)} %`
   if (!flags.json) {
     say(
       `${within ? 'ok  ' : 'SLOW'} ${workload.padEnd(11)} alone ${alone.toFixed(0)} tokens/s, beside ${beside.toFixed(0)}: ` +
         `${percent(loss.lost)} lost, ${percent(loss.share)} of ${context.threads} cores taken, ` +
-        `${((loss.lost - loss.share) * 100).toFixed(1)} points more (${ALLOWED_POINTS} allowed)`,
+        `${((loss.lost - loss.share) * 100).toFixed(1)} points more (${allowed} allowed)`,
     )
   }
 }

@@ -72,7 +72,7 @@ export function buildEngineBench(commit, folder) {
 function unpack(commit, folder) {
   mkdirSync(folder)
   const paths = [...LIBRARY_PATHS, BENCH].filter((path) => git('cat-file', '-t', `${commit}:${path}`))
-  const command = 'git archive --format=tar "$1" -- "${@:3}" | tar -x -C "$2"'
+  const command = 'commit=$1 folder=$2; shift 2; git archive "$commit" -- "$@" | tar -x -C "$folder"'
   const result = spawnSync(
     'bash',
     ['-c', `set -o pipefail; ${command}`, 'unpack', commit, folder, ...paths],

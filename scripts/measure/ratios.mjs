@@ -36,9 +36,10 @@ export function pairedRatios(a, b) {
 }
 
 /**
- * What a throughput lost beside a process that took `taken` cores, of the `cores` that the engine uses alone: the share of the
- * throughput, and the share of the cores.
+ * What `threads` threads on `cores` cores lost beside a process that took `taken` cores: the share of their throughput, and the
+ * share of their cores that was taken. Cores without a thread are taken first.
  */
-export function sharedCoreLoss(alone, beside, taken, cores) {
-  return { lost: 1 - beside / alone, share: taken / cores }
+export function sharedCoreLoss(alone, beside, taken, threads, cores) {
+  const used = Math.min(threads, cores)
+  return { lost: 1 - beside / alone, share: Math.max(0, taken - (cores - used)) / used }
 }
