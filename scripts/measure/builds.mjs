@@ -1,7 +1,8 @@
 // Builds of engine_bench to compare: this tree's bench sources against the library of any commit, so that both sides do the
 // same work. Nothing is written into the repository: a commit is unpacked into a folder of its own.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { elapsed, has, root, say } from '../console.mjs'
 
@@ -44,17 +45,25 @@ export function buildEngineBench(commit, folder) {
   const what = commit === undefined ? 'the working tree' : shortName(commit)
   say(`building ${what} (some minutes where the compiler's cache is empty)`)
   mkdirSync(folder, { recursive: true })
-  const source = commit === undefined ? root : unpack(commit, join(folder, 'source'))
+  const source = join(folder, 'source')
+  mkdirSync(source)
+  if (commit === undefined) copyTree(source)
+  else unpack(commit, source)
   const build = join(folder, 'build')
+  // make would start one for every file.
+  const jobs = String(availableParallelism())
   const env = { ...process.env, CCACHE_BASEDIR: source, CCACHE_NOHASHDIR: '1' }
   const launcher = has('ccache') ? ['-DCMAKE_CXX_COMPILER_LAUNCHER=ccache'] : []
   const options = ['-DCMAKE_BUILD_TYPE=Release', '-DCOPPICE_TESTS=OFF', '-DCOPPICE_CUDA=OFF', ...launcher]
   requireBuilt(attempt('cmake', ['-S', source, '-B', build, ...options], env), what)
-  requireBuilt(attempt('cmake', ['--build', build, '--target', 'coppice_native', '--parallel'], env), what)
+  requireBuilt(
+    attempt('cmake', ['--build', build, '--target', 'coppice_native', '--parallel', jobs], env),
+    what,
+  )
 
   // The library's interface may have moved since: then the commit's own bench does, where its workloads are the same.
   const executable = join(folder, 'engine_bench')
-  const benches = [join(root, BENCH), ...(source === root ? [] : [join(source, BENCH)])]
+  const benches = [join(root, BENCH), join(source, BENCH)]
   const failures = []
   for (const bench of benches) {
     const failure = link(bench, source, build, executable, env)
@@ -69,8 +78,14 @@ export function buildEngineBench(commit, folder) {
   )
 }
 
+/** The working tree, as a commit would be unpacked: the compiler's cache then knows both by the same paths. */
+function copyTree(folder) {
+  for (const path of LIBRARY_PATHS) {
+    if (existsSync(join(root, path))) cpSync(join(root, path), join(folder, path), { recursive: true })
+  }
+}
+
 function unpack(commit, folder) {
-  mkdirSync(folder)
   const paths = [...LIBRARY_PATHS, BENCH].filter((path) => git('cat-file', '-t', `${commit}:${path}`))
   const command = 'commit=$1 folder=$2; shift 2; git archive "$commit" -- "$@" | tar -x -C "$folder"'
   const result = spawnSync(
@@ -82,7 +97,6 @@ function unpack(commit, folder) {
     },
   )
   requireBuilt(result.status === 0 ? undefined : result.stderr, commit)
-  return folder
 }
 
 function link(bench, source, build, executable, env) {
