@@ -1,6 +1,6 @@
 import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
-import type { OptimizerOptions, Policy, UpdateStats } from '../policy.ts'
+import type { ApplyUpdateOptions, OptimizerOptions, Policy, UpdateStats } from '../policy.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
 import { columnsOf, type ListView, type RolloutBatch, takeRows, tokenColumnsOf } from '../rollouts.ts'
 import type { ResolvedSettings } from './train-options.ts'
@@ -33,33 +33,53 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
   const total = miniBatches.length * settings.numIterations
   const completionMask = tokenColumnsOf(input.rollouts).completionMask!
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
-  const done: UpdateStats[] = []
-  for (let update = 0; update < total; update++) {
+  const prepare = (update: number): MiniBatch | null => {
+    if (update === total) return null
     const rows = miniBatches[update % miniBatches.length]!
     const weights = weighTokens(rows, input.advantages.rowAdvantages, completions, objective, 'f32')
-    if (weights === null) continue
-    const miniBatch = takeRows(input.rollouts, weights.rows)
-    const reference =
-      objective.beta === 0 ? {} : { refLogprobs: contiguous(columnsOf(miniBatch).refLogprobs!) }
-    let stats: UpdateStats
-    try {
-      stats = await policy.applyUpdate(miniBatch, {
-        advantages: weights.advantages,
-        norm: weights.norm,
-        ...reference,
-        lossParams: lossParams(objective),
-        optimizer,
-        tokenBudget: input.tokenBudget,
-      })
-    } catch (cause) {
-      throw (cause as { code?: unknown }).code === 'NON_FINITE'
-        ? new RefusedUpdate(miniBatch, cause as Error)
-        : cause
-    }
+    if (weights === null) return null
+    const rollouts = takeRows(input.rollouts, weights.rows)
+    const { advantages, norm } = weights
+    if (objective.beta === 0) return { rollouts, advantages, norm }
+    return { rollouts, advantages, norm, refLogprobs: contiguous(columnsOf(rollouts).refLogprobs!) }
+  }
+  const common = { lossParams: lossParams(objective), optimizer, tokenBudget: input.tokenBudget }
+  const done: UpdateStats[] = []
+  let next = prepare(0)
+  for (let update = 0; update < total; update++) {
+    const miniBatch = next
+    const running = miniBatch && takeStep(policy, miniBatch, common)
+    // While the engine computes; where this throws, the step under way is nobody's business any more.
+    running?.catch(() => {})
+    next = prepare(update + 1)
+    if (running === null) continue
+    const stats = await running
     done.push(stats)
     input.onUpdate(update + 1, total, stats)
   }
   return updateMetrics(done, objective.beta !== 0)
+}
+
+/** What one optimiser step learns from. */
+interface MiniBatch {
+  rollouts: RolloutBatch
+  advantages: Float32Array
+  norm: Float32Array
+  refLogprobs?: Float32Array
+}
+
+async function takeStep(
+  policy: Policy,
+  { rollouts, ...weights }: MiniBatch,
+  common: Pick<ApplyUpdateOptions, 'lossParams' | 'optimizer' | 'tokenBudget'>,
+): Promise<UpdateStats> {
+  try {
+    return await policy.applyUpdate(rollouts, { ...weights, ...common })
+  } catch (cause) {
+    throw (cause as { code?: unknown }).code === 'NON_FINITE'
+      ? new RefusedUpdate(rollouts, cause as Error)
+      : cause
+  }
 }
 
 /** An optimiser step that was refused because of numbers that are not finite. */
