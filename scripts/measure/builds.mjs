@@ -2,7 +2,7 @@
 // same work. Nothing is written into the repository: a commit is unpacked into a folder of its own.
 import { spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readdirSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
+import { availableParallelism, homedir } from 'node:os'
 import { join } from 'node:path'
 import { elapsed, has, root, say } from '../console.mjs'
 
@@ -52,7 +52,7 @@ export function buildEngineBench(commit, folder) {
   const build = join(folder, 'build')
   // make would start one for every file.
   const jobs = String(availableParallelism())
-  const env = { ...process.env, CCACHE_BASEDIR: source, CCACHE_NOHASHDIR: '1' }
+  const env = { ...process.env, CCACHE_BASEDIR: source, CCACHE_NOHASHDIR: '1', CCACHE_DIR: compilerCache() }
   const launcher = has('ccache') ? ['-DCMAKE_CXX_COMPILER_LAUNCHER=ccache'] : []
   const options = ['-DCMAKE_BUILD_TYPE=Release', '-DCOPPICE_TESTS=OFF', '-DCOPPICE_CUDA=OFF', ...launcher]
   requireBuilt(attempt('cmake', ['-S', source, '-B', build, ...options], env), what)
@@ -76,6 +76,12 @@ export function buildEngineBench(commit, folder) {
   throw new NotComparable(
     `${what}: its library has another interface than this tree's bench expects\n${failures[0]}`,
   )
+}
+
+/** Where .ci/run keeps the compiler's cache, too. */
+function compilerCache() {
+  const { CCACHE_DIR, COPPICE_CACHE, XDG_CACHE_HOME = join(homedir(), '.cache') } = process.env
+  return CCACHE_DIR ?? join(COPPICE_CACHE ?? join(XDG_CACHE_HOME, 'coppice'), 'ccache')
 }
 
 /** The working tree, as a commit would be unpacked: the compiler's cache then knows both by the same paths. */
