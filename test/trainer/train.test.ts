@@ -104,6 +104,19 @@ describe('train', () => {
     )
   })
 
+  it("says what part of a step's time was the engine's, and after a checkpoint what that took", async () => {
+    const steps = await runToEnd(folder.model, out('seconds'), { steps: 4, saveEvery: 2 })
+    for (const { step, metrics } of steps) {
+      for (const phase of ['generate', 'update']) {
+        const engine = metrics[`seconds/${phase}_engine`]!
+        assert.ok(engine > 0, `${phase} of step ${step}`)
+        // Both are rounded to the tenth of a millisecond.
+        assert.ok(engine <= metrics[`seconds/${phase}`]! + 1e-4, `${phase} of step ${step}`)
+      }
+      assert.equal('seconds/save' in metrics, step === 3)
+    }
+  })
+
   it('marks a run in which the clock gave a verdict, and no other, as one that cannot be regenerated', async () => {
     const record = async (name: string) => JSON.parse(await readFile(join(out(name), 'run.json'), 'utf8'))
     let seen = 0
