@@ -2,7 +2,8 @@
 //
 //   engine_bench [--isa NAME] [--threads N] [--seconds S] [--json] [WORKLOAD ...]     default: every workload
 //   engine_bench --list                      one workload a line: its name, a tab, its sizes
-//   engine_bench [--isa NAME] --once WORKLOAD   two runs on one thread; `measured_run` is the second, for tools
+//   engine_bench [--isa NAME] --once WORKLOAD   two runs on one thread; `measured_run` is the second, for
+//   tools
 //                                            that count what one function does
 #include <algorithm>
 #include <chrono>
