@@ -11,17 +11,21 @@ export function inProcessRunner(verifier: Verifier, concurrency: number, timeout
   return {
     concurrency,
     run(sample, signal) {
-      const controller = new AbortController()
+      // Made when it is asked for: making one takes longer than most verifiers do.
+      let controller: AbortController | undefined
+      const ownController = () => {
+        controller ??= new AbortController()
+        return controller
+      }
       try {
-        // Made when it is asked for: making one takes longer than most verifiers do.
         const context = {
           get signal() {
-            return controller.signal
+            return ownController().signal
           },
         }
         const answer = verifier(sample, context)
         if (!isPromise(answer)) return { judgement: requireJudgement(answer) }
-        return withDeadline(answer, controller, timeoutMs, signal)
+        return withDeadline(answer, ownController(), timeoutMs, signal)
       } catch (error) {
         return failed(error)
       }
