@@ -16,9 +16,13 @@ export interface BenchRow {
   peak_share: number | null
   tokens_per_second?: number
   p99_ms?: number
+  /** The most memory that this process has held so far: a row's own peak only where its kind runs alone. */
+  peak_rss_mib: number
   isa: string
   commit: string
   machine: string
+  /** Of coppice, Node and the system's kernel, by name. */
+  versions: Record<string, string>
 }
 
 /** What all rows of one run have in common. */
@@ -60,9 +64,12 @@ export function benchRow(
     gflops: per.flops === undefined ? null : significant(per.flops / quantile(0.5) / 1e9),
     peak_share: null,
     ...(per.tokens !== undefined && { tokens_per_second: Math.round(per.tokens / quantile(0.5)) }),
+    // Node reports kilobytes on every system.
+    peak_rss_mib: Math.round(process.resourceUsage().maxRSS / 1024),
     isa: context.isa,
     commit: shared.commit,
     machine: shared.machine,
+    versions: shared.versions,
   }
 }
 
