@@ -93,8 +93,9 @@ export async function compareBench(args: CompareArguments): Promise<void> {
     }
     for (const contender of contenders) {
       for (const variant of contender.variants[workload.kind] ?? []) {
-        console.error(`${asked.name}: ${contender.name}, ${variant}`)
+        process.stderr.write(`${asked.name}: ${contender.name}, ${variant}: `)
         const row = await compareOne(own, contender, variant, asked, { ...effort, python: args.python })
+        process.stderr.write(row.ratio === undefined ? 'not run\n' : `${row.ratio}\n`)
         rows.push(row)
         if (args.save !== undefined) await appendFile(args.save, `${JSON.stringify(row)}\n`)
       }
