@@ -11,7 +11,7 @@ export interface Entry {
   variant: string
   /** The best one found, in words. */
   setting: string
-  /** Setting to its median in the probe, in milliseconds. */
+  /** Setting to its least time in the probe, in milliseconds. */
   settingsTried: Readonly<Record<string, number>>
 }
 

@@ -1,6 +1,5 @@
 import type { CompareCase } from './cases.ts'
 import { isNotRun, type MeasuredLine } from './contender-line.ts'
-import { medianOf } from './quantiles.ts'
 import type { Side } from './sides.ts'
 
 /** What both sides said in each round, or why the contender said nothing. */
@@ -31,11 +30,11 @@ export async function runRounds(
 
 export interface Probe<S> {
   setting: S
-  /** Median of a short run. */
+  /** The least of a short turn: what else the machine does can only add to it. */
   seconds: number
 }
 
-/** The quickest of several settings by a short run each, and what was tried; or why none runs. */
+/** The quickest of several settings by a short turn each, and what was tried; or why none runs. */
 export async function probe<S>(
   sides: readonly { setting: S; side: Side }[],
   asked: CompareCase,
@@ -45,7 +44,7 @@ export async function probe<S>(
   for (const { setting, side } of sides) {
     const line = await runOrReason(side, asked)
     if (typeof line === 'string') firstReason ??= line
-    else tried.push({ setting, seconds: medianOf(line.seconds) })
+    else tried.push({ setting, seconds: Math.min(...line.seconds) })
   }
   const [first, ...others] = tried
   if (first === undefined) return { notRun: firstReason ?? 'no setting to try' }
