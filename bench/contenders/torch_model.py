@@ -33,7 +33,7 @@ class Layer(nn.Module):
         self.heads, self.kv_heads = config["num_attention_heads"], config["num_key_value_heads"]
         self.head_dim, self.eps = head_size(config), config["rms_norm_eps"]
         self.q_rows, self.kv_rows = self.heads * self.head_dim, self.kv_heads * self.head_dim
-        # One product for q, k and v and one for gate and up: what a person in a hurry for speed would write.
+        # One product for q, k and v and one for gate and up: the quicker way.
         self.qkv = nn.Linear(hidden, self.q_rows + 2 * self.kv_rows, bias=config["model_type"] == "qwen2")
         self.out = nn.Linear(self.q_rows, hidden, bias=False)
         self.gate_up = nn.Linear(hidden, 2 * ffn, bias=False)
