@@ -2,6 +2,7 @@ import { appendFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import type { Options } from 'yargs'
 import { type ComputeDtype, CoppiceError } from '../../index.ts'
+import { interruptible } from '../interrupt.ts'
 import { type CompareCase, chooseWorkloads } from './cases.ts'
 import { type ComparisonRow, comparisonRow, comparisonTable } from './comparison-row.ts'
 import { bothSettings, type Contender, chooseContenders, type Setting } from './contenders.ts'
@@ -62,15 +63,23 @@ export function refuseWithoutCompare(args: CompareArguments): void {
   })
 }
 
-/** How much is asked of each side. */
+/** How much is asked of each side, and what ends it. */
 interface Effort {
   rounds: number
   seconds: number
   timeoutSeconds: number
+  signal: AbortSignal
 }
 
-/** Every case of a kind, every contender that has a way to do it: prints the table, or the rows as JSON. */
-export async function compareBench(args: CompareArguments): Promise<void> {
+/**
+ * Every case of a kind, every contender that has a way to do it: prints the table, or the rows as JSON; after an interrupt those
+ * that it has.
+ */
+export function compareBench(args: CompareArguments): Promise<number> {
+  return interruptible((signal) => compareUntil(signal, args))
+}
+
+async function compareUntil(signal: AbortSignal, args: CompareArguments): Promise<void> {
   if (args.device !== 'cpu') {
     throw new CoppiceError('INVALID_ARGUMENT', 'contenders run on the CPU', {
       ...{ where: '--device', expected: 'cpu', received: args.device },
@@ -80,34 +89,39 @@ export async function compareBench(args: CompareArguments): Promise<void> {
     rounds: requireWhole(args.rounds ?? 5, '--rounds', 1),
     seconds: requireAtLeast(args.seconds ?? 3, '--seconds', 0),
     timeoutSeconds: requireAtLeast(args.timeoutS ?? 900, '--timeout-s', 1),
+    signal,
   }
   const workloads = chooseWorkloads(args.kind, listOf(args.cases))
   const contenders = chooseContenders(listOf(args.contenders))
-  const own = ownSide(args.isa, effort.timeoutSeconds)
-  const rows: ComparisonRow[] = []
-  for (const workload of workloads) {
-    const asked: CompareCase = {
-      ...workload,
-      ...{ dtype: args.dtype as ComputeDtype, threads: args.threads ?? availableParallelism() },
-      seconds: effort.seconds,
-    }
-    for (const contender of contenders) {
-      for (const variant of contender.variants[workload.kind] ?? []) {
-        process.stderr.write(`${asked.name}: ${contender.name}, ${variant}: `)
-        const row = await compareOne(own, contender, variant, asked, { ...effort, python: args.python })
-        process.stderr.write(row.ratio === undefined ? 'not run\n' : `${row.ratio}\n`)
-        rows.push(row)
-        if (args.save !== undefined) await appendFile(args.save, `${JSON.stringify(row)}\n`)
-      }
-    }
-  }
-  if (rows.length === 0) {
+  const own = ownSide(args.isa, effort)
+  const entries = workloads.flatMap((workload) =>
+    contenders.flatMap((contender) =>
+      (contender.variants[workload.kind] ?? []).map((variant) => ({ workload, contender, variant })),
+    ),
+  )
+  if (entries.length === 0) {
     throw new CoppiceError('INVALID_ARGUMENT', 'none of these contenders does any of these cases', {
       ...{ where: '--contenders', received: args.contenders ?? '' },
     })
   }
-  if (args.json) console.log(`[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]`)
-  else printTable(rows)
+  const rows: ComparisonRow[] = []
+  try {
+    for (const { workload, contender, variant } of entries) {
+      const asked: CompareCase = {
+        ...workload,
+        ...{ dtype: args.dtype as ComputeDtype, threads: args.threads ?? availableParallelism() },
+        seconds: effort.seconds,
+      }
+      process.stderr.write(`${asked.name}: ${contender.name}, ${variant}: `)
+      const row = await compareOne(own, contender, variant, asked, { ...effort, python: args.python })
+      process.stderr.write(row.ratio === undefined ? 'not run\n' : `${row.ratio}\n`)
+      rows.push(row)
+      if (args.save !== undefined) await appendFile(args.save, `${JSON.stringify(row)}\n`)
+    }
+  } finally {
+    if (args.json) console.log(`[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]`)
+    else if (rows.length > 0) printTable(rows)
+  }
 }
 
 async function compareOne(
@@ -135,7 +149,7 @@ async function bestSetting(
   contender: Contender,
   variant: string,
   asked: CompareCase,
-  options: { python: string | undefined; timeoutSeconds: number },
+  options: Effort & { python: string | undefined },
 ): Promise<{ best: Setting; side: Side; tried: readonly Probe<Setting>[] } | { notRun: string }> {
   const quick = { ...asked, seconds: asked.seconds * PROBE_SHARE }
   const tried = new Map<string, Probe<Setting>>()

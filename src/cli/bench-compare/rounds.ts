@@ -57,6 +57,8 @@ async function runOrReason(side: Side, asked: CompareCase): Promise<MeasuredLine
     const line = await side.run(asked)
     return isNotRun(line) ? line.not_run : line
   } catch (error) {
+    // Told to stop: no reason of the contender's.
+    if (error instanceof Error && error.name === 'AbortError') throw error
     return error instanceof Error ? error.message : String(error)
   }
 }

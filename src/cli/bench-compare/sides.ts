@@ -20,6 +20,8 @@ export interface Program {
   args: readonly string[]
   env?: Readonly<Record<string, string>>
   timeoutSeconds: number
+  /** Ends the process at once. */
+  signal?: AbortSignal | undefined
 }
 
 const STDERR_KEPT = 4096
@@ -36,14 +38,14 @@ export function processSide(program: Program, variant = ''): Side {
 }
 
 /** coppice itself, by `bench --case`. */
-export function ownSide(isa: string | undefined, timeoutSeconds: number): Side {
+export function ownSide(isa: string | undefined, options: Pick<Program, 'timeoutSeconds' | 'signal'>): Side {
   const isSource = import.meta.url.endsWith('.ts')
   const loader = isSource
     ? ['--import', pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href]
     : []
   const main = fileURLToPath(new URL(isSource ? '../main.ts' : '../main.js', import.meta.url))
   const args = [...loader, main, 'bench', ...(isa === undefined ? [] : ['--isa', isa]), '--case']
-  return processSide({ name: 'coppice', command: process.execPath, args, timeoutSeconds })
+  return processSide({ name: 'coppice', command: process.execPath, args, ...options })
 }
 
 /** A contender under a setting, or undefined where this machine lacks a library that the setting asks for. */
@@ -51,13 +53,12 @@ export function contenderSide(
   contender: Contender,
   variant: string,
   setting: Setting,
-  options: { python: string | undefined; timeoutSeconds: number },
+  { python, ...limits }: Pick<Program, 'timeoutSeconds' | 'signal'> & { python: string | undefined },
 ): Side | undefined {
-  const { timeoutSeconds } = options
   const at = (asked: CompareCase): CompareCase => ({ ...asked, threads: setting.threads ?? asked.threads })
   const environment = (asked: CompareCase) => environmentOf(setting, at(asked).threads)
   const base = {
-    ...{ name: contender.name, command: contender.python(options.python), timeoutSeconds },
+    ...{ name: contender.name, command: contender.python(python), ...limits },
     args: [join(PROGRAMS, contender.program), '--case'],
   }
   if (environmentOf(setting, 1) === undefined) return undefined
@@ -74,6 +75,7 @@ function runProgram(program: Program, text: string): Promise<string> {
     const child = spawn(command, [...program.args, text], {
       env: { ...process.env, ...program.env },
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...(program.signal !== undefined && { signal: program.signal, killSignal: 'SIGKILL' }),
     })
     const fail = (what: string) => reject(new CoppiceError('INTERNAL', what, { where: name }))
     let stdout = ''
@@ -94,7 +96,8 @@ function runProgram(program: Program, text: string): Promise<string> {
     child.on('error', (error) => {
       clearTimeout(timer)
       process.off('exit', stop)
-      fail(error.message)
+      if (error.name === 'AbortError') reject(error)
+      else fail(error.message)
     })
     child.on('close', (code, signal) => {
       clearTimeout(timer)

@@ -21,6 +21,14 @@ const FAKE = `
   }
 `
 
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
 interface Started {
   name: string
   pid: number
@@ -35,15 +43,16 @@ describe('rounds', () => {
   beforeEach(() => writeFileSync(log, ''))
   after(() => rmSync(folder, { recursive: true }))
 
-  function fake(name: string, output: string, code = 0, timeoutSeconds = 60): Side {
+  function fake(name: string, output: string, code = 0, timeoutSeconds = 60, signal?: AbortSignal): Side {
     const args = [program, name, log, output, String(code)]
-    return processSide({ name, command: process.execPath, args, timeoutSeconds }, 'plain')
+    return processSide({ name, command: process.execPath, args, timeoutSeconds, signal }, 'plain')
   }
   const saying = (name: string, ...seconds: number[]) => fake(name, JSON.stringify(lineOf(name, seconds)))
   const started = () =>
     readFileSync(log, 'utf8')
       .trim()
       .split('\n')
+      .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as Started)
 
   it('take turns, each in a process of its own that is given the case', async () => {
@@ -84,6 +93,18 @@ describe('rounds', () => {
     assert.match(await reason(fake('them', 'hang', 0, 1)), /them: stopped after 1 s/)
     const nowhere = processSide({ name: 'them', command: join(folder, 'no'), args: [], timeoutSeconds: 1 })
     assert.match(await reason(nowhere), /them: .*ENOENT/)
+  })
+
+  it('end at once when they are told to, without a reason of the contender', {
+    timeout: 30_000,
+  }, async () => {
+    const controller = new AbortController()
+    const hanging = fake('them', 'hang', 0, 60, controller.signal)
+    const ended = runRounds(saying('coppice', 1), hanging, SMALL_PRODUCT, 1)
+    const waiting = setInterval(() => started().length === 2 && controller.abort(), 20)
+    await assert.rejects(ended, { name: 'AbortError' }).finally(() => clearInterval(waiting))
+    const { pid } = started()[1]!
+    while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 20))
   })
 
   it('throw when coppice itself fails', async () => {
