@@ -71,4 +71,9 @@ step('from ESM', process.execPath, ['esm.mjs'], folder)
 step('from require', process.execPath, ['required.cjs'], folder)
 step('in a worker', process.execPath, ['worker.mjs'], folder)
 step('npx coppice experiment', 'npx', ['--no-install', 'coppice', 'experiment', '--smoke'], folder)
+// Where Python or a compiler is missing the table says so; that its own programs were packed must be seen here.
+const product = ['--cases', 'op/linear-1x1024x256', '--rounds', '1', '--seconds', '0']
+const compare = ['coppice', 'bench', 'op', '--compare', '--contenders', 'openblas', ...product]
+const table = step('npx coppice bench --compare', 'npx', ['--no-install', ...compare], folder)
+if (table.includes("can't open file") || table.includes('openblas_gemm.cpp')) giveUp(table)
 say('the package works as installed')

@@ -1,6 +1,8 @@
 import { appendFile } from 'node:fs/promises'
 import type { BenchRow } from './bench/bench-row.ts'
 import { BENCH_KINDS, type BenchKind } from './bench/kinds.ts'
+import { COMPARE_FLAGS, compareBench, refuseWithoutCompare } from './bench-compare/compare.ts'
+import { measureCase } from './bench-compare/own-side.ts'
 import { JSON_FLAG } from './flags.ts'
 import { textTable } from './table.ts'
 import { defineVerb } from './verb.ts'
@@ -18,9 +20,14 @@ export const benchVerb = defineVerb({
     isa: { type: 'string', describe: 'CPU instruction set [default: the best there is]' },
     repeats: { type: 'number', default: 15, describe: 'runs of each that are timed' },
     save: { type: 'string', describe: 'append the rows to this file, one JSON object a line' },
+    ...COMPARE_FLAGS,
     ...JSON_FLAG,
   },
   async run(args) {
+    if (args.case !== undefined) return console.log(JSON.stringify(await measureCase(args.case, args.isa)))
+    const compared = { ...args, kind: args.kind as string }
+    refuseWithoutCompare(compared)
+    if (args.compare) return compareBench(compared)
     const kinds = args.kind === 'all' ? KINDS : [args.kind as BenchKind]
     const backend = {
       device: args.device,
