@@ -1,6 +1,6 @@
 import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
-import type { OptimizerOptions, Policy, UpdateStats } from '../policy.ts'
+import type { MicroBatchOptions, OptimizerOptions, Policy, UpdateStats } from '../policy.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
 import { columnsOf, type ListView, type RolloutBatch, takeRows } from '../rollouts.ts'
 import type { ResolvedSettings } from './train-options.ts'
@@ -12,7 +12,7 @@ export interface LearnInput {
   advantages: RowAdvantages
   settings: ResolvedSettings
   learningRate: number
-  tokenBudget: number
+  microBatches: MicroBatchOptions
   /** Called after each of `updates` optimiser steps. */
   onUpdate: (done: number, updates: number) => void
 }
@@ -48,7 +48,7 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
         ...reference,
         lossParams: lossParams(objective),
         optimizer,
-        tokenBudget: input.tokenBudget,
+        ...input.microBatches,
       })
       done.push(stats)
     } catch (cause) {
