@@ -31,6 +31,7 @@ step('types', 'types', process.execPath, ['node_modules/typescript/bin/tsc', '-p
 step('types', 'style', process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '.'])
 step('native', 'native ops', 'build/op_test', [])
 step('native', 'exact on-policy', 'build/exact_on_policy_test', [])
+step('native', 'memory', 'build/memory_test', [])
 step('ts', 'TypeScript', process.execPath, [
   '--import',
   'tsx',

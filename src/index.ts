@@ -39,7 +39,12 @@ export * from './hub.ts'
 export { judge, partRewardMeans } from './judge.ts'
 export { type AttentionInput, Kernels, type KernelsOptions, kernels } from './kernels.ts'
 export { type AddonStatus, addonStatus, type MachineMemory, machineMemory } from './machine.ts'
-export type { ComputeDtype, NativeEngineInfo, NativeMachine } from './native/types.ts'
+export type {
+  ActivationCheckpointing,
+  ComputeDtype,
+  NativeEngineInfo,
+  NativeMachine,
+} from './native/types.ts'
 export type {
   Objective,
   ObjectiveKind,
@@ -61,7 +66,14 @@ export {
   resolveObjective,
 } from './objectives.ts'
 export { nearest } from './options.ts'
-export { type ExpectedThroughput, expectedThroughput, type PlanMemoryOptions, planMemory } from './plan.ts'
+export {
+  type ExpectedThroughput,
+  expectedThroughput,
+  type PlanMemoryOptions,
+  planMemory,
+  processRow,
+  totalBytes,
+} from './plan.ts'
 export type { Rows } from './policy/native-rows.ts'
 export * from './policy.ts'
 export {

@@ -1,40 +1,40 @@
 import { type ModelConfig, modelConfigOf } from './checkpoint.ts'
 import { Kernels } from './kernels.ts'
 import { addon, callNow } from './native.ts'
-import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
-import { generationParams } from './policy/generate.ts'
-import {
-  type BackendOptions,
-  DEFAULT_TOKEN_BUDGET,
-  type PlanOptions,
-  type PlanRow,
-} from './policy/options.ts'
+import { requireInteger, requireOneOf } from './options.ts'
+import { memoryRequest, rolloutRow } from './policy/memory-request.ts'
+import type { BackendOptions, PlanOptions, PlanRow } from './policy/options.ts'
 
 export interface PlanMemoryOptions extends PlanOptions, Omit<BackendOptions, 'seed'> {
   /** The contents of the model's config.json. */
   config: Record<string, unknown>
 }
 
-const KEYS = [
-  ...['config', 'device', 'dtype', 'threads', 'isa'],
-  ...['tokenBudget', 'numGenerations', 'maxCompletionLength', 'maxLiveSequences', 'longestPrompt'],
-]
-
 /** What `Policy.plan` would say of a model, from its config alone: no parameter is read or allocated. */
 export function planMemory(options: PlanMemoryOptions): PlanRow[] {
-  refuseUnknownKeys(options, KEYS, 'planMemory')
-  const { config: raw, device, dtype, threads, isa, tokenBudget, longestPrompt, ...generation } = options
+  const { config: raw, device, dtype, threads, isa, ...work } = options
   const config = modelConfigOf(raw as never, 'planMemory: config')
-  const params = generationParams(generation, { stopTokens: [], seed: 0n, policyStep: 0 })
+  const request = memoryRequest(work, config, 'planMemory')
   const backend = {
     device: device ?? 'auto',
     dtype: requireOneOf(dtype ?? 'f32', 'planMemory.dtype', ['f32', 'bf16']),
     ...(isa !== undefined && { isa }),
     ...(threads !== undefined && { threads: requireInteger(threads, 'planMemory.threads', 1, 4096) }),
   }
-  const budget = requireInteger(tokenBudget ?? DEFAULT_TOKEN_BUDGET, 'planMemory.tokenBudget', 1)
-  const longest = requireInteger(longestPrompt, 'planMemory.longestPrompt', 1, config.maxPositions)
-  return callNow(() => addon().planMemory(config, backend, budget, params, longest))
+  return [...callNow(() => addon().planMemory(config, backend, request)), ...rolloutRow(work, request)]
+}
+
+/** What the heap of JavaScript grows by in a run, between two collections and across them. */
+const HEAP_GROWTH = 32 * 2 ** 20
+
+/** What this process takes beside its policies' engines: Node.js, the program, tokenizers, prompts. */
+export function processRow(policies: readonly { readonly allocatedBytes: number }[] = []): PlanRow {
+  const held = policies.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0)
+  return { what: 'Node.js', bytes: Math.max(0, process.memoryUsage.rss() - held) + HEAP_GROWTH }
+}
+
+export function totalBytes(rows: readonly PlanRow[]): number {
+  return rows.reduce((sum, { bytes }) => sum + bytes, 0)
 }
 
 /** Tokens a second, from products that were timed on this machine; attention and everything else come on top. */

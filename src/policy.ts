@@ -18,8 +18,9 @@ import { resolveModel } from './hub.ts'
 import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
-import { generateGroups, generationParams, requireSeed, sampledSchema } from './policy/generate.ts'
+import { generateGroups, requireSeed, sampledSchema } from './policy/generate.ts'
 import { type FinishedGroup, groupBatch, joinedBatch } from './policy/group-batch.ts'
+import { memoryRequest, microBatchesOf, rolloutRow, tokenBudgetOf } from './policy/memory-request.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
 import type {
   ApplyUpdateOptions,
@@ -38,13 +39,13 @@ import type {
   UpdateResult,
   UpdateStats,
 } from './policy/options.ts'
-import { applyUpdate, supervisedStep, tokenBudgetOf, updateByObjective } from './policy/update.ts'
+import { applyUpdate, supervisedStep, updateByObjective } from './policy/update.ts'
 import type { PromptRow } from './prompts.ts'
 import { emptyBatch, type RolloutBatch } from './rollouts.ts'
 import { Tokenizer } from './tokenizer.ts'
 
 export type * from './policy/options.ts'
-export { DEFAULT_TOKEN_BUDGET } from './policy/options.ts'
+export { ACTIVATION_CHECKPOINTING, DEFAULT_TOKEN_BUDGET } from './policy/options.ts'
 export { updateMetrics } from './policy/update.ts'
 
 /** Groups that may end in one token step and are taken at once where nobody consumes them one by one. */
@@ -199,13 +200,13 @@ export class Policy implements AsyncDisposable {
    * a completion token.
    */
   async grad(rows: Rows, tokenWeights: Float32Array, options: GradOptions = {}): Promise<{ loss: number }> {
-    refuseUnknownKeys(options, ['temperature', 'tokenBudget', 'signal'], 'grad')
+    refuseUnknownKeys(options, ['temperature', 'tokenBudget', 'activationCheckpointing', 'signal'], 'grad')
     const columns = tokenColumns(rows)
     const weights = requirePerToken(tokenWeights, columns, 'grad.tokenWeights')
     const native = nativeRows(columns, options.temperature, 'grad')
-    const tokenBudget = tokenBudgetOf(options.tokenBudget, 'grad')
+    const microBatches = microBatchesOf(options, 'grad')
     const { loss } = await callCancellable(options.signal, (stop) =>
-      this.#engine.grad(native, weights, tokenBudget, stop),
+      this.#engine.grad(native, weights, microBatches, stop),
     )
     return { loss }
   }
@@ -280,18 +281,19 @@ export class Policy implements AsyncDisposable {
     await call(() => this.#engine.loadOptimizer(path, mOffset, vOffset, step))
   }
 
-  /** Bytes by class of tensors that training and generation with these options need. */
-  plan(options: PlanOptions): Promise<PlanRow[]> {
-    refuseUnknownKeys(
-      options,
-      ['tokenBudget', 'numGenerations', 'maxCompletionLength', 'maxLiveSequences', 'longestPrompt'],
-      'plan',
-    )
-    const { tokenBudget, longestPrompt, ...generation } = options
-    const { stopTokens, seed, policyStep } = this
-    const params = generationParams(generation, { stopTokens, seed, policyStep })
-    const longest = requireInteger(longestPrompt, 'plan.longestPrompt', 1, this.config.maxPositions)
-    return call(() => this.#engine.plan(tokenBudgetOf(tokenBudget, 'plan'), params, longest))
+  /** Bytes by class of memory that such work needs. */
+  async plan(options: PlanOptions): Promise<PlanRow[]> {
+    const request = memoryRequest(options, this.config, 'plan')
+    return [...(await call(() => this.#engine.plan(request))), ...rolloutRow(options, request)]
+  }
+
+  /**
+   * Takes all memory that `plan` says the engine needs for such work, and writes to it: no later call within these bounds
+   * takes more. `train` and `sft` begin with it. OUT_OF_MEMORY; BUSY while a generation is open.
+   */
+  reserve(options: PlanOptions): Promise<void> {
+    const request = memoryRequest(options, this.config, 'reserve')
+    return call(() => this.#engine.reserve(request))
   }
 
   /** Frees everything as soon as the running job has come to its next stop; jobs under way are rejected with DISPOSED. */

@@ -1,9 +1,16 @@
 import { refuseUnknownKeys, requireInteger, requireNumber } from './options.ts'
-import type { OptimizerOptions, Policy } from './policy.ts'
+import {
+  DEFAULT_TOKEN_BUDGET,
+  type MicroBatchOptions,
+  type OptimizerOptions,
+  type PlanRow,
+  type Policy,
+} from './policy.ts'
 import type { TokenColumns } from './rollouts.ts'
 import type { SupervisedBatches } from './sft/supervised-batches.ts'
 import { checkLearningRate, type LearningRateSchedule, learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
+import { microBatchesOf, reserveMemory } from './trainer/reserve-memory.ts'
 import type { RunFolder } from './trainer/run-folder.ts'
 import { environmentOf, type RunRecord, snakeCaseKeys } from './trainer/run-record.ts'
 import { PhaseClock } from './trainer/step-metrics.ts'
@@ -11,7 +18,7 @@ import { PhaseClock } from './trainer/step-metrics.ts'
 export type { SupervisedBatches, SupervisedRow } from './sft/supervised-batches.ts'
 export { demonstrationBatches, readSupervisedRows, shuffledBatches } from './sft/supervised-batches.ts'
 
-export interface SftOptions extends Partial<Omit<OptimizerOptions, 'learningRate'>> {
+export interface SftOptions extends Partial<Omit<OptimizerOptions, 'learningRate'>>, MicroBatchOptions {
   policy: Policy
   /** Where the batches come from: `shuffledBatches`, `demonstrationBatches` or one's own. */
   batches: SupervisedBatches
@@ -30,8 +37,8 @@ export interface SftOptions extends Partial<Omit<OptimizerOptions, 'learningRate
   saveEvery?: number
   /** How many of the newest checkpoints stay. Default 1. */
   keepCheckpoints?: number
-  /** Packed tokens of a micro-batch. Default 8192. */
-  tokenBudget?: number
+  /** Told before the first step what memory the run takes, by class; it is all taken then. */
+  onPlan?: (rows: readonly PlanRow[]) => void
   /** Ends the run after the current step, a checkpoint saved; the generator rejects with the signal's reason. */
   signal?: AbortSignal
 }
@@ -58,7 +65,8 @@ const DEFAULTS = {
 
 const SETTING_NAMES = Object.keys(DEFAULTS) as (keyof typeof DEFAULTS)[]
 const OTHER_NAMES = [
-  ...['policy', 'batches', 'steps', 'out', 'resume', 'saveEvery', 'keepCheckpoints', 'tokenBudget', 'signal'],
+  ...['policy', 'batches', 'steps', 'out', 'resume', 'saveEvery', 'keepCheckpoints', 'signal'],
+  ...['tokenBudget', 'activationCheckpointing', 'onPlan'],
 ]
 
 /**
@@ -70,6 +78,16 @@ export async function* sft(options: SftOptions): AsyncGenerator<SftStep, void, v
   const settings = resolveSettings(options)
   const { policy, batches, signal } = options
   const { run, state } = await openFolder(options, settings)
+  const microBatches = microBatchesOf(options)
+  if (state.step < settings.steps) {
+    const { maxPositions } = policy.config
+    const longestRow = Math.min(
+      maxPositions,
+      batches.longestRow ?? options.tokenBudget ?? DEFAULT_TOKEN_BUDGET,
+    )
+    const work = { generation: false, longestPrompt: 1, longestRow, ...microBatches }
+    await reserveMemory([{ policy, work: [work] }], options.onPlan)
+  }
   let { numTokens } = state
   for (let step = state.step + 1; step <= settings.steps; step++) {
     const clock = new PhaseClock()
@@ -79,7 +97,7 @@ export async function* sft(options: SftOptions): AsyncGenerator<SftStep, void, v
     const { metrics: learned } = await clock.time('update', () =>
       policy.supervisedStep(columns, {
         ...{ learningRate, weightDecay, adamBeta1, adamBeta2, adamEpsilon, maxGradNorm },
-        ...(options.tokenBudget !== undefined && { tokenBudget: options.tokenBudget }),
+        ...microBatches,
       }),
     )
     numTokens += tokensIn(columns)

@@ -3,11 +3,13 @@ import { evaluateGreedily } from './evaluate.ts'
 import { judge, judgedColumns, partRewardMeans } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from './objectives.ts'
-import { DEFAULT_TOKEN_BUDGET } from './policy.ts'
+import type { PlanOptions } from './policy.ts'
+import type { PromptRow } from './prompts.ts'
 import { appendColumns, columnsOf, type RolloutBatch, tokenColumnsOf, writeTable } from './rollouts.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
+import { microBatchesOf, type ReservedPolicy, reserveMemory } from './trainer/reserve-memory.ts'
 import { RowOrder } from './trainer/row-order.ts'
 import type { RunFolder } from './trainer/run-folder.ts'
 import { trainRecord } from './trainer/run-record.ts'
@@ -59,6 +61,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
   // Before the run's folder is made: one that a misspelt verifier left behind would refuse the next try.
   await using verifier = await createVerifierPool(options.verifier, options.verify)
   const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
+  if (state.step < settings.steps) await reserveMemory(policiesOf(options, settings), options.onPlan)
   const trainer = new Trainer(options, settings, order, run, verifier)
   let numTokens = state.numTokens
   let saved = state.step
@@ -101,6 +104,32 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
 }
 
 const SAVE_SECONDS = `${TIME_PREFIX}save`
+
+/** The run's policies with all their work. */
+function policiesOf(options: TrainOptions, settings: ResolvedSettings): ReservedPolicy[] {
+  const { policy, reference, prompts, evalPrompts = [] } = options
+  const { promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP } = settings
+  const longestPrompt = longestOf(prompts)
+  const training: PlanOptions = {
+    ...{ promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP, longestPrompt },
+    ...microBatchesOf(options),
+  }
+  const work = [training]
+  if (settings.evalEvery > 0) {
+    const evaluation = { promptsPerStep: evalPrompts.length, longestPrompt: longestOf(evalPrompts) }
+    work.push({ ...training, ...evaluation, numGenerations: 1 })
+  }
+  const policies: ReservedPolicy[] = [{ policy, work }]
+  if (reference !== undefined && settings.objective.beta !== 0) {
+    const scoring = { ...training, training: false, generation: false }
+    policies.push({ name: 'reference policy', policy: reference, work: [scoring] })
+  }
+  return policies
+}
+
+function longestOf(prompts: readonly PromptRow[]): number {
+  return prompts.reduce((longest, { promptTokens }) => Math.max(longest, promptTokens.length), 1)
+}
 
 function isDue(step: number, every: number, last: boolean): boolean {
   return every > 0 && (step % every === 0 || last)
@@ -167,7 +196,12 @@ class Trainer {
       advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
     })
     if (reference !== undefined && this.#settings.objective.beta !== 0) {
-      const { logprobs } = await clock.time('score', () => reference.score(judged, { entropies: false }))
+      const { logprobs } = await clock.time('score', () =>
+        reference.score(judged, {
+          entropies: false,
+          ...(this.#options.tokenBudget !== undefined && { tokenBudget: this.#options.tokenBudget }),
+        }),
+      )
       const { offsets: shifted } = columnsOf(weighed).advantages!
       weighed = appendColumns(weighed, { ref_logprobs: { values: logprobs, offsets: shifted } })
     }
@@ -186,7 +220,7 @@ class Trainer {
           policy: this.#options.policy,
           settings: this.#settings,
           learningRate,
-          tokenBudget: this.#options.tokenBudget ?? DEFAULT_TOKEN_BUDGET,
+          microBatches: microBatchesOf(this.#options),
           onUpdate: (done, all, { secondsForward, secondsBackward, secondsOptimizer }) => {
             clock.add('update_engine', secondsForward + secondsBackward + secondsOptimizer)
             this.tell(step, 'update', done / all)

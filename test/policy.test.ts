@@ -406,28 +406,55 @@ describe('checkpoints of a policy', () => {
     )
   })
 
-  it('tell beforehand what training and sampling will hold', async () => {
+  for (const activationCheckpointing of ['none', 'layer'] as const) {
+    it(`take at once what they tell beforehand, and no more later: checkpointing ${activationCheckpointing}`, async () => {
+      await using policy = await tinyPolicy()
+      const micro = { tokenBudget: 512, activationCheckpointing }
+      const sampling = { numGenerations: 4, maxCompletionLength: 32, maxLiveSequences: 16 }
+      const options = { ...micro, ...sampling, longestPrompt: 20 }
+      const rows = await policy.plan(options)
+      const planned = rows
+        .filter(({ what }) => what !== 'packing and sampling')
+        .reduce((sum, { bytes }) => sum + bytes, 0)
+      await policy.reserve(options)
+      assert.equal(policy.allocatedBytes, planned)
+      const batch = await policy.generateAll(promptsOfLength(20, 20, 20, 20), sampling)
+      await policy.supervisedStep(batch, { learningRate: 1e-3, ...micro })
+      await policy.score(batch, { tokenBudget: 512 })
+      assert.equal(policy.allocatedBytes, planned)
+    })
+  }
+
+  it('give the same gradients, bit for bit, when activations are computed again', async () => {
     await using policy = await tinyPolicy()
-    const options = {
-      tokenBudget: 512,
-      numGenerations: 4,
-      maxCompletionLength: 32,
-      maxLiveSequences: 16,
-      longestPrompt: 20,
+    const batch = await policy.generateAll(promptsOfLength(5, 70), {
+      numGenerations: 3,
+      maxCompletionLength: 20,
+    })
+    const weights = columnsOf(batch).logprobs.values.map((lp) => lp / 7)
+    const gradient = async (activationCheckpointing: 'none' | 'layer') => {
+      await policy.grad(batch, weights, { activationCheckpointing })
+      return bits(await policy.gradient('model.layers.0.mlp.up_proj.weight'))
     }
-    const rows = await policy.plan(options)
-    const total = rows.reduce((sum, { bytes }) => sum + bytes, 0)
-    const batch = await policy.generateAll(promptsOfLength(20, 20, 20, 20), samplingOf(options))
-    await policy.supervisedStep(batch, { learningRate: 1e-3, tokenBudget: 512 })
-    assert.ok(policy.allocatedBytes <= total, `${policy.allocatedBytes} held, ${total} planned`)
-    assert.ok(policy.allocatedBytes > total / 20, `${policy.allocatedBytes} held, ${total} planned`)
+    assert.equal(await gradient('layer'), await gradient('none'))
+    await assert.rejects(
+      policy.grad(batch, weights, { activationCheckpointing: 'layers' as 'layer' }),
+      refused('INVALID_ARGUMENT', /grad.activationCheckpointing.*did you mean 'layer'/),
+    )
+  })
+
+  it('reserve for scoring alone no more than the parameters and a small workspace', async () => {
+    await using policy = await tinyPolicy()
+    const all = { tokenBudget: 512, longestPrompt: 20, maxCompletionLength: 32 }
+    const names = (rows: readonly { what: string }[]) => rows.map(({ what }) => what)
+    const scoring = await policy.plan({ ...all, training: false, generation: false })
+    assert.deepEqual(names(scoring), [
+      ...['parameters', 'rotary table', 'activations and scratch', 'packing and sampling'],
+    ])
+    await using open = await tinyPolicy()
+    const generation = open.generate(promptsOfLength(4), { maxCompletionLength: 5 })
+    await generation.next()
+    await assert.rejects(open.reserve(all), refused('BUSY', /reserve/))
+    await generation.return()
   })
 })
-
-function samplingOf({ numGenerations, maxCompletionLength, maxLiveSequences }: Record<string, number>) {
-  return {
-    numGenerations: numGenerations!,
-    maxCompletionLength: maxCompletionLength!,
-    maxLiveSequences: maxLiveSequences!,
-  }
-}

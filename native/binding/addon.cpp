@@ -41,14 +41,12 @@ Napi::Value machine(const Napi::CallbackInfo& info) {
   });
 }
 
-// planMemory(config, options, tokenBudget, generation, longestPrompt): what `plan` of such an engine would
-// say. It allocates little and is done at once.
+// planMemory(config, options, request): what `plan` of such an engine would say. It allocates little and is
+// done at once.
 Napi::Value plan_memory_of(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    const auto longest = static_cast<int32_t>(read_integer(info[4], "longestPrompt", 1, kMaxInt32));
     const MemoryPlan plan = plan_memory(read_model_config(info[0]), read_backend_options(info[1]),
-                                        read_compute_dtype(info[1]), read_token_budget(info[2]),
-                                        read_generation_params(read_object(info[3], "generation")), longest);
+                                        read_compute_dtype(info[1]), read_memory_request(info[2]));
     return plan_to_js(info.Env(), plan);
   });
 }

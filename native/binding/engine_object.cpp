@@ -33,7 +33,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
                       InstanceMethod<&EngineObject::grad>("grad"),
                       InstanceMethod<&EngineObject::update>("update"),
                       InstanceMethod<&EngineObject::generate>("generate"),
-                      InstanceMethod<&EngineObject::plan>("plan")});
+                      InstanceMethod<&EngineObject::plan>("plan"),
+                      InstanceMethod<&EngineObject::reserve>("reserve")});
 }
 
 Napi::Value EngineObject::open(const Napi::CallbackInfo& info) {

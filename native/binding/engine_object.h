@@ -45,6 +45,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
   Napi::Value update(const Napi::CallbackInfo& info);
   Napi::Value generate(const Napi::CallbackInfo& info);
   Napi::Value plan(const Napi::CallbackInfo& info);
+  Napi::Value reserve(const Napi::CallbackInfo& info);
 
   // Queues the job, which keeps this object alive until it is settled.
   Napi::Value submit(std::unique_ptr<Job> job);

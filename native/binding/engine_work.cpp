@@ -1,4 +1,4 @@
-// NativeEngine's work on rollouts: score, grad, update, generate, plan.
+// NativeEngine's work on rollouts: score, grad, update, generate, plan, reserve.
 #include <memory>
 #include <optional>
 #include <utility>
@@ -95,13 +95,14 @@ Napi::Value EngineObject::grad(const Napi::CallbackInfo& info) {
     const auto state = std::make_shared<State>();
     state->rows = read_rows(info[0]);
     state->weights = read_per_token(info[1], state->rows, "tokenWeights");
-    const int64_t budget = read_token_budget(info[2]);
+    const MicroBatchParams micro_batches = read_micro_batches(info[2]);
     return submit(make_job(
         info.Env(), StopFlagObject::read(info[3]),
-        [worker = worker_.get(), state, budget](StopFlag& stop) {
-          state->cancelled = worker->engine()
-                                 .grad(state->rows.view(), state->weights.data(), &state->loss, budget, &stop)
-                                 .cancelled;
+        [worker = worker_.get(), state, micro_batches](StopFlag& stop) {
+          state->cancelled =
+              worker->engine()
+                  .grad(state->rows.view(), state->weights.data(), &state->loss, micro_batches, &stop)
+                  .cancelled;
         },
         [state](Napi::Env env) -> Napi::Value {
           Napi::Object result = cancellable(env, state->cancelled);
@@ -136,7 +137,7 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     input.ref_lp = state->ref_logprobs.has_value() ? state->ref_logprobs->data() : nullptr;
     input.loss = read_loss_params(object.Get("loss"));
     input.optimizer = read_optimizer(object.Get("optimizer"));
-    input.token_budget = read_token_budget(object.Get("tokenBudget"));
+    input.micro_batches = read_micro_batches(object.Get("microBatches"));
     return submit(make_job(
         info.Env(), StopFlagObject::read(info[2]),
         [worker = worker_.get(), state](StopFlag& stop) {
@@ -165,16 +166,21 @@ Napi::Value EngineObject::generate(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineObject::plan(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    const int64_t budget = read_token_budget(info[0]);
-    const GenerationParams params = read_generation_params(read_object(info[1], "generation"));
-    const auto longest = static_cast<int32_t>(read_integer(info[2], "longestPrompt", 1, kMaxInt32));
     const auto plan = std::make_shared<MemoryPlan>();
     return submit(make_job(
         info.Env(), nullptr,
-        [worker = worker_.get(), budget, params, longest, plan](StopFlag&) {
-          *plan = worker->engine().plan(budget, params, longest);
+        [worker = worker_.get(), request = read_memory_request(info[0]), plan](StopFlag&) {
+          *plan = worker->engine().plan(request);
         },
         [plan](Napi::Env env) -> Napi::Value { return plan_to_js(env, *plan); }));
+  });
+}
+
+Napi::Value EngineObject::reserve(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    worker_->require_no_generation("reserve");
+    return submit(make_job(info.Env(), [worker = worker_.get(), request = read_memory_request(info[0])](
+                                           StopFlag&) { worker->engine().reserve(request); }));
   });
 }
 

@@ -137,6 +137,28 @@ int64_t read_token_budget(const Napi::Value& value) {
   return read_integer(value, "tokenBudget", 1, kMaxSafeInteger);
 }
 
+MicroBatchParams read_micro_batches(const Napi::Value& value) {
+  const Fields fields(value, "microBatches");
+  MicroBatchParams params;
+  params.token_budget = read_token_budget(fields.get("tokenBudget"));
+  params.checkpointing = fields.word<ActivationCheckpointing>(
+      "activationCheckpointing",
+      {{"none", ActivationCheckpointing::kNone}, {"layer", ActivationCheckpointing::kLayer}});
+  return params;
+}
+
+MemoryRequest read_memory_request(const Napi::Value& value) {
+  const Fields fields(value, "memory");
+  MemoryRequest request;
+  request.training = fields.flag("training");
+  request.generation = fields.flag("generation");
+  request.micro_batches = read_micro_batches(fields.get("microBatches"));
+  request.params = read_generation_params(read_object(fields.get("params"), "memory.params"));
+  request.longest_prompt = fields.int32("longestPrompt", 1);
+  request.longest_row = fields.int32("longestRow", 1);
+  return request;
+}
+
 std::vector<TensorInFile> read_tensors(const Napi::Value& value) {
   if (!value.IsArray()) fail(ErrorCode::kInvalidArgument, "tensors: expected an array");
   const Napi::Array array = value.As<Napi::Array>();

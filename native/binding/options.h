@@ -31,6 +31,9 @@ BackendOptions read_backend_options(const Napi::Value& value);
 // `dtype` of the same object: f32 (also where it is absent) or bf16.
 DType read_compute_dtype(const Napi::Value& value);
 int64_t read_token_budget(const Napi::Value& value);
+// `tokenBudget` and `activationCheckpointing` of an object.
+MicroBatchParams read_micro_batches(const Napi::Value& value);
+MemoryRequest read_memory_request(const Napi::Value& value);
 std::vector<TensorInFile> read_tensors(const Napi::Value& value);
 PolicyLossParams read_loss_params(const Napi::Value& value);
 OptimizerParams read_optimizer(const Napi::Value& value);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "engine/kv_cache.h"
 
 namespace coppice {
 namespace {
@@ -32,93 +33,132 @@ int32_t completion_rows(const RowView& row) {
   return std::max(row.completion_length - 1, 0);
 }
 
-class Packer {
- public:
-  void add_prompt(const RowView& row) {
-    prompt_segment_ = static_cast<int32_t>(batch_.segments.size());
-    add_segment(row.prompt, row.prompt_length, -1, 0, 0);
-  }
-
-  void add_completion(const RowView& row, int64_t source_begin, float temperature) {
-    const Segment prompt = batch_.segments[static_cast<size_t>(prompt_segment_)];
-    const int32_t rows = completion_rows(row);
-    int32_t first_row = 0;
-    if (rows > 0) {
-      const int32_t begin = static_cast<int32_t>(batch_.tokens.size());
-      first_row = begin;
-      add_segment(row.completion, rows, prompt_segment_, prompt.length,
-                  prompt.length / static_cast<int32_t>(kKeyBlock));
-    }
-    for (int32_t t = 0; t < row.completion_length; ++t) {
-      batch_.item_row.push_back(t == 0 ? prompt.token_begin + prompt.length - 1 : first_row + t - 1);
-      batch_.item_target.push_back(row.completion[t]);
-      batch_.item_temperature.push_back(temperature);
-      batch_.item_source.push_back(static_cast<int32_t>(source_begin + t));
-    }
-    batch_.sequence_offsets.push_back(static_cast<int32_t>(batch_.item_row.size()));
-  }
-
-  int64_t tokens() const { return static_cast<int64_t>(batch_.tokens.size()); }
-  bool empty() const { return batch_.sequence_offsets.empty() || batch_.sequence_offsets.size() == 1; }
-
-  PackedBatch take() {
-    PackedBatch done = std::move(batch_);
-    batch_ = PackedBatch();
-    batch_.sequence_offsets.push_back(0);
-    return done;
-  }
-  Packer() { batch_.sequence_offsets.push_back(0); }
-
- private:
-  // The first `shared_blocks` pages are the parent's.
-  void add_segment(const int32_t* tokens, int32_t length, int32_t parent, int32_t position_begin,
-                   int32_t shared_blocks) {
-    Segment segment;
-    segment.token_begin = static_cast<int32_t>(batch_.tokens.size());
-    segment.length = length;
-    segment.parent = parent;
-    segment.position_begin = position_begin;
-    segment.page_begin = static_cast<int32_t>(batch_.page_table.size());
-    const int32_t blocks =
-        (position_begin + length + static_cast<int32_t>(kKeyBlock) - 1) / static_cast<int32_t>(kKeyBlock);
-    for (int32_t b = 0; b < blocks; ++b) {
-      if (b < shared_blocks) {
-        const int32_t parent_page = batch_.segments[static_cast<size_t>(parent)].page_begin + b;
-        batch_.page_table.push_back(batch_.page_table[static_cast<size_t>(parent_page)]);
-      } else {
-        batch_.page_table.push_back(batch_.page_count++);
-      }
-    }
-    for (int32_t t = 0; t < length; ++t) {
-      batch_.tokens.push_back(tokens[t]);
-      batch_.positions.push_back(position_begin + t);
-    }
-    batch_.segments.push_back(segment);
-  }
-
-  PackedBatch batch_;
-  int32_t prompt_segment_ = -1;
-};
+// Pages of its own that a completion takes behind its prompt.
+int32_t completion_pages(const RowView& row) {
+  const int32_t rows = completion_rows(row);
+  if (rows == 0) return 0;
+  return blocks_of(int64_t{row.prompt_length} + rows) - row.prompt_length / static_cast<int32_t>(kKeyBlock);
+}
 
 }  // namespace
 
-std::vector<PackedBatch> pack_rows(const RolloutRows& rows, int64_t token_budget, bool share_prompts) {
-  std::vector<PackedBatch> batches;
-  Packer packer;
-  for (int64_t i = 0; i < rows.count; ++i) {
-    const RowView row = row_view(rows, i);
-    bool shared = share_prompts && !packer.empty() && same_prompt(row, row_view(rows, i - 1));
-    const int64_t wanted = (shared ? 0 : row.prompt_length) + completion_rows(row);
-    if (!packer.empty() && packer.tokens() + wanted > token_budget) {
-      batches.push_back(packer.take());
-      shared = false;
-    }
-    if (!shared) packer.add_prompt(row);
-    packer.add_completion(row, rows.completion_offsets[i] - rows.completion_offsets[0],
-                          rows.temperature == nullptr ? 1.0f : rows.temperature[i]);
+BatchSize PackedBatch::size() const {
+  return {static_cast<int64_t>(tokens.size()),     static_cast<int64_t>(segments.size()),
+          static_cast<int64_t>(page_table.size()), page_count,
+          static_cast<int64_t>(item_row.size()),   static_cast<int64_t>(sequence_offsets.size()) - 1};
+}
+
+void PackedBatch::clear() {
+  tokens.clear();
+  positions.clear();
+  segments.clear();
+  page_table.clear();
+  page_count = 0;
+  item_row.clear();
+  item_target.clear();
+  item_temperature.clear();
+  item_source.clear();
+  sequence_offsets.assign(1, 0);
+}
+
+void PackedBatch::reserve(const BatchSize& largest) {
+  const auto rows = static_cast<size_t>(largest.rows), items = static_cast<size_t>(largest.items);
+  tokens.reserve(rows);
+  positions.reserve(rows);
+  segments.reserve(static_cast<size_t>(largest.segments));
+  page_table.reserve(static_cast<size_t>(largest.page_entries));
+  item_row.reserve(items);
+  item_target.reserve(items);
+  item_temperature.reserve(items);
+  item_source.reserve(items);
+  sequence_offsets.reserve(static_cast<size_t>(largest.sequences) + 1);
+}
+
+uint64_t host_bytes(const BatchSize& largest) {
+  return static_cast<uint64_t>(8 * largest.rows + 16 * largest.items + 4 * (largest.sequences + 1) +
+                               4 * largest.page_entries) +
+         sizeof(Segment) * static_cast<uint64_t>(largest.segments);
+}
+
+BatchSize largest_batch(int64_t token_budget, int64_t longest_row) {
+  const int64_t tokens = std::max(token_budget, longest_row);
+  // A row alone takes a page more than its blocks where its prompt ends inside one.
+  const int64_t row_blocks = blocks_of(longest_row),
+                pages = std::max(tokens / kTokensPerPage, row_blocks + 1);
+  // Each segment has a page of its own, and no more entries than a row has blocks.
+  return {tokens, pages, pages * row_blocks, pages, tokens, tokens};
+}
+
+RowPacker::RowPacker(const RolloutRows& rows, int64_t token_budget, PackedBatch& batch)
+    : rows_(rows), limit_(largest_batch(token_budget, 0)), batch_(batch) {}
+
+bool RowPacker::next() {
+  batch_.clear();
+  batch_.first_row = next_row_;
+  for (; next_row_ < rows_.count; ++next_row_) {
+    const bool first = next_row_ == batch_.first_row;
+    const RowView row = row_view(rows_, next_row_);
+    const bool shared = !first && same_prompt(row, row_view(rows_, next_row_ - 1));
+    const BatchSize size = batch_.size();
+    const int64_t tokens = (shared ? 0 : row.prompt_length) + completion_rows(row);
+    const int64_t pages = (shared ? 0 : blocks_of(row.prompt_length)) + completion_pages(row);
+    const bool fits = size.rows + tokens <= limit_.rows && size.pages + pages <= limit_.pages &&
+                      size.items + row.completion_length <= limit_.items && size.sequences < limit_.sequences;
+    if (!first && !fits) return true;
+    if (!shared) add_prompt(next_row_);
+    add_completion(next_row_);
   }
-  if (!packer.empty()) batches.push_back(packer.take());
-  return batches;
+  return batch_.size().sequences > 0;
+}
+
+void RowPacker::add_prompt(int64_t index) {
+  const RowView row = row_view(rows_, index);
+  prompt_segment_ = static_cast<int32_t>(batch_.segments.size());
+  add_segment(row.prompt, row.prompt_length, -1, 0, 0);
+}
+
+void RowPacker::add_completion(int64_t index) {
+  const RowView row = row_view(rows_, index);
+  const Segment prompt = batch_.segments[static_cast<size_t>(prompt_segment_)];
+  const int32_t rows = completion_rows(row);
+  const int32_t first_row = static_cast<int32_t>(batch_.tokens.size());
+  if (rows > 0) {
+    add_segment(row.completion, rows, prompt_segment_, prompt.length,
+                prompt.length / static_cast<int32_t>(kKeyBlock));
+  }
+  const int32_t source_begin = rows_.completion_offsets[index] - rows_.completion_offsets[0];
+  const float temperature = rows_.temperature == nullptr ? 1.0f : rows_.temperature[index];
+  for (int32_t t = 0; t < row.completion_length; ++t) {
+    batch_.item_row.push_back(t == 0 ? prompt.token_begin + prompt.length - 1 : first_row + t - 1);
+    batch_.item_target.push_back(row.completion[t]);
+    batch_.item_temperature.push_back(temperature);
+    batch_.item_source.push_back(source_begin + t);
+  }
+  batch_.sequence_offsets.push_back(static_cast<int32_t>(batch_.item_row.size()));
+}
+
+// The first `shared_blocks` pages are the parent's.
+void RowPacker::add_segment(const int32_t* tokens, int32_t length, int32_t parent, int32_t position_begin,
+                            int32_t shared_blocks) {
+  Segment segment;
+  segment.token_begin = static_cast<int32_t>(batch_.tokens.size());
+  segment.length = length;
+  segment.parent = parent;
+  segment.position_begin = position_begin;
+  segment.page_begin = static_cast<int32_t>(batch_.page_table.size());
+  for (int32_t b = 0; b < blocks_of(int64_t{position_begin} + length); ++b) {
+    if (b < shared_blocks) {
+      const int32_t parent_page = batch_.segments[static_cast<size_t>(parent)].page_begin + b;
+      batch_.page_table.push_back(batch_.page_table[static_cast<size_t>(parent_page)]);
+    } else {
+      batch_.page_table.push_back(batch_.page_count++);
+    }
+  }
+  for (int32_t t = 0; t < length; ++t) {
+    batch_.tokens.push_back(tokens[t]);
+    batch_.positions.push_back(position_begin + t);
+  }
+  batch_.segments.push_back(segment);
 }
 
 namespace {

@@ -15,12 +15,6 @@
 
 namespace coppice {
 
-uint64_t MemoryPlan::total() const {
-  uint64_t bytes = 0;
-  for (const Row& row : rows) bytes += row.bytes;
-  return bytes;
-}
-
 Generation::~Generation() = default;
 Engine::~Engine() = default;
 
@@ -35,6 +29,7 @@ class TransformerEngine final : public Engine {
         parameters_(*backend_, config_, dtype, with_storage),
         workspace_(*backend_),
         kv_memory_(*backend_),
+        prompt_memory_(*backend_),
         transformer_(*backend_, config_, parameters_),
         learner_(*backend_, config_, parameters_, transformer_, workspace_) {}
 
@@ -71,10 +66,10 @@ class TransformerEngine final : public Engine {
     const ScopedFloatEnvironment environment;
     return learner_.score(rows, lp, entropy, token_budget, stop);
   }
-  ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss, int64_t token_budget,
-                   const StopFlag* stop) override {
+  ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
+                   const MicroBatchParams& micro_batches, const StopFlag* stop) override {
     const ScopedFloatEnvironment environment;
-    return learner_.grad(rows, token_weight, loss, token_budget, stop);
+    return learner_.grad(rows, token_weight, loss, micro_batches, stop);
   }
   UpdateStats update(const UpdateInput& input, const StopFlag* stop) override {
     const ScopedFloatEnvironment environment;
@@ -85,11 +80,12 @@ class TransformerEngine final : public Engine {
   std::unique_ptr<Generation> generate(const int32_t* prompt_tokens, const int32_t* prompt_offsets,
                                        const int64_t* prompt_index, int64_t count,
                                        const GenerationParams& params) override;
-  MemoryPlan plan(int64_t token_budget, const GenerationParams& generation,
-                  int32_t longest_prompt) const override;
+  MemoryPlan plan(const MemoryRequest& request) const override;
+  void reserve(const MemoryRequest& request) override;
   uint64_t allocated_bytes() const override { return backend_->held_bytes(); }
 
  private:
+  uint64_t workspace_bytes(const MemoryRequest& request) const;
   const float* require_gradients() const {
     if (learner_.gradients() == nullptr) {
       fail(ErrorCode::kInvalidArgument, "there are no gradients yet: call grad or update first");
@@ -101,7 +97,8 @@ class TransformerEngine final : public Engine {
   std::unique_ptr<Backend> backend_;
   ParameterStore parameters_;
   Workspace workspace_;
-  KvMemory kv_memory_;
+  KeptMemory kv_memory_;
+  KeptMemory prompt_memory_;
   Transformer transformer_;
   Learner learner_;
   uint64_t version_ = 0;
@@ -131,17 +128,22 @@ void TransformerEngine::init_random(uint64_t seed) {
         ends_with(tensor.name, "o_proj.weight") || ends_with(tensor.name, "down_proj.weight");
     const float scale =
         0.02f / (into_residual ? std::sqrt(2.0f * static_cast<float>(config_.num_layers)) : 1.0f);
-    values.assign(static_cast<size_t>(tensor.elements()), norm ? 1.0f : 0.0f);
-    for (size_t i = 0; !norm && !bias && i < values.size(); i += 2) {
-      float a, b;
-      const PhiloxBlock block =
-          philox4x32(seed, static_cast<uint32_t>(i / 2), static_cast<uint32_t>((i / 2) >> 32),
-                     static_cast<uint32_t>(index), 0x696E6974);  // "init": apart from sampling's keys
-      normal_pair(block, &a, &b);
-      values[i] = a * scale;
-      if (i + 1 < values.size()) values[i + 1] = b * scale;
+    const int64_t piece = piece_of(tensor);
+    for (int64_t begin = 0; begin < tensor.elements(); begin += piece) {
+      const int64_t end = std::min(begin + piece, tensor.elements());
+      values.assign(static_cast<size_t>(end - begin), norm ? 1.0f : 0.0f);
+      // Elements 2 i and 2 i + 1 of the tensor are one pair, which a piece may cut.
+      for (int64_t i = begin / 2; !norm && !bias && 2 * i < end; ++i) {
+        float pair[2];
+        const PhiloxBlock block =
+            philox4x32(seed, static_cast<uint32_t>(i), static_cast<uint32_t>(static_cast<uint64_t>(i) >> 32),
+                       static_cast<uint32_t>(index), 0x696E6974);  // "init": apart from sampling's keys
+        normal_pair(block, &pair[0], &pair[1]);
+        for (int64_t at = std::max(2 * i, begin); at < std::min(2 * i + 2, end); ++at)
+          values[static_cast<size_t>(at - begin)] = pair[at % 2] * scale;
+      }
+      parameters_.write(tensor, begin, end - begin, values.data());
     }
-    parameters_.write(tensor, 0, tensor.elements(), values.data());
   }
   ++version_;
 }
@@ -225,7 +227,7 @@ void TransformerEngine::save_gradients(const std::vector<TensorInFile>& tensors)
 // body(begin, count) for pieces of an arena that pass through the host's memory.
 template <typename Body>
 void for_pieces(int64_t elements, Body&& body) {
-  constexpr int64_t kPiece = int64_t{4} << 20;
+  constexpr int64_t kPiece = int64_t{1} << 20;
   for (int64_t begin = 0; begin < elements; begin += kPiece) body(begin, std::min(kPiece, elements - begin));
 }
 
@@ -286,30 +288,51 @@ std::unique_ptr<Generation> TransformerEngine::generate(const int32_t* prompt_to
                                                         const int64_t* prompt_index, int64_t count,
                                                         const GenerationParams& params) {
   return std::make_unique<EngineGeneration>(*backend_, config_, parameters_, transformer_, workspace_,
-                                            kv_memory_, prompt_tokens, prompt_offsets, prompt_index, count,
-                                            params);
+                                            kv_memory_, prompt_memory_, prompt_tokens, prompt_offsets,
+                                            prompt_index, count, params);
 }
 
-MemoryPlan TransformerEngine::plan(int64_t token_budget, const GenerationParams& generation,
-                                   int32_t longest_prompt) const {
+BatchSize largest_batch_of(const MemoryRequest& request) {
+  return largest_batch(request.micro_batches.token_budget, request.longest_row);
+}
+
+uint64_t TransformerEngine::workspace_bytes(const MemoryRequest& request) const {
+  const Keep keep = request.training ? kept_under(request.micro_batches.checkpointing) : Keep::kNothing;
+  const uint64_t learning = learner_.workspace_bytes(largest_batch_of(request), keep);
+  if (!request.generation) return learning;
+  return std::max(learning, Generator::workspace_bytes(*backend_, config_, transformer_, request.params,
+                                                       request.longest_prompt));
+}
+
+MemoryPlan TransformerEngine::plan(const MemoryRequest& request) const {
   const uint64_t master = parameters_.master_bytes();
-  const int64_t rows =
-      std::max<int64_t>(token_budget, int64_t{longest_prompt} + generation.max_completion_length);
-  const uint64_t training = learner_.workspace_bytes(rows, rows, /*with_backward=*/true);
-  const uint64_t sampling =
-      Generator::workspace_bytes(*backend_, config_, transformer_, generation, longest_prompt);
-  const uint64_t page = KvCache::page_bytes(config_, config_.num_layers);
-  const int32_t pages = Generator::pages_wanted(config_, generation, longest_prompt,
-                                                std::max(generation.max_live_sequences, 1));
-  const uint64_t cap = generation.kv_bytes != 0 ? generation.kv_bytes : uint64_t{1} << 30;
-  return {{{"parameters", parameters_.compute_bytes()},
-           {"fp32 masters", master},
-           {"gradients", master},
-           {"optimizer moments", 2 * master},
-           {"rotary table",
-            static_cast<uint64_t>(config_.max_positions) * static_cast<uint64_t>(config_.head_dim) * 4},
-           {"activations and scratch", std::max(training, sampling)},
-           {"key/value cache", std::min(page * static_cast<uint64_t>(pages), cap)}}};
+  MemoryPlan plan;
+  plan.rows = {{"parameters", parameters_.compute_bytes()},
+               {"rotary table", static_cast<uint64_t>(config_.max_positions) *
+                                    static_cast<uint64_t>(config_.head_dim) * sizeof(float)}};
+  if (request.training) {
+    plan.rows.insert(plan.rows.end(),
+                     {{"fp32 masters", master}, {"gradients", master}, {"optimizer moments", 2 * master}});
+  }
+  plan.rows.push_back({"activations and scratch", workspace_bytes(request)});
+  uint64_t host = host_bytes(largest_batch_of(request));
+  if (request.generation) {
+    plan.rows.push_back(
+        {"key/value cache", Generator::cache_bytes(config_, request.params, request.longest_prompt) +
+                                Generator::prompt_bytes(config_, request.params)});
+    host += Generator::record_bytes(request.params);
+  }
+  plan.rows.push_back({"packing and sampling", host});
+  return plan;
+}
+
+void TransformerEngine::reserve(const MemoryRequest& request) {
+  if (request.training) learner_.reserve_state();
+  learner_.reserve_host(largest_batch_of(request));
+  workspace_.reserve(workspace_bytes(request));
+  if (!request.generation) return;
+  kv_memory_.reserve(Generator::cache_bytes(config_, request.params, request.longest_prompt));
+  prompt_memory_.reserve(Generator::prompt_bytes(config_, request.params));
 }
 
 }  // namespace
@@ -321,10 +344,9 @@ std::unique_ptr<Engine> Engine::create(const ModelConfig& config, const BackendO
 }
 
 MemoryPlan plan_memory(const ModelConfig& config, const BackendOptions& options, DType dtype,
-                       int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt) {
+                       const MemoryRequest& request) {
   config.check();
-  return TransformerEngine(config, options, dtype, /*with_storage=*/false)
-      .plan(token_budget, generation, longest_prompt);
+  return TransformerEngine(config, options, dtype, /*with_storage=*/false).plan(request);
 }
 
 }  // namespace coppice

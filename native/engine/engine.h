@@ -29,12 +29,20 @@ struct TensorInFile {
 
 struct MemoryPlan {
   struct Row {
-    std::string what;  // "parameters", "masters", "gradients", "optimizer moments", "activations", "kv
-                       // cache", "scratch", ...
+    std::string what;  // "parameters", "gradients", "key/value cache", ...
     uint64_t bytes = 0;
   };
   std::vector<Row> rows;
-  uint64_t total() const;
+};
+
+// What a pass keeps of the layers for its backward: everything, or each layer's input alone, from which the
+// backward computes the layer again. Results agree bit for bit.
+enum class ActivationCheckpointing : uint8_t { kNone, kLayer };
+
+// How a pass with a backward is cut.
+struct MicroBatchParams {
+  int64_t token_budget = 8192;
+  ActivationCheckpointing checkpointing = ActivationCheckpointing::kNone;
 };
 
 struct ScoreResult {
@@ -55,7 +63,7 @@ struct UpdateInput {
   const float* norm = nullptr;  // mask / denominator of the whole optimiser batch; 0 = inactive
   PolicyLossParams loss;
   OptimizerParams optimizer;
-  int64_t token_budget = 8192;
+  MicroBatchParams micro_batches;
 };
 
 struct UpdateStats {
@@ -82,6 +90,16 @@ struct GenerationParams {
   int32_t max_waiting_groups = 64;  // finished groups not yet taken: generation pauses there
   uint64_t kv_bytes =
       0;  // 0 = what max_live_sequences of the longest request need, capped at 1 GiB but enough for one
+};
+
+// Work to plan or reserve memory for.
+struct MemoryRequest {
+  bool training = true;    // updates; else scoring alone
+  bool generation = true;  // sampling under `params`
+  MicroBatchParams micro_batches;
+  GenerationParams params;
+  int32_t longest_prompt = 0;
+  int32_t longest_row = 0;  // tokens of the longest prompt and completion together
 };
 
 enum class FinishReason : uint8_t { kStop, kLength, kCancelled };
@@ -161,7 +179,7 @@ class Engine {
   // Gradient of -sum token_weight * log pi, not normalised, into the gradient arena; returns the loss in
   // *loss.
   virtual ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
-                           int64_t token_budget, const StopFlag* stop) = 0;
+                           const MicroBatchParams& micro_batches, const StopFlag* stop) = 0;
   // One optimiser step. NON_FINITE (parameters and moments untouched) when the loss or the gradient is not
   // finite; the message says which rows of the input carry non-finite log-probs.
   virtual UpdateStats update(const UpdateInput& input, const StopFlag* stop) = 0;
@@ -172,14 +190,15 @@ class Engine {
                                                const int64_t* prompt_index, int64_t count,
                                                const GenerationParams& params) = 0;
 
-  // What a training step with this token budget and a generation with these parameters need, in bytes.
-  virtual MemoryPlan plan(int64_t token_budget, const GenerationParams& generation,
-                          int32_t longest_prompt) const = 0;
+  // What the work needs, in bytes.
+  virtual MemoryPlan plan(const MemoryRequest& request) const = 0;
+  // Takes all of it now, and writes to it, so that no later job within the request can run out of it.
+  virtual void reserve(const MemoryRequest& request) = 0;
   virtual uint64_t allocated_bytes() const = 0;
 };
 
 // Engine::plan of an engine that is not there: nothing as large as a parameter is allocated.
 MemoryPlan plan_memory(const ModelConfig& config, const BackendOptions& options, DType dtype,
-                       int64_t token_budget, const GenerationParams& generation, int32_t longest_prompt);
+                       const MemoryRequest& request);
 
 }  // namespace coppice

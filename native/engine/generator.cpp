@@ -52,6 +52,22 @@ void Generator::StepBatch::clear() {
   params.clear();
 }
 
+void Generator::StepBatch::reserve(const StepSize& largest) {
+  const auto rows = static_cast<size_t>(largest.rows), samples = static_cast<size_t>(largest.samples);
+  tokens.reserve(rows);
+  positions.reserve(rows);
+  page_table.reserve(static_cast<size_t>(largest.pages));
+  segments.reserve(static_cast<size_t>(largest.segments));
+  prompt_last_rows.reserve(samples);
+  sample_rows.reserve(samples);
+  keys.reserve(samples);
+  params.reserve(samples);
+  token.reserve(samples);
+  lp.reserve(samples);
+  sampler_lp.reserve(samples);
+  entropy.reserve(samples);
+}
+
 void Generator::StepBatch::add_segment(const int32_t* from, int32_t length, int32_t position,
                                        const std::vector<int32_t>& pages) {
   segments.push_back(
@@ -64,16 +80,17 @@ void Generator::StepBatch::add_segment(const int32_t* from, int32_t length, int3
 }
 
 Generator::Generator(Backend& backend, const ModelConfig& config, const ParameterStore& parameters,
-                     const Transformer& transformer, Workspace& workspace, KvMemory& kv_memory,
-                     const int32_t* prompt_tokens, const int32_t* prompt_offsets, const int64_t* prompt_index,
-                     int64_t count, const GenerationParams& params)
+                     const Transformer& transformer, Workspace& workspace, KeptMemory& kv_memory,
+                     KeptMemory& prompt_memory, const int32_t* prompt_tokens, const int32_t* prompt_offsets,
+                     const int64_t* prompt_index, int64_t count, const GenerationParams& params)
     : backend_(backend),
       config_(config),
       parameters_(parameters),
       transformer_(transformer),
       workspace_(workspace),
       params_(params),
-      prompt_count_(count) {
+      prompt_count_(count),
+      prompt_memory_(prompt_memory) {
   check_params(params_);
   for (int32_t token : params_.stop_tokens) {
     if (token < 0 || token >= config.vocab_size) {
@@ -100,29 +117,73 @@ Generator::Generator(Backend& backend, const ModelConfig& config, const Paramete
   }
   params_.max_live_sequences = static_cast<int32_t>(
       std::min<int64_t>(params_.max_live_sequences, std::max<int64_t>(count * params_.num_generations, 1)));
+  cache_ = std::make_unique<KvCache>(
+      kv_memory, config, pages_taken(config, params_, static_cast<int32_t>(longest_prompt_), pages_for_one));
+  prompt_hidden_ = prompt_memory.take(prompt_bytes(config, params_));
+  for (int32_t slot = params_.max_live_sequences; slot >= 0; --slot) free_slots_.push_back(slot);
+  make_records();
+  workspace_.reserve(workspace_bytes(backend_, config_, transformer_, params_, longest_prompt_));
+}
+
+Generator::~Generator() {
+  prompt_memory_.give_back(std::move(prompt_hidden_));
+}
+
+// Host memory for the largest step, and a record for every place with room for the longest completion, so
+// that no token allocates.
+void Generator::make_records() {
+  const auto places = static_cast<size_t>(params_.max_live_sequences);
+  const auto tokens = static_cast<size_t>(std::min(params_.max_completion_length, config_.max_positions));
+  const auto pages = static_cast<size_t>(
+      blocks_of(std::min<int64_t>(longest_prompt_ + static_cast<int64_t>(tokens), config_.max_positions)) +
+      1);
+  step_.reserve(largest_step(config_, params_, longest_prompt_));
+  live_.reserve(places);
+  free_records_.resize(places);
+  for (Record& record : free_records_) {
+    record.sample.tokens.reserve(tokens);
+    record.sample.lp.reserve(tokens);
+    record.sample.entropy.reserve(tokens);
+    if (truncates(params_.sampling)) record.sample.sampler_lp.reserve(tokens);
+    record.pages.reserve(pages);
+  }
+}
+
+uint64_t Generator::record_bytes(const GenerationParams& params) {
+  const uint64_t arrays = truncates(params.sampling) ? 4 : 3;
+  return arrays * sizeof(float) * static_cast<uint64_t>(params.max_completion_length) *
+         static_cast<uint64_t>(params.max_live_sequences);
+}
+
+uint64_t Generator::prompt_bytes(const ModelConfig& config, const GenerationParams& params) {
+  return (static_cast<uint64_t>(params.max_live_sequences) + 1) * static_cast<uint64_t>(config.hidden_size) *
+         sizeof(float);
+}
+
+uint64_t Generator::cache_bytes(const ModelConfig& config, const GenerationParams& params,
+                                int32_t longest_prompt) {
+  const int32_t limit =
+      std::max(1, std::min(params.max_completion_length, config.max_positions - longest_prompt));
+  const int32_t pages_for_one = blocks_of(longest_prompt) + own_pages(longest_prompt, limit);
+  return KvCache::page_bytes(config, config.num_layers) *
+         static_cast<uint64_t>(pages_taken(config, params, longest_prompt, pages_for_one));
+}
+
+int32_t Generator::pages_taken(const ModelConfig& config, const GenerationParams& params,
+                               int32_t longest_prompt, int32_t pages_for_one) {
   const uint64_t page_bytes = KvCache::page_bytes(config, config.num_layers);
-  const int32_t wanted =
-      pages_wanted(config, params_, static_cast<int32_t>(longest_prompt_), params_.max_live_sequences);
-  const uint64_t budget = params_.kv_bytes != 0 ? params_.kv_bytes : kDefaultKvBytes;
+  const int32_t wanted = pages_wanted(config, params, longest_prompt, params.max_live_sequences);
+  const uint64_t budget = params.kv_bytes != 0 ? params.kv_bytes : kDefaultKvBytes;
   int32_t pages =
       static_cast<int32_t>(std::min<uint64_t>(static_cast<uint64_t>(wanted), budget / page_bytes));
-  if (params_.kv_bytes == 0) pages = std::max(pages, pages_for_one);
+  if (params.kv_bytes == 0) pages = std::max(pages, pages_for_one);
   if (pages < pages_for_one) {
     fail(ErrorCode::kOutOfMemory,
          "generation: the longest request needs %d pages (%.1f MiB) of key/value cache; kv_bytes allows %d",
          pages_for_one, static_cast<double>(page_bytes * static_cast<uint64_t>(pages_for_one)) / 1048576.0,
          pages);
   }
-  cache_ = std::make_unique<KvCache>(kv_memory, config, pages);
-  const int32_t slots = params_.max_live_sequences + 1;
-  prompt_hidden_ =
-      Buffer(backend, static_cast<size_t>(slots) * static_cast<size_t>(config.hidden_size) * sizeof(float));
-  for (int32_t slot = slots - 1; slot >= 0; --slot) free_slots_.push_back(slot);
-  StepMemory largest;
-  workspace_.carve([&](Carver& carver) {
-    carve_step(carver, largest, backend_, config_, transformer_,
-               largest_step(config_, params_, longest_prompt_));
-  });
+  return pages;
 }
 
 int32_t Generator::prompt_length(int64_t prompt) const {
@@ -144,16 +205,18 @@ int32_t Generator::pages_wanted(const ModelConfig& config, const GenerationParam
 
 Generator::StepSize Generator::largest_step(const ModelConfig& config, const GenerationParams& params,
                                             int64_t longest_prompt) {
-  const int64_t prefill = std::max(kPrefillRows, longest_prompt), live = params.max_live_sequences;
+  const int64_t live = params.max_live_sequences;
+  const int64_t prompts = (live + params.num_generations - 1) / params.num_generations;
+  const int64_t prefill = std::min(std::max(kPrefillRows, longest_prompt), prompts * longest_prompt);
   const int64_t longest =
       std::min<int64_t>(config.max_positions, longest_prompt + params.max_completion_length);
-  // At most `live` prompts are opened in a step: each brings at least one sample.
-  return {prefill + live, 2 * live, live * blocks_of(longest) + live * blocks_of(longest_prompt), live};
+  // All but the last of the prompts that are opened in a step bring all their samples.
+  return {prefill + live, prompts + live, live * blocks_of(longest) + live * blocks_of(longest_prompt), live};
 }
 
 void Generator::carve_step(Carver& carver, StepMemory& memory, const Backend& backend,
                            const ModelConfig& config, const Transformer& transformer, const StepSize& size) {
-  memory.activations.carve(carver, config, size.rows, /*keep_for_backward=*/false);
+  memory.activations.carve(carver, config, size.rows, Keep::kNothing);
   memory.tokens = carver.ints(size.rows);
   memory.positions = carver.ints(size.rows);
   memory.page_table = carver.ints(size.pages);
@@ -198,16 +261,15 @@ bool Generator::step() {
   admit();
   if (live_.empty()) fail(ErrorCode::kInternal, "generation: no sequence could be admitted");
   build_step();
-  StepMemory memory;
   const StepSize size = {static_cast<int64_t>(step_.tokens.size()),
                          static_cast<int64_t>(step_.segments.size()),
                          static_cast<int64_t>(step_.page_table.size()), static_cast<int64_t>(live_.size())};
   workspace_.carve(
-      [&](Carver& carver) { carve_step(carver, memory, backend_, config_, transformer_, size); });
-  Context context{&backend_, memory.scratch, true};
-  if (size.rows > 0) run_forward(context, memory);
+      [&](Carver& carver) { carve_step(carver, memory_, backend_, config_, transformer_, size); });
+  Context context{&backend_, memory_.scratch, true};
+  if (size.rows > 0) run_forward(context);
   fork_fresh(context);
-  draw(context, memory);
+  draw(context);
   record();
   return true;
 }
@@ -253,11 +315,8 @@ bool Generator::admit_sample(Group& group) {
   live.sample = group.admitted++;
   ++group.running;
   reserved_pages_ += live.reserved;
-  GeneratedSample& output = group.output.samples[static_cast<size_t>(live.sample)];
-  const size_t expected = static_cast<size_t>(std::min(live.length_limit, 1024));
-  output.tokens.reserve(expected);
-  output.lp.reserve(expected);
-  output.entropy.reserve(expected);
+  live.record = std::move(free_records_.back());
+  free_records_.pop_back();
   live_.push_back(std::move(live));
   return true;
 }
@@ -272,17 +331,17 @@ void Generator::build_step() {
     step_.prompt_last_rows.push_back(static_cast<int32_t>(step_.tokens.size()) - 1);
   }
   for (Live& live : live_) {
-    const GeneratedSample& output = live.group->output.samples[static_cast<size_t>(live.sample)];
+    const GeneratedSample& output = live.record.sample;
     if (live.fresh) {
       step_.sample_rows.push_back(live.group->hidden_slot);
     } else {
-      if (live.position / static_cast<int32_t>(kKeyBlock) >= static_cast<int32_t>(live.pages.size())) {
-        live.pages.push_back(cache_->take());
+      if (live.position / static_cast<int32_t>(kKeyBlock) >= static_cast<int32_t>(live.record.pages.size())) {
+        live.record.pages.push_back(cache_->take());
         --live.reserved;
         --reserved_pages_;
       }
       step_.sample_rows.push_back(static_cast<int32_t>(step_.tokens.size()));
-      step_.add_segment(&output.tokens.back(), 1, live.position, live.pages);
+      step_.add_segment(&output.tokens.back(), 1, live.position, live.record.pages);
     }
     step_.keys.push_back({params_.seed, params_.step,
                           static_cast<uint32_t>(prompt_index_[static_cast<size_t>(live.group->prompt)]),
@@ -291,23 +350,22 @@ void Generator::build_step() {
   }
 }
 
-void Generator::run_forward(Context& context, const StepMemory& memory) {
-  upload(backend_, memory.tokens, step_.tokens);
-  upload(backend_, memory.positions, step_.positions);
-  upload(backend_, memory.page_table, step_.page_table);
-  upload(backend_, memory.segments, step_.segments);
+void Generator::run_forward(Context& context) {
+  upload(backend_, memory_.tokens, step_.tokens);
+  upload(backend_, memory_.positions, step_.positions);
+  upload(backend_, memory_.page_table, step_.page_table);
+  upload(backend_, memory_.segments, step_.segments);
   DeviceBatch batch;
   batch.rows = static_cast<int64_t>(step_.tokens.size());
-  batch.tokens = memory.tokens;
-  batch.positions = memory.positions;
-  batch.attention = {memory.segments, static_cast<int32_t>(step_.segments.size()), memory.page_table};
-  Activations activations = memory.activations;
-  transformer_.forward(context, batch, cache_->layers(), activations, /*keep_for_backward=*/false);
+  batch.tokens = memory_.tokens;
+  batch.positions = memory_.positions;
+  batch.attention = {memory_.segments, static_cast<int32_t>(step_.segments.size()), memory_.page_table};
+  transformer_.forward(context, batch, cache_->layers(), memory_.activations, Keep::kNothing);
   const size_t row_bytes = static_cast<size_t>(config_.hidden_size) * sizeof(float);
   for (size_t i = 0; i < new_prompts_.size(); ++i) {
     backend_.copy(static_cast<char*>(prompt_hidden_.data()) +
                       static_cast<size_t>(new_prompts_[i]->hidden_slot) * row_bytes,
-                  activations.hidden.row_range(step_.prompt_last_rows[i], 1).data, row_bytes);
+                  memory_.activations.hidden.row_range(step_.prompt_last_rows[i], 1).data, row_bytes);
   }
 }
 
@@ -321,44 +379,44 @@ void Generator::fork_fresh(Context& context) {
     const size_t full = static_cast<size_t>(length / block);
     for (size_t p = 0; p < full; ++p) {
       cache_->share(group.pages[p]);
-      live.pages.push_back(group.pages[p]);
+      live.record.pages.push_back(group.pages[p]);
     }
     if (length % block != 0 && live.length_limit > 1) {
-      live.pages.push_back(cache_->take());
+      live.record.pages.push_back(cache_->take());
       --live.reserved;
       --reserved_pages_;
-      cache_->copy_slots(context, live.pages.back(), group.pages[full], length % block);
+      cache_->copy_slots(context, live.record.pages.back(), group.pages[full], length % block);
     }
   }
 }
 
-void Generator::draw(Context& context, const StepMemory& memory) {
+void Generator::draw(Context& context) {
   const int64_t samples = static_cast<int64_t>(live_.size());
   const int64_t decoding =
       std::count_if(live_.begin(), live_.end(), [](const Live& live) { return !live.fresh; });
-  upload(backend_, memory.sample_rows, step_.sample_rows);
+  upload(backend_, memory_.sample_rows, step_.sample_rows);
   if (decoding > 0) {
-    ops::gather_rows(context, memory.sample_hidden.row_range(0, decoding), memory.activations.hidden,
-                     memory.sample_rows);
+    ops::gather_rows(context, memory_.sample_hidden.row_range(0, decoding), memory_.activations.hidden,
+                     memory_.sample_rows);
   }
   if (decoding < samples) {
     const Tensor slots(prompt_hidden_.data(), params_.max_live_sequences + 1, config_.hidden_size);
-    ops::gather_rows(context, memory.sample_hidden.row_range(decoding, samples - decoding), slots,
-                     memory.sample_rows + decoding);
+    ops::gather_rows(context, memory_.sample_hidden.row_range(decoding, samples - decoding), slots,
+                     memory_.sample_rows + decoding);
   }
-  upload(backend_, memory.keys, step_.keys);
-  upload(backend_, memory.params, step_.params);
-  ops::sample(context, memory.token, memory.lp, memory.sampler_lp, memory.entropy, memory.sample_hidden,
-              parameters_.head(), memory.keys, memory.params);
+  upload(backend_, memory_.keys, step_.keys);
+  upload(backend_, memory_.params, step_.params);
+  ops::sample(context, memory_.token, memory_.lp, memory_.sampler_lp, memory_.entropy, memory_.sample_hidden,
+              parameters_.head(), memory_.keys, memory_.params);
   const size_t count = static_cast<size_t>(samples);
   step_.token.resize(count);
   step_.lp.resize(count);
   step_.sampler_lp.resize(count);
   step_.entropy.resize(count);
-  backend_.download(step_.token.data(), memory.token, count * sizeof(int32_t));
-  backend_.download(step_.lp.data(), memory.lp, count * sizeof(float));
-  backend_.download(step_.sampler_lp.data(), memory.sampler_lp, count * sizeof(float));
-  backend_.download(step_.entropy.data(), memory.entropy, count * sizeof(float));
+  backend_.download(step_.token.data(), memory_.token, count * sizeof(int32_t));
+  backend_.download(step_.lp.data(), memory_.lp, count * sizeof(float));
+  backend_.download(step_.sampler_lp.data(), memory_.sampler_lp, count * sizeof(float));
+  backend_.download(step_.entropy.data(), memory_.entropy, count * sizeof(float));
 }
 
 void Generator::record() {
@@ -370,10 +428,9 @@ void Generator::record() {
       cache_->spoil();
       fail(ErrorCode::kNonFinite, "generation: prompt %lld, sample %d: the log-prob of token %d is %g",
            static_cast<long long>(group.prompt), live.sample,
-           static_cast<int>(group.output.samples[static_cast<size_t>(live.sample)].tokens.size()),
-           static_cast<double>(step_.lp[i]));
+           static_cast<int>(live.record.sample.tokens.size()), static_cast<double>(step_.lp[i]));
     }
-    GeneratedSample& output = group.output.samples[static_cast<size_t>(live.sample)];
+    GeneratedSample& output = live.record.sample;
     output.tokens.push_back(step_.token[i]);
     output.lp.push_back(step_.lp[i]);
     output.entropy.push_back(step_.entropy[i]);
@@ -414,8 +471,16 @@ bool Generator::is_stop(int32_t token) const {
 }
 
 void Generator::finish(Live& live, FinishReason reason) {
-  live.group->output.samples[static_cast<size_t>(live.sample)].finish = reason;
-  for (int32_t page : live.pages) cache_->drop(page);
+  Record& record = live.record;
+  record.sample.finish = reason;
+  live.group->output.samples[static_cast<size_t>(live.sample)] = record.sample;  // a copy without spare room
+  for (int32_t page : record.pages) cache_->drop(page);
+  record.sample.tokens.clear();
+  record.sample.lp.clear();
+  record.sample.sampler_lp.clear();
+  record.sample.entropy.clear();
+  record.pages.clear();
+  free_records_.push_back(std::move(record));
   reserved_pages_ -= live.reserved;
   --live.group->running;
   live.group = nullptr;  // swept by record()

@@ -17,9 +17,12 @@ class Generator final : public Generation {
  public:
   // `workspace` is shared with the engine's other jobs: nothing in it outlives a step.
   Generator(Backend& backend, const ModelConfig& config, const ParameterStore& parameters,
-            const Transformer& transformer, Workspace& workspace, KvMemory& kv_memory,
-            const int32_t* prompt_tokens, const int32_t* prompt_offsets, const int64_t* prompt_index,
-            int64_t count, const GenerationParams& params);
+            const Transformer& transformer, Workspace& workspace, KeptMemory& kv_memory,
+            KeptMemory& prompt_memory, const int32_t* prompt_tokens, const int32_t* prompt_offsets,
+            const int64_t* prompt_index, int64_t count, const GenerationParams& params);
+  ~Generator() override;
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
 
   bool step() override;
   bool done() const override;
@@ -29,12 +32,15 @@ class Generator final : public Generation {
   int64_t generated_tokens() const override { return generated_tokens_; }
   int64_t live_sequences() const override { return static_cast<int64_t>(live_.size()); }
 
-  // Pages that `live` sequences of the longest request need, its prompt's own pages counted once a group.
-  static int32_t pages_wanted(const ModelConfig& config, const GenerationParams& params,
-                              int32_t longest_prompt, int64_t live);
+  // Bytes that a generation takes, prompts of at most `longest_prompt` tokens: of the key/value cache, of the
+  // prompts' last hidden rows, of the workspace, and of host memory for what live sequences record.
+  static uint64_t cache_bytes(const ModelConfig& config, const GenerationParams& params,
+                              int32_t longest_prompt);
+  static uint64_t prompt_bytes(const ModelConfig& config, const GenerationParams& params);
   static uint64_t workspace_bytes(const Backend& backend, const ModelConfig& config,
                                   const Transformer& transformer, const GenerationParams& params,
                                   int64_t longest_prompt);
+  static uint64_t record_bytes(const GenerationParams& params);
 
  private:
   struct Group {
@@ -45,14 +51,22 @@ class Generator final : public Generation {
     std::vector<int32_t> pages;  // the prompt's
     GeneratedGroup output;
   };
+  // What grows with a live sequence's tokens, with room for the longest.
+  struct Record {
+    GeneratedSample sample;
+    std::vector<int32_t> pages;
+  };
   struct Live {
     Group* group = nullptr;
     int32_t sample = 0;
     int32_t position = 0;  // of the token to be read next
     int32_t length_limit = 0;
     int32_t reserved = 0;  // pages still promised but not taken
-    std::vector<int32_t> pages;
+    Record record;
     bool fresh = true;  // its first token comes from the prompt's hidden row
+  };
+  struct StepSize {
+    int64_t rows, segments, pages, samples;
   };
   // Host side of one step; kept between steps for its capacity.
   struct StepBatch {
@@ -66,6 +80,7 @@ class Generator final : public Generation {
     std::vector<int32_t> token;
     std::vector<float> lp, sampler_lp, entropy;
     void clear();
+    void reserve(const StepSize& largest);
     void add_segment(const int32_t* tokens, int32_t length, int32_t position,
                      const std::vector<int32_t>& pages);
   };
@@ -80,10 +95,14 @@ class Generator final : public Generation {
     float *lp, *sampler_lp, *entropy;
     Scratch scratch;
   };
-  struct StepSize {
-    int64_t rows, segments, pages, samples;
-  };
 
+  // Pages that `live` sequences of the longest request need, its prompt's own pages counted once a group.
+  static int32_t pages_wanted(const ModelConfig& config, const GenerationParams& params,
+                              int32_t longest_prompt, int64_t live);
+  // What is taken of them. OUT_OF_MEMORY where params.kv_bytes does not even hold `pages_for_one`.
+  static int32_t pages_taken(const ModelConfig& config, const GenerationParams& params,
+                             int32_t longest_prompt, int32_t pages_for_one);
+  void make_records();
   int32_t prompt_length(int64_t prompt) const;
   int32_t length_limit(int64_t prompt) const;
   void admit();
@@ -94,9 +113,9 @@ class Generator final : public Generation {
                          const ModelConfig& config, const Transformer& transformer, const StepSize& size);
   static StepSize largest_step(const ModelConfig& config, const GenerationParams& params,
                                int64_t longest_prompt);
-  void run_forward(Context& context, const StepMemory& memory);
+  void run_forward(Context& context);
   void fork_fresh(Context& context);
-  void draw(Context& context, const StepMemory& memory);
+  void draw(Context& context);
   void record();
   bool is_stop(int32_t token) const;
   void finish(Live& live, FinishReason reason);
@@ -115,13 +134,16 @@ class Generator final : public Generation {
   int64_t longest_prompt_ = 0;
   std::unique_ptr<KvCache> cache_;
   int32_t reserved_pages_ = 0;  // promised to live sequences beyond what they hold
-  Buffer prompt_hidden_;        // [slots, C]
+  KeptMemory& prompt_memory_;
+  Buffer prompt_hidden_;  // [slots, C]
   std::vector<int32_t> free_slots_;
   int64_t next_prompt_ = 0;
   std::vector<std::unique_ptr<Group>> open_;
-  std::vector<Live> live_;           // fresh ones last
-  std::vector<Group*> new_prompts_;  // to be prefilled in this step
+  std::vector<Live> live_;            // fresh ones last
+  std::vector<Record> free_records_;  // of the sequences that are not live
+  std::vector<Group*> new_prompts_;   // to be prefilled in this step
   StepBatch step_;
+  StepMemory memory_ = {};
   std::deque<GeneratedGroup> finished_;
   int64_t generated_tokens_ = 0;
 };

@@ -19,7 +19,7 @@ uint64_t KvCache::page_bytes(const ModelConfig& config, int32_t layers) {
   return uint64_t{2} * page_elements(config) * sizeof(float) * static_cast<uint64_t>(layers);
 }
 
-Buffer KvMemory::take(size_t bytes) {
+Buffer KeptMemory::take(size_t bytes) {
   if (kept_.bytes() >= bytes) return std::move(kept_);
   kept_ = Buffer();  // freed first: the two need not fit side by side
   Buffer memory(*backend_, bytes);
@@ -27,7 +27,7 @@ Buffer KvMemory::take(size_t bytes) {
   return memory;
 }
 
-void KvMemory::give_back(Buffer memory) {
+void KeptMemory::give_back(Buffer memory) {
   if (memory.bytes() > kept_.bytes()) kept_ = std::move(memory);
 }
 
@@ -35,7 +35,7 @@ KvCache::~KvCache() {
   if (!spoiled_) source_.give_back(std::move(memory_));
 }
 
-KvCache::KvCache(KvMemory& source, const ModelConfig& config, int32_t page_count)
+KvCache::KvCache(KeptMemory& source, const ModelConfig& config, int32_t page_count)
     : shape_(config.attention_shape(0)),
       page_count_(page_count),
       source_(source),

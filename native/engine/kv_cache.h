@@ -10,13 +10,14 @@
 
 namespace coppice {
 
-// The cache's memory between two generations: fetching and clearing hundreds of megabytes anew costs as much
-// as many decoding steps. What lies in it is finite, as slots that are not yet written must be.
-class KvMemory {
+// Memory that one generation leaves for the next: fetching and clearing hundreds of megabytes of cache anew
+// costs as much as many decoding steps. What lies in it is finite, as slots that are not yet written must be.
+class KeptMemory {
  public:
-  explicit KvMemory(Backend& backend) : backend_(&backend) {}
+  explicit KeptMemory(Backend& backend) : backend_(&backend) {}
   Buffer take(size_t bytes);
   void give_back(Buffer memory);
+  void reserve(size_t bytes) { give_back(take(bytes)); }
 
  private:
   Backend* backend_;
@@ -25,7 +26,7 @@ class KvMemory {
 
 class KvCache {
  public:
-  KvCache(KvMemory& source, const ModelConfig& config, int32_t page_count);
+  KvCache(KeptMemory& source, const ModelConfig& config, int32_t page_count);
   ~KvCache();
   KvCache(const KvCache&) = delete;
   KvCache& operator=(const KvCache&) = delete;
@@ -49,7 +50,7 @@ class KvCache {
  private:
   AttentionShape shape_;
   int32_t page_count_;
-  KvMemory& source_;
+  KeptMemory& source_;
   Buffer memory_;
   bool spoiled_ = false;
   std::vector<KvPages> layers_;

@@ -29,9 +29,27 @@ bool stopped(const StopFlag* stop) {
   return stop != nullptr && stop->load(std::memory_order_relaxed);
 }
 
-void scatter(const PackedBatch& batch, const std::vector<float>& from, float* to) {
-  for (size_t i = 0; i < batch.item_source.size(); ++i) to[batch.item_source[i]] = from[i];
-}
+// The rows whose log-probs are not finite, for an error message: how many, and the first few by their index.
+class NonFiniteRows {
+ public:
+  // lp: one a item of the batch.
+  void look(const PackedBatch& batch, const std::vector<float>& lp) {
+    for (size_t row = 0; row + 1 < batch.sequence_offsets.size(); ++row) {
+      const auto begin = lp.begin() + batch.sequence_offsets[row],
+                 end = lp.begin() + batch.sequence_offsets[row + 1];
+      if (std::all_of(begin, end, [](float x) { return std::isfinite(x); })) continue;
+      if (count_++ < kNamed) {
+        names_ += (names_.empty() ? "" : ", ") + std::to_string(batch.first_row + static_cast<int64_t>(row));
+      }
+    }
+  }
+  std::string text() const { return count_ == 0 ? "none" : names_ + (count_ > kNamed ? ", ..." : ""); }
+
+ private:
+  static constexpr int64_t kNamed = 8;
+  int64_t count_ = 0;
+  std::string names_;
+};
 
 }  // namespace
 
@@ -43,16 +61,9 @@ Learner::Learner(Backend& backend, const ModelConfig& config, ParameterStore& pa
       transformer_(transformer),
       workspace_(workspace) {}
 
-Learner::PassSize Learner::size_of(const PackedBatch& batch) {
-  return {
-      static_cast<int64_t>(batch.tokens.size()),     static_cast<int64_t>(batch.segments.size()),
-      static_cast<int64_t>(batch.page_table.size()), batch.page_count,
-      static_cast<int64_t>(batch.item_row.size()),   static_cast<int64_t>(batch.sequence_offsets.size()) - 1};
-}
-
-void Learner::carve_pass(Carver& carver, Pass& pass, const PassSize& size, bool with_backward) const {
-  pass.activations.carve(carver, config_, size.rows, with_backward);
-  pass.pages = carve_pages(carver, config_, static_cast<int32_t>(size.pages));
+void Learner::carve_pass(Carver& carver, Pass& pass, const BatchSize& size) const {
+  pass.activations.carve(carver, config_, size.rows, pass.keep);
+  pass.pages.front() = carve_pages(carver, config_, static_cast<int32_t>(size.pages));
   pass.tokens = carver.ints(size.rows);
   pass.positions = carver.ints(size.rows);
   pass.page_table = carver.ints(size.page_entries);
@@ -67,7 +78,7 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const PassSize& size, bool 
       transformer_.scratch_bytes(size.rows),
       backend_.head_scratch_bytes(size.items, config_.vocab_size, config_.hidden_size, parameters_.dtype()));
   pass.scratch.data = carver.bytes(pass.scratch.bytes);
-  if (!with_backward) return;
+  if (pass.keep == Keep::kNothing) return;
   pass.sequence_offsets = carver.ints(size.sequences + 1);
   pass.old_lp = carver.floats(size.items);
   pass.ref_lp = carver.floats(size.items);
@@ -78,67 +89,84 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const PassSize& size, bool 
   pass.dhidden = carver.tensor(size.rows, config_.hidden_size);
 }
 
-uint64_t Learner::workspace_bytes(int64_t rows, int64_t items, bool with_backward) const {
+uint64_t Learner::workspace_bytes(const BatchSize& size, Keep keep) const {
   Carver measure;
   Pass pass;
-  // One page a block and a straddling page a sequence; a sequence has at least one item.
-  carve_pass(measure, pass, {rows, rows, rows, blocks_of(rows) + items, items, items}, with_backward);
+  pass.keep = keep;
+  carve_pass(measure, pass, size);
   return measure.used();
 }
 
-Learner::Pass Learner::begin(const PackedBatch& batch, bool with_backward) {
-  Pass pass = {};
-  workspace_.carve([&](Carver& carver) { carve_pass(carver, pass, size_of(batch), with_backward); });
-  upload(backend_, pass.tokens, batch.tokens);
-  upload(backend_, pass.positions, batch.positions);
-  upload(backend_, pass.page_table, batch.page_table);
-  upload(backend_, pass.segments, batch.segments);
-  upload(backend_, pass.item_row, batch.item_row);
-  upload(backend_, pass.item_target, batch.item_target);
-  upload(backend_, pass.temperature, batch.item_temperature);
+void Learner::begin(Keep keep) {
+  pass_.keep = keep;
+  workspace_.carve([&](Carver& carver) { carve_pass(carver, pass_, batch_.size()); });
+  upload(backend_, pass_.tokens, batch_.tokens);
+  upload(backend_, pass_.positions, batch_.positions);
+  upload(backend_, pass_.page_table, batch_.page_table);
+  upload(backend_, pass_.segments, batch_.segments);
+  upload(backend_, pass_.item_row, batch_.item_row);
+  upload(backend_, pass_.item_target, batch_.item_target);
+  upload(backend_, pass_.temperature, batch_.item_temperature);
   // Slots behind a sequence's last position are multiplied by zero; whatever lay in the workspace before may
   // be anything.
   const size_t page_bytes =
-      static_cast<size_t>(KvCache::page_bytes(config_, 1)) / 2 * static_cast<size_t>(batch.page_count);
-  backend_.zero(pass.pages.k, page_bytes);
-  backend_.zero(pass.pages.v, page_bytes);
-  return pass;
+      static_cast<size_t>(KvCache::page_bytes(config_, 1)) / 2 * static_cast<size_t>(batch_.page_count);
+  backend_.zero(pass_.pages.front().k, page_bytes);
+  backend_.zero(pass_.pages.front().v, page_bytes);
 }
 
-DeviceBatch Learner::device_batch(const PackedBatch& batch, const Pass& pass) const {
+DeviceBatch Learner::device_batch() const {
   DeviceBatch device;
-  device.rows = static_cast<int64_t>(batch.tokens.size());
-  device.tokens = pass.tokens;
-  device.positions = pass.positions;
-  device.attention = {pass.segments, static_cast<int32_t>(batch.segments.size()), pass.page_table};
+  device.rows = static_cast<int64_t>(batch_.tokens.size());
+  device.tokens = pass_.tokens;
+  device.positions = pass_.positions;
+  device.attention = {pass_.segments, static_cast<int32_t>(batch_.segments.size()), pass_.page_table};
   return device;
 }
 
-// Fills pass.lp, pass.entropy and pass.lse.
-void Learner::forward(const PackedBatch& batch, Pass& pass, bool with_backward) {
-  Context context{&backend_, pass.scratch, true};
-  transformer_.forward(context, device_batch(batch, pass), {pass.pages}, pass.activations, with_backward);
-  const HeadItems items{pass.item_row, pass.item_target, pass.temperature,
-                        static_cast<int64_t>(batch.item_row.size())};
-  ops::head_forward(context, pass.lp, pass.entropy, pass.lse, pass.activations.hidden, parameters_.head(),
-                    items);
+HeadItems Learner::head_items() const {
+  return {pass_.item_row, pass_.item_target, pass_.temperature, static_cast<int64_t>(batch_.item_row.size())};
 }
 
-// From pass.g_lp (and g_entropy, or null) into the gradient arena.
-void Learner::backward(const PackedBatch& batch, Pass& pass, const float* g_entropy) {
-  Context context{&backend_, pass.scratch, true};
-  const HeadItems items{pass.item_row, pass.item_target, pass.temperature,
-                        static_cast<int64_t>(batch.item_row.size())};
-  ops::head_backward(context, pass.dhidden, parameters_.in_arena(gradients_.f32(), &parameters_.head()),
-                     pass.activations.hidden, parameters_.head(), items, pass.lse, pass.entropy, pass.g_lp,
-                     g_entropy);
-  transformer_.backward(context, device_batch(batch, pass), pass.activations, pass.dhidden, gradients_.f32());
+// Fills pass_.lp, pass_.entropy and pass_.lse.
+void Learner::forward() {
+  Context context{&backend_, pass_.scratch, true};
+  transformer_.forward(context, device_batch(), pass_.pages, pass_.activations, pass_.keep);
+  ops::head_forward(context, pass_.lp, pass_.entropy, pass_.lse, pass_.activations.hidden, parameters_.head(),
+                    head_items());
 }
 
-void Learner::load_items(const PackedBatch& batch, const float* from, float* to) {
-  staging_.resize(batch.item_source.size());
-  for (size_t i = 0; i < staging_.size(); ++i) staging_[i] = from[batch.item_source[i]];
+// From pass_.g_lp (and g_entropy, or null) into the gradient arena.
+void Learner::backward(const float* g_entropy) {
+  Context context{&backend_, pass_.scratch, true};
+  ops::head_backward(context, pass_.dhidden, parameters_.in_arena(gradients_.f32(), &parameters_.head()),
+                     pass_.activations.hidden, parameters_.head(), head_items(), pass_.lse, pass_.entropy,
+                     pass_.g_lp, g_entropy);
+  transformer_.backward(context, device_batch(), pass_.pages, pass_.activations, pass_.keep, pass_.dhidden,
+                        gradients_.f32());
+}
+
+void Learner::load_items(const float* from, float* to) {
+  staging_.resize(batch_.item_source.size());
+  for (size_t i = 0; i < staging_.size(); ++i) staging_[i] = from[batch_.item_source[i]];
   upload(backend_, to, staging_);
+}
+
+void Learner::store_items(const float* from, float* to) {
+  staging_.resize(batch_.item_source.size());
+  backend_.download(staging_.data(), from, staging_.size() * sizeof(float));
+  for (size_t i = 0; i < staging_.size(); ++i) to[batch_.item_source[i]] = staging_[i];
+}
+
+void Learner::reserve_state() {
+  parameters_.make_masters();
+  clear_gradients();
+  moments_m();
+}
+
+void Learner::reserve_host(const BatchSize& largest) {
+  batch_.reserve(largest);
+  staging_.reserve(static_cast<size_t>(largest.items));
 }
 
 void Learner::clear_gradients() {
@@ -161,60 +189,36 @@ float* Learner::moments_v() {
 ScoreResult Learner::score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
                            const StopFlag* stop) {
   check_rows(rows, config_.vocab_size, config_.max_positions);
-  std::vector<float> host;
-  for (const PackedBatch& batch : pack_rows(rows, token_budget)) {
+  for (RowPacker packer(rows, token_budget, batch_); packer.next();) {
     if (stopped(stop)) return {.cancelled = true};
-    Pass pass = begin(batch, /*with_backward=*/false);
-    forward(batch, pass, /*with_backward=*/false);
-    host.resize(batch.item_row.size());
-    backend_.download(host.data(), pass.lp, host.size() * sizeof(float));
-    scatter(batch, host, lp);
-    if (entropy == nullptr) continue;
-    backend_.download(host.data(), pass.entropy, host.size() * sizeof(float));
-    scatter(batch, host, entropy);
+    begin(Keep::kNothing);
+    forward();
+    store_items(pass_.lp, lp);
+    if (entropy != nullptr) store_items(pass_.entropy, entropy);
   }
   return {};
 }
 
 ScoreResult Learner::grad(const RolloutRows& rows, const float* token_weight, double* loss,
-                          int64_t token_budget, const StopFlag* stop) {
+                          const MicroBatchParams& micro_batches, const StopFlag* stop) {
   check_rows(rows, config_.vocab_size, config_.max_positions);
   clear_gradients();
   *loss = 0;
-  std::vector<float> lp, g_lp;
-  for (const PackedBatch& batch : pack_rows(rows, token_budget)) {
+  for (RowPacker packer(rows, micro_batches.token_budget, batch_); packer.next();) {
     if (stopped(stop)) return {.cancelled = true};
-    Pass pass = begin(batch, /*with_backward=*/true);
-    forward(batch, pass, /*with_backward=*/true);
-    lp.resize(batch.item_row.size());
-    g_lp.resize(lp.size());
-    backend_.download(lp.data(), pass.lp, lp.size() * sizeof(float));
-    for (size_t i = 0; i < lp.size(); ++i) {
-      const float weight = token_weight[batch.item_source[i]];
-      g_lp[i] = -weight;
-      if (weight != 0.0f) *loss -= static_cast<double>(weight) * static_cast<double>(lp[i]);
+    begin(kept_under(micro_batches.checkpointing));
+    forward();
+    staging_.resize(batch_.item_source.size());
+    backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
+    for (size_t i = 0; i < staging_.size(); ++i) {
+      const float weight = token_weight[batch_.item_source[i]];
+      if (weight != 0.0f) *loss -= static_cast<double>(weight) * static_cast<double>(staging_[i]);
+      staging_[i] = -weight;
     }
-    upload(backend_, pass.g_lp, g_lp);
-    backward(batch, pass, nullptr);
+    upload(backend_, pass_.g_lp, staging_);
+    backward(nullptr);
   }
   return {};
-}
-
-void Learner::refuse_non_finite(const UpdateInput& input, const PolicyLossStats& stats, double grad_norm,
-                                const std::vector<float>& lp) const {
-  if (std::isfinite(stats.loss) && std::isfinite(grad_norm)) return;
-  std::string rows;
-  int64_t bad = 0;
-  for (int64_t row = 0; row < input.rows.count; ++row) {
-    const int32_t* offsets = input.rows.completion_offsets;
-    const auto begin = lp.begin() + (offsets[row] - offsets[0]),
-               end = lp.begin() + (offsets[row + 1] - offsets[0]);
-    if (std::all_of(begin, end, [](float x) { return std::isfinite(x); })) continue;
-    if (bad++ < 8) rows += (rows.empty() ? "" : ", ") + std::to_string(row);
-  }
-  fail(ErrorCode::kNonFinite,
-       "update refused, parameters untouched: loss %g, gradient norm %g; rows with non-finite log-probs: %s",
-       stats.loss, grad_norm, bad == 0 ? "none" : (rows + (bad > 8 ? ", ..." : "")).c_str());
 }
 
 UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
@@ -226,40 +230,45 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
   Stopwatch watch;
   clear_gradients();
   const bool with_entropy = input.loss.entropy_coef != 0;
-  std::vector<float> all_lp(static_cast<size_t>(input.rows.completion_token_count())), host;
-  for (const PackedBatch& batch : pack_rows(input.rows, input.token_budget)) {
+  NonFiniteRows non_finite;
+  for (RowPacker packer(input.rows, input.micro_batches.token_budget, batch_); packer.next();) {
     if (stopped(stop)) {
       stats.cancelled = true;
       return stats;
     }
-    Pass pass = begin(batch, /*with_backward=*/true);
-    upload(backend_, pass.sequence_offsets, batch.sequence_offsets);
-    load_items(batch, input.advantage, pass.advantage);
-    load_items(batch, input.norm, pass.norm);
-    if (input.old_lp != nullptr) load_items(batch, input.old_lp, pass.old_lp);
-    if (input.ref_lp != nullptr) load_items(batch, input.ref_lp, pass.ref_lp);
-    forward(batch, pass, /*with_backward=*/true);
-    Context context{&backend_, pass.scratch, true};
-    ops::policy_loss(context, &stats.loss, pass.g_lp, with_entropy ? pass.g_entropy : nullptr, pass.lp,
-                     pass.entropy, input.old_lp == nullptr ? pass.lp : pass.old_lp,
-                     input.ref_lp == nullptr ? nullptr : pass.ref_lp, pass.advantage, pass.norm,
-                     pass.sequence_offsets, static_cast<int64_t>(batch.sequence_offsets.size()) - 1,
-                     input.loss);
-    host.resize(batch.item_row.size());
-    backend_.download(host.data(), pass.lp, host.size() * sizeof(float));
-    scatter(batch, host, all_lp.data());
+    begin(kept_under(input.micro_batches.checkpointing));
+    upload(backend_, pass_.sequence_offsets, batch_.sequence_offsets);
+    load_items(input.advantage, pass_.advantage);
+    load_items(input.norm, pass_.norm);
+    if (input.old_lp != nullptr) load_items(input.old_lp, pass_.old_lp);
+    if (input.ref_lp != nullptr) load_items(input.ref_lp, pass_.ref_lp);
+    forward();
+    Context context{&backend_, pass_.scratch, true};
+    float* const g_entropy = with_entropy ? pass_.g_entropy : nullptr;
+    ops::policy_loss(context, &stats.loss, pass_.g_lp, g_entropy, pass_.lp, pass_.entropy,
+                     input.old_lp == nullptr ? pass_.lp : pass_.old_lp,
+                     input.ref_lp == nullptr ? nullptr : pass_.ref_lp, pass_.advantage, pass_.norm,
+                     pass_.sequence_offsets, batch_.size().sequences, input.loss);
+    staging_.resize(batch_.item_row.size());
+    backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
+    non_finite.look(batch_, staging_);
     stats.seconds_forward += watch.lap();
-    backward(batch, pass, with_entropy ? pass.g_entropy : nullptr);
+    backward(g_entropy);
     stats.seconds_backward += watch.lap();
     ++stats.micro_batches;
-    stats.packed_tokens += static_cast<int64_t>(batch.tokens.size());
+    stats.packed_tokens += batch_.size().rows;
   }
   Context context{&backend_, {}, true};
   double squares = 0;
   const int64_t elements = parameters_.layout().total_elements;
   ops::sum_of_squares(context, &squares, gradients_.f32(), elements);
   stats.grad_norm = std::sqrt(squares);
-  refuse_non_finite(input, stats.loss, stats.grad_norm, all_lp);
+  if (!std::isfinite(stats.loss.loss) || !std::isfinite(stats.grad_norm)) {
+    fail(
+        ErrorCode::kNonFinite,
+        "update refused, parameters untouched: loss %g, gradient norm %g; rows with non-finite log-probs: %s",
+        stats.loss.loss, stats.grad_norm, non_finite.text().c_str());
+  }
   if (stopped(stop)) {
     stats.cancelled = true;
     return stats;

@@ -14,8 +14,8 @@ class Learner {
 
   ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
                     const StopFlag* stop);
-  ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss, int64_t token_budget,
-                   const StopFlag* stop);
+  ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
+                   const MicroBatchParams& micro_batches, const StopFlag* stop);
   UpdateStats update(const UpdateInput& input, const StopFlag* stop);
 
   const float* gradients() const { return gradients_.f32(); }
@@ -26,14 +26,19 @@ class Learner {
   int64_t optimizer_step() const { return optimizer_step_; }
   void set_optimizer_step(int64_t step) { optimizer_step_ = step; }
 
-  // Bytes a micro-batch of `rows` packed tokens with `items` predicted tokens takes.
-  uint64_t workspace_bytes(int64_t rows, int64_t items, bool with_backward) const;
+  // Bytes that a micro-batch of that size takes.
+  uint64_t workspace_bytes(const BatchSize& size, Keep keep) const;
+  // Makes now what the first update would make: masters, gradients and moments.
+  void reserve_state();
+  // Room for the host's side of micro-batches of at most that size.
+  void reserve_host(const BatchSize& largest);
 
  private:
   // One packed micro-batch and everything computed from it, in the workspace.
   struct Pass {
+    Keep keep = Keep::kNothing;
     Activations activations;
-    KvPages pages;
+    std::vector<KvPages> pages = {{}};  // one entry, which all layers share
     int32_t *tokens, *positions, *page_table;
     Segment* segments;
     int32_t *item_row, *item_target, *sequence_offsets;
@@ -42,20 +47,18 @@ class Learner {
     Tensor dhidden;
     Scratch scratch;
   };
-  struct PassSize {
-    int64_t rows, segments, page_entries, pages, items, sequences;
-  };
 
-  void carve_pass(Carver& carver, Pass& pass, const PassSize& size, bool with_backward) const;
-  static PassSize size_of(const PackedBatch& batch);
-  Pass begin(const PackedBatch& batch, bool with_backward);
-  DeviceBatch device_batch(const PackedBatch& batch, const Pass& pass) const;
-  void forward(const PackedBatch& batch, Pass& pass, bool with_backward);
-  void backward(const PackedBatch& batch, Pass& pass, const float* g_entropy);
-  void load_items(const PackedBatch& batch, const float* from, float* to);
+  void carve_pass(Carver& carver, Pass& pass, const BatchSize& size) const;
+  // Lays out pass_ for batch_ and uploads the batch.
+  void begin(Keep keep);
+  DeviceBatch device_batch() const;
+  HeadItems head_items() const;
+  void forward();
+  void backward(const float* g_entropy);
+  // The per-token values that belong to the batch's items, to and from the device.
+  void load_items(const float* from, float* to);
+  void store_items(const float* from, float* to);
   void clear_gradients();
-  void refuse_non_finite(const UpdateInput& input, const PolicyLossStats& stats, double grad_norm,
-                         const std::vector<float>& lp) const;
 
   Backend& backend_;
   const ModelConfig& config_;
@@ -65,7 +68,15 @@ class Learner {
   Buffer gradients_;
   Buffer moments_;
   int64_t optimizer_step_ = 0;
+  // Kept between micro-batches for their capacity.
+  PackedBatch batch_;
+  Pass pass_;
   std::vector<float> staging_;
 };
+
+// What a backward under `checkpointing` reads.
+inline Keep kept_under(ActivationCheckpointing checkpointing) {
+  return checkpointing == ActivationCheckpointing::kLayer ? Keep::kLayerInputs : Keep::kEverything;
+}
 
 }  // namespace coppice

@@ -34,4 +34,11 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
   return *this;
 }
 
+void Workspace::reserve(size_t bytes) {
+  if (block_.bytes() >= bytes) return;
+  block_ = Buffer();  // freed first: the two need not fit side by side
+  block_ = Buffer(*backend_, bytes);
+  backend_->zero(block_.data(), block_.bytes());
+}
+
 }  // namespace coppice

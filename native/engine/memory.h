@@ -57,20 +57,21 @@ class Carver {
   size_t used_ = 0;
 };
 
-// A block that grows to the largest job it has served and never moves while a job runs.
+// A block that grows to what was reserved or the largest job it has served, and never moves while a job runs.
 class Workspace {
  public:
   explicit Workspace(Backend& backend) : backend_(&backend) {}
+
+  // Every byte of new memory is written to: a system that promises more than it has would else fail in the
+  // middle of a job.
+  void reserve(size_t bytes);
 
   // `layout(carver)` is called with a measuring carver and then, on a block that is large enough, for real.
   template <typename Layout>
   void carve(Layout&& layout) {
     Carver measure;
     layout(measure);
-    if (block_.bytes() < measure.used()) {
-      block_ = Buffer();  // freed first: the two need not fit side by side
-      block_ = Buffer(*backend_, measure.used());
-    }
+    reserve(measure.used());
     Carver real(block_.data());
     layout(real);
   }

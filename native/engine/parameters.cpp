@@ -8,7 +8,7 @@
 namespace coppice {
 
 int64_t piece_of(const TensorSpec& tensor) {
-  const int64_t rows = std::max<int64_t>(1, (int64_t{4} << 20) / tensor.cols);
+  const int64_t rows = std::max<int64_t>(1, (int64_t{1} << 20) / tensor.cols);
   return std::min(rows, tensor.rows) * tensor.cols;
 }
 

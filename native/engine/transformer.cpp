@@ -6,33 +6,36 @@
 
 namespace coppice {
 
-void Activations::carve(Carver& carver, const ModelConfig& config, int64_t rows, bool keep_for_backward) {
+void Activations::carve(Carver& carver, const ModelConfig& config, int64_t rows, Keep keep) {
   const int64_t hidden_size = config.hidden_size, q = config.q_cols(), kv = config.kv_cols(),
                 ff = config.intermediate_size;
-  layers.resize(keep_for_backward ? static_cast<size_t>(config.num_layers) : 1);
+  const bool keep_any = keep != Keep::kNothing;
+  layers.resize(keep_any ? static_cast<size_t>(config.num_layers) : 1);
   for (LayerActivations& layer : layers) {
+    const bool shared = keep == Keep::kLayerInputs && &layer != &layers.front();
+    if (shared) layer = layers.front();
     layer.residual_in = carver.tensor(rows, hidden_size);
+    if (shared) continue;
     layer.rstd_attention = carver.floats(rows);
     layer.qkv = carver.tensor(rows, config.qkv_cols());
     if (config.qk_norm) {
       layer.rstd_q = carver.floats(rows * config.num_heads);
       layer.rstd_k = carver.floats(rows * config.num_kv_heads);
     }
-    layer.qk =
-        config.qk_norm && keep_for_backward ? carver.tensor(rows, q + kv) : layer.qkv.columns(0, q + kv);
+    layer.qk = config.qk_norm && keep_any ? carver.tensor(rows, q + kv) : layer.qkv.columns(0, q + kv);
     layer.attention = carver.tensor(rows, q);
-    layer.lse = keep_for_backward ? carver.floats(rows * config.num_heads) : nullptr;
-    layer.residual_mid = keep_for_backward ? carver.tensor(rows, hidden_size) : layer.residual_in;
+    layer.lse = keep_any ? carver.floats(rows * config.num_heads) : nullptr;
+    layer.residual_mid = keep_any ? carver.tensor(rows, hidden_size) : layer.residual_in;
     layer.rstd_mlp = carver.floats(rows);
     layer.gate_up = carver.tensor(rows, 2 * ff);
   }
-  residual_out = keep_for_backward ? carver.tensor(rows, hidden_size) : layers.front().residual_in;
+  residual_out = keep_any ? carver.tensor(rows, hidden_size) : layers.front().residual_in;
   rstd_final = carver.floats(rows);
   hidden = carver.tensor(rows, hidden_size);
   normed = carver.tensor(rows, hidden_size);
   staging = carver.tensor(rows, hidden_size);
   swiglu = carver.tensor(rows, ff);
-  if (!keep_for_backward) return;
+  if (!keep_any) return;
   dresidual = carver.tensor(rows, hidden_size);
   dnormed = carver.tensor(rows, hidden_size);
   dqkv = carver.tensor(rows, config.qkv_cols());
@@ -45,6 +48,11 @@ namespace {
 
 Tensor first_rows(const Tensor& tensor, int64_t rows) {
   return tensor.row_range(0, rows);
+}
+
+// `pages` has one entry a layer, or one for all.
+const KvPages& pages_of(const std::vector<KvPages>& pages, int32_t layer) {
+  return pages[pages.size() == 1 ? 0 : static_cast<size_t>(layer)];
 }
 
 }  // namespace
@@ -70,22 +78,31 @@ size_t Transformer::scratch_bytes(int64_t rows) const {
 }
 
 void Transformer::forward(Context& context, const DeviceBatch& batch, const std::vector<KvPages>& pages,
-                          Activations& activations, bool keep_for_backward) const {
+                          Activations& activations, Keep keep) const {
   const int64_t rows = batch.rows;
-  ops::embedding_forward(context, first_rows(activations.layers.front().residual_in, rows),
-                         parameters_->embedding(), batch.tokens);
+  LayerActivations& first = activations.layers.front();
+  ops::embedding_forward(context, first_rows(first.residual_in, rows), parameters_->embedding(),
+                         batch.tokens);
   for (int32_t l = 0; l < config_->num_layers; ++l) {
-    const size_t kept = keep_for_backward ? static_cast<size_t>(l) : 0;
-    const bool last = l + 1 == config_->num_layers;
-    const Tensor& next = !keep_for_backward ? activations.layers.front().residual_in
-                         : last             ? activations.residual_out
-                                            : activations.layers[kept + 1].residual_in;
-    layer_forward(context, batch, l, pages[pages.size() == 1 ? 0 : static_cast<size_t>(l)],
-                  activations.layers[kept], activations, first_rows(next, rows));
+    if (keep == Keep::kNothing) {
+      layer_forward(context, batch, l, pages_of(pages, l), first, activations,
+                    first_rows(first.residual_in, rows));
+    } else {
+      kept_layer_forward(context, batch, l, pages, activations);
+    }
   }
   ops::rmsnorm_forward(context, first_rows(activations.hidden, rows), activations.rstd_final,
                        first_rows(activations.residual_out, rows), parameters_->final_norm(),
                        config_->rms_norm_eps);
+}
+
+void Transformer::kept_layer_forward(Context& context, const DeviceBatch& batch, int32_t layer,
+                                     const std::vector<KvPages>& pages, Activations& activations) const {
+  const size_t next = static_cast<size_t>(layer) + 1;
+  const Tensor& residual_out =
+      next == activations.layers.size() ? activations.residual_out : activations.layers[next].residual_in;
+  layer_forward(context, batch, layer, pages_of(pages, layer), activations.layers[static_cast<size_t>(layer)],
+                activations, first_rows(residual_out, batch.rows));
 }
 
 void Transformer::layer_forward(Context& context, const DeviceBatch& batch, int32_t layer,
@@ -121,15 +138,19 @@ void Transformer::layer_forward(Context& context, const DeviceBatch& batch, int3
   ops::linear_residual(context, residual_out, swiglu, *parameters.down, residual_mid, staging);
 }
 
-void Transformer::backward(Context& context, const DeviceBatch& batch, Activations& activations,
-                           const Tensor& dhidden, float* gradients) const {
+void Transformer::backward(Context& context, const DeviceBatch& batch, const std::vector<KvPages>& pages,
+                           Activations& activations, Keep keep, const Tensor& dhidden,
+                           float* gradients) const {
   const int64_t rows = batch.rows;
   const Tensor dresidual = first_rows(activations.dresidual, rows);
   ops::rmsnorm_backward(context, dresidual, parameters_->in_arena(gradients, &parameters_->final_norm()),
                         dhidden, first_rows(activations.residual_out, rows), parameters_->final_norm(),
                         activations.rstd_final,
                         /*accumulate=*/false);
-  for (int32_t l = config_->num_layers - 1; l >= 0; --l) {
+  const int32_t last = config_->num_layers - 1;
+  for (int32_t l = last; l >= 0; --l) {
+    // The last layer's activations are still there. The others' outputs are written over by the same bits.
+    if (keep == Keep::kLayerInputs && l != last) kept_layer_forward(context, batch, l, pages, activations);
     layer_backward(context, batch, l, activations.layers[static_cast<size_t>(l)], activations, gradients);
   }
   ops::embedding_backward(context, parameters_->in_arena(gradients, &parameters_->embedding()),

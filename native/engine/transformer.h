@@ -17,7 +17,14 @@ struct DeviceBatch {
   AttentionBatch attention;
 };
 
-// What one layer keeps for its backward. Norms and the SwiGLU output are computed again there.
+// What a forward pass leaves behind for a backward pass.
+enum class Keep {
+  kNothing,      // no backward follows
+  kLayerInputs,  // each layer's input; its backward computes the layer again
+  kEverything,
+};
+
+// What one layer's backward reads. Norms and the SwiGLU output are computed again there.
 struct LayerActivations {
   Tensor residual_in;               // [T, C]
   float* rstd_attention = nullptr;  // [T]
@@ -35,8 +42,9 @@ struct LayerActivations {
 
 // Every tensor of a pass over at most `rows` packed tokens.
 struct Activations {
-  std::vector<LayerActivations>
-      layers;           // one a layer when kept for a backward, else a single one used by all
+  // One a layer when something is kept, else a single one used by all. Under Keep::kLayerInputs they share
+  // everything but residual_in.
+  std::vector<LayerActivations> layers;
   Tensor residual_out;  // [T, C]: what the final norm reads
   float* rstd_final = nullptr;
   Tensor hidden;   // [T, C]: what the head reads
@@ -51,7 +59,7 @@ struct Activations {
   Tensor dgate_up;    // [T, 2 FF]
   Tensor dswiglu;     // [T, FF]
 
-  void carve(Carver& carver, const ModelConfig& config, int64_t rows, bool keep_for_backward);
+  void carve(Carver& carver, const ModelConfig& config, int64_t rows, Keep keep);
 };
 
 class Transformer {
@@ -61,11 +69,12 @@ class Transformer {
   // hidden = final norm of the last layer's output, in activations.hidden [batch.rows, C]. `pages` has one
   // entry a layer, or one that all layers share when nothing is read after the layer.
   void forward(Context& context, const DeviceBatch& batch, const std::vector<KvPages>& pages,
-               Activations& activations, bool keep_for_backward) const;
+               Activations& activations, Keep keep) const;
 
-  // From dhidden [rows, C] (destroyed) of a forward that was kept; adds to the gradient arena (layout order).
-  void backward(Context& context, const DeviceBatch& batch, Activations& activations, const Tensor& dhidden,
-                float* gradients) const;
+  // From dhidden [rows, C] (destroyed) of a forward with the same pages that kept something; adds to the
+  // gradient arena (layout order).
+  void backward(Context& context, const DeviceBatch& batch, const std::vector<KvPages>& pages,
+                Activations& activations, Keep keep, const Tensor& dhidden, float* gradients) const;
 
   size_t scratch_bytes(int64_t rows) const;
   DType dtype() const { return parameters_->dtype(); }  // of the parameters
@@ -75,6 +84,9 @@ class Transformer {
                      LayerActivations& saved, Activations& work, const Tensor& residual_out) const;
   void layer_backward(Context& context, const DeviceBatch& batch, int32_t layer,
                       const LayerActivations& saved, Activations& work, float* gradients) const;
+  // Runs layer_forward where a kept forward has it read and write.
+  void kept_layer_forward(Context& context, const DeviceBatch& batch, int32_t layer,
+                          const std::vector<KvPages>& pages, Activations& activations) const;
 
   Backend* backend_;
   const ModelConfig* config_;

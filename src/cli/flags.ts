@@ -1,5 +1,7 @@
 import type { Options } from 'yargs'
 import {
+  ACTIVATION_CHECKPOINTING,
+  type ActivationCheckpointing,
   type BackendOptions,
   type ComputeDtype,
   CoppiceError,
@@ -8,6 +10,7 @@ import {
   type LearningRateSchedule,
   type LoadOptions,
   loadPromptTemplate,
+  type MicroBatchOptions,
   type Policy,
   type PromptTemplate,
   templateNames,
@@ -78,6 +81,17 @@ export const TOKEN_BUDGET_FLAG = {
   },
 } as const satisfies Record<string, Options>
 
+/** Of work with a backward pass. */
+export const MICRO_BATCH_FLAGS = {
+  ...TOKEN_BUDGET_FLAG,
+  'activation-checkpointing': {
+    choices: ACTIVATION_CHECKPOINTING,
+    default: 'none',
+    describe:
+      'layer keeps the inputs of the layers alone and computes them again backward: less memory, more time, the same bits',
+  },
+} as const satisfies Record<string, Options>
+
 export const JSON_FLAG = {
   json: {
     type: 'boolean',
@@ -85,6 +99,16 @@ export const JSON_FLAG = {
     describe: 'print JSON on standard output, and nothing else there',
   },
 } as const satisfies Record<string, Options>
+
+interface MicroBatchArguments {
+  tokenBudget: number
+  activationCheckpointing: string
+}
+
+export function microBatchOptions(args: MicroBatchArguments): Required<MicroBatchOptions> {
+  const { tokenBudget, activationCheckpointing } = args
+  return { tokenBudget, activationCheckpointing: activationCheckpointing as ActivationCheckpointing }
+}
 
 interface BackendArguments {
   device: string

@@ -1,5 +1,5 @@
 import { CoppiceError, float32List, Policy, type RolloutBatch, readTable, tokenColumnsOf } from '../index.ts'
-import { JSON_FLAG, loadOptions, MODEL_FLAGS, TOKEN_BUDGET_FLAG } from './flags.ts'
+import { JSON_FLAG, loadOptions, MICRO_BATCH_FLAGS, MODEL_FLAGS, microBatchOptions } from './flags.ts'
 import { fetchModel } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { defineVerb } from './verb.ts'
@@ -23,7 +23,7 @@ export const gradVerb = defineVerb({
       type: 'number',
       describe: 'overrides the column temperature [default: the column, else 1]',
     },
-    ...TOKEN_BUDGET_FLAG,
+    ...MICRO_BATCH_FLAGS,
     ...JSON_FLAG,
   },
   async run(args) {
@@ -40,7 +40,7 @@ export const gradVerb = defineVerb({
     return await interruptible(async (signal) => {
       const { loss } = await policy.grad(rows, weights, {
         ...(args.temperature !== undefined && { temperature: args.temperature }),
-        tokenBudget: args.tokenBudget,
+        ...microBatchOptions(args),
         signal,
       })
       await policy.saveGradients(args.out)

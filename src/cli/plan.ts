@@ -7,10 +7,12 @@ import {
   type PlanMemoryOptions,
   type PlanRow,
   planMemory,
+  processRow,
   readJsonObject,
+  totalBytes,
 } from '../index.ts'
 import { EXIT_BAD_INPUT } from './exit-codes.ts'
-import { BACKEND_FLAGS, backendOptions, JSON_FLAG, TOKEN_BUDGET_FLAG } from './flags.ts'
+import { BACKEND_FLAGS, backendOptions, JSON_FLAG, MICRO_BATCH_FLAGS, microBatchOptions } from './flags.ts'
 import { fetchModel, REVISION_FLAG } from './hub-files.ts'
 import { PRESET_FLAG, trainPreset } from './preset-flags.ts'
 import { formatBytes, formatCount, textTable } from './table.ts'
@@ -38,7 +40,7 @@ const FLAGS = {
     describe: 'tokens of the longest prompt [default: 1024, or what the model has room for]',
   },
   'max-live-sequences': { type: 'number', default: 256, describe: 'sequences decoded at a time' },
-  ...TOKEN_BUDGET_FLAG,
+  ...MICRO_BATCH_FLAGS,
   'memory-gib': { type: 'number', describe: 'memory to fit into [default: that of this machine]' },
   measure: {
     type: 'boolean',
@@ -78,17 +80,19 @@ export const planVerb = defineVerb({
     const options: PlanMemoryOptions = {
       config: rawConfig,
       ...backendOptions(args),
-      tokenBudget: args.tokenBudget,
+      promptsPerStep: args.promptsPerStep,
+      ...microBatchOptions(args),
       numGenerations: args.numGenerations,
       maxCompletionLength,
       maxLiveSequences: args.maxLiveSequences,
       longestPrompt,
     }
-    const rows = planMemory(options)
-    const total = totalOf(rows)
+    const ownRow = processRow()
+    const rows = [...planMemory(options), ownRow]
+    const total = totalBytes(rows)
     const memory = args.memoryGib === undefined ? machineMemory().totalBytes : args.memoryGib * GIB
     const fits = total <= memory
-    const advice = fits ? undefined : adviceFor(options, memory)
+    const advice = fits ? undefined : adviceFor(options, ownRow, memory)
     const throughput = args.measure
       ? await expectedThroughput(rawConfig, {
           ...backendOptions(args),
@@ -147,15 +151,13 @@ async function readConfig(args: { model: string; revision: string | undefined })
   return { path, rawConfig: readJsonObject(path) }
 }
 
-function totalOf(rows: readonly PlanRow[]): number {
-  return rows.reduce((sum, { bytes }) => sum + bytes, 0)
-}
-
 /** What to change, one after the other, until the plan fits; each only where it helps. */
-function adviceFor(options: PlanMemoryOptions, memory: number): string {
+function adviceFor(options: PlanMemoryOptions, ownRow: PlanRow, memory: number): string {
+  const totalOf = (work: PlanMemoryOptions) => totalBytes([...planMemory(work), ownRow])
   const longestRow = options.longestPrompt + options.maxCompletionLength!
   const knobs: [flag: string, change: Partial<PlanMemoryOptions>][] = [
     ['--dtype bf16', { dtype: 'bf16' }],
+    ['--activation-checkpointing layer', { activationCheckpointing: 'layer' }],
     ...[1024, 512, 256].map((budget): [string, Partial<PlanMemoryOptions>] => [
       `--token-budget ${budget}`,
       { tokenBudget: budget },
@@ -170,11 +172,11 @@ function adviceFor(options: PlanMemoryOptions, memory: number): string {
     }),
   ]
   let tried = options
-  let total = totalOf(planMemory(options))
+  let total = totalOf(options)
   const taken = new Map<string, string>()
   for (const [flag, change] of knobs) {
     const next = { ...tried, ...change }
-    const bytes = totalOf(planMemory(next))
+    const bytes = totalOf(next)
     if (bytes >= total) continue
     tried = next
     total = bytes

@@ -12,14 +12,16 @@ import {
 import {
   JSON_FLAG,
   loadOptions,
+  MICRO_BATCH_FLAGS,
   MODEL_FLAGS,
+  microBatchOptions,
   OPTIMIZER_FLAGS,
   optimizerOptions,
   SEED_FLAG,
-  TOKEN_BUDGET_FLAG,
 } from './flags.ts'
 import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
+import { planLine } from './plan-line.ts'
 import { defineVerb } from './verb.ts'
 
 export const sftVerb = defineVerb({
@@ -51,7 +53,7 @@ export const sftVerb = defineVerb({
     },
     resume: { type: 'boolean', default: false, describe: 'go on with a run that was stopped' },
     ...SEED_FLAG,
-    ...TOKEN_BUDGET_FLAG,
+    ...MICRO_BATCH_FLAGS,
     ...JSON_FLAG,
   },
   async run(args) {
@@ -73,8 +75,9 @@ export const sftVerb = defineVerb({
         out: run,
         resume: args.resume,
         saveEvery: args.saveEvery,
-        tokenBudget: args.tokenBudget,
+        ...microBatchOptions(args),
         signal,
+        onPlan: (rows) => progress.note(planLine(rows)),
       })
       for await (const step of steps) {
         metrics = step.metrics

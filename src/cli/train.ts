@@ -13,14 +13,15 @@ import { COLUMN_FLAGS, columnOptions, DATA_FORMATS, dataOptions, ROW_FLAGS } fro
 import {
   JSON_FLAG,
   loadOptions,
+  MICRO_BATCH_FLAGS,
   MODEL_FLAGS,
+  microBatchOptions,
   OPTIMIZER_FLAGS,
   optimizerOptions,
   SAMPLING_FLAGS,
   SEED_FLAG,
   samplingOptions,
   TEMPLATE_FLAGS,
-  TOKEN_BUDGET_FLAG,
   templateOf,
   VERIFIER_FLAGS,
   verifierOf,
@@ -29,6 +30,7 @@ import {
 import { fetchData, fetchModel, HUB_DATA_FLAGS } from './hub-files.ts'
 import { interruptible } from './interrupt.ts'
 import { OBJECTIVE_FLAGS, objectiveOf } from './objective-flags.ts'
+import { planLine } from './plan-line.ts'
 import { PRESET_FLAG, trainPreset } from './preset-flags.ts'
 import { defineVerb } from './verb.ts'
 
@@ -86,7 +88,7 @@ export const trainVerb = defineVerb({
     'keep-checkpoints': { type: 'number', default: 2, describe: 'how many of the newest stay' },
     resume: { type: 'boolean', default: false, describe: 'go on from the newest checkpoint in --out' },
     ...SEED_FLAG,
-    ...TOKEN_BUDGET_FLAG,
+    ...MICRO_BATCH_FLAGS,
     ...JSON_FLAG,
   },
   examples: [
@@ -145,8 +147,9 @@ export const trainVerb = defineVerb({
         keepCheckpoints: args.keepCheckpoints,
         resume: args.resume,
         seed: args.seed,
-        tokenBudget: args.tokenBudget,
+        ...microBatchOptions(args),
         signal,
+        onPlan: (rows) => progress.note(planLine(rows)),
         onProgress: (state) =>
           progress.update({ label: 'train', done: stepsDone(state), total: state.steps, figures: shown }),
       })

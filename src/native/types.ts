@@ -30,6 +30,9 @@ export type NativeDType = 'f32' | 'bf16' | 'f16'
 /** The type of the parameters that the engine computes with. */
 export type ComputeDtype = 'f32' | 'bf16'
 
+/** What a pass keeps of the layers for its backward: everything, or each layer's input, from which it is computed again. */
+export type ActivationCheckpointing = 'none' | 'layer'
+
 /** A tensor's body inside a file; `offset` in bytes from the file's beginning. */
 export interface NativeTensorInFile {
   name: string
@@ -135,7 +138,13 @@ export interface NativeUpdateInput {
   norm: Float32Array
   loss: NativeLossParams
   optimizer: NativeAdamw
+  microBatches: NativeMicroBatches
+}
+
+/** MicroBatchParams of native/engine/engine.h. */
+export interface NativeMicroBatches {
   tokenBudget: number
+  activationCheckpointing: ActivationCheckpointing
 }
 
 export interface NativeUpdateStats extends NativeLossStats {
@@ -165,6 +174,16 @@ export interface NativeGenerationParams {
   maxLiveSequences: number
   maxWaitingGroups: number
   entropies: boolean
+}
+
+/** MemoryRequest of native/engine/engine.h: what the engine is to have room for. */
+export interface NativeMemoryRequest {
+  training: boolean
+  generation: boolean
+  microBatches: NativeMicroBatches
+  params: NativeGenerationParams
+  longestPrompt: number
+  longestRow: number
 }
 
 /** A finished group: typed arrays over one block of native memory, which lives as long as any of them. */
@@ -246,7 +265,7 @@ export interface NativeEngine {
   grad(
     rows: NativeRows,
     tokenWeights: Float32Array,
-    tokenBudget: number,
+    microBatches: NativeMicroBatches,
     stop?: NativeStopFlag,
   ): Promise<NativeGrad>
   update(rows: NativeRows, input: NativeUpdateInput, stop?: NativeStopFlag): Promise<NativeUpdateStats>
@@ -258,11 +277,8 @@ export interface NativeEngine {
     params: NativeGenerationParams,
     policyStep: number,
   ): NativeGeneration
-  plan(
-    tokenBudget: number,
-    params: NativeGenerationParams,
-    longestPrompt: number,
-  ): Promise<{ what: string; bytes: number }[]>
+  plan(request: NativeMemoryRequest): Promise<{ what: string; bytes: number }[]>
+  reserve(request: NativeMemoryRequest): Promise<void>
 }
 
 /** A backend on a thread of its own, for single ops on typed arrays. Matrices are row-major and contiguous. */
@@ -323,9 +339,7 @@ export interface NativeAddon {
   planMemory(
     config: NativeModelConfig,
     options: NativeBackendOptions,
-    tokenBudget: number,
-    params: NativeGenerationParams,
-    longestPrompt: number,
+    request: NativeMemoryRequest,
   ): { what: string; bytes: number }[]
   machine(): NativeMachine
   /** False gives finished groups the copy that runtimes without external buffers get; for tests. */

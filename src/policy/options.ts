@@ -1,5 +1,5 @@
 import type { WriteModelOptions } from '../checkpoint.ts'
-import type { ComputeDtype } from '../native/types.ts'
+import type { ActivationCheckpointing, ComputeDtype } from '../native/types.ts'
 import type { ObjectiveOptions, ObjectiveSpec } from '../objective-options.ts'
 import type { EmptyClass } from '../objectives.ts'
 import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
@@ -12,6 +12,24 @@ import type { Tokenizer } from '../tokenizer.ts'
  * enough for the gradients' own traffic to be hidden.
  */
 export const DEFAULT_TOKEN_BUDGET = 2048
+
+/** Every value of `activationCheckpointing`. */
+export const ACTIVATION_CHECKPOINTING = [
+  'none',
+  'layer',
+] as const satisfies readonly ActivationCheckpointing[]
+
+/** How work with a backward pass is cut and what it keeps: memory against time. */
+export interface MicroBatchOptions {
+  /** Packed tokens of a micro-batch. Default 2048. */
+  tokenBudget?: number
+  /**
+   * What the forward pass keeps for the backward pass. `none` (default): what every layer computed. `layer`: each layer's
+   * input, from which the backward pass computes the layer again; gradients are the same bits, a step takes up to a third
+   * longer. TRL's `gradient_checkpointing`.
+   */
+  activationCheckpointing?: ActivationCheckpointing
+}
 
 /** Where and how the model computes. */
 export interface BackendOptions {
@@ -113,11 +131,9 @@ export interface Scores {
   entropies: Float32Array
 }
 
-export interface GradOptions {
+export interface GradOptions extends MicroBatchOptions {
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 2048. */
-  tokenBudget?: number
   signal?: AbortSignal
 }
 
@@ -137,12 +153,10 @@ export interface OptimizerOptions {
 }
 
 /** One optimiser step on one batch. Options of the objective may stand in `objective` or beside it. */
-export interface UpdateOptions extends OptimizerOptions, ObjectiveOptions {
+export interface UpdateOptions extends OptimizerOptions, ObjectiveOptions, MicroBatchOptions {
   objective: ObjectiveSpec
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 2048. */
-  tokenBudget?: number
   signal?: AbortSignal
 }
 
@@ -154,7 +168,7 @@ export interface UpdateResult {
 }
 
 /** The input of one optimiser step that does not depend on an objective's name; one entry a completion token. */
-export interface ApplyUpdateOptions {
+export interface ApplyUpdateOptions extends MicroBatchOptions {
   advantages: Float32Array
   /** mask / denominator of the whole optimiser batch; 0 where a token takes no part. */
   norm: Float32Array
@@ -165,8 +179,6 @@ export interface ApplyUpdateOptions {
   optimizer: OptimizerOptions
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 2048. */
-  tokenBudget?: number
   signal?: AbortSignal
 }
 
@@ -188,26 +200,33 @@ export interface UpdateStats extends PolicyLossStats {
   secondsOptimizer: number
 }
 
-export interface SupervisedOptions extends OptimizerOptions {
-  /** Packed tokens of a micro-batch. Default 2048. */
-  tokenBudget?: number
+export interface SupervisedOptions extends OptimizerOptions, MicroBatchOptions {
   signal?: AbortSignal
 }
 
 /** How `save` writes a model folder; see `WriteModelOptions`. */
 export type SaveOptions = Omit<WriteModelOptions, 'copyTokenizerFrom'>
 
-export interface PlanOptions {
-  /** Packed tokens of a micro-batch. Default 2048. */
-  tokenBudget?: number
-  numGenerations?: number
-  maxCompletionLength?: number
-  maxLiveSequences?: number
+/** Work that memory is planned or reserved for. */
+export interface PlanOptions
+  extends MicroBatchOptions,
+    Pick<
+      GenerateOptions,
+      'numGenerations' | 'maxCompletionLength' | 'maxLiveSequences' | 'topP' | 'topK' | 'minP'
+    > {
+  /** Whether there are updates, which need masters, gradients and moments. Default true; else there is scoring alone. */
+  training?: boolean
+  /** Whether there is sampling. Default true. */
+  generation?: boolean
+  /** Prompts sampled at a time. Default: enough for `maxLiveSequences`, and their rollouts are not counted. */
+  promptsPerStep?: number
   /** Tokens of the longest prompt. */
   longestPrompt: number
+  /** Tokens of the longest prompt and completion together. Default: those of `longestPrompt` and `maxCompletionLength`. */
+  longestRow?: number
 }
 
-/** Bytes of one class of tensors: parameters, masters, gradients, moments, activations, kv cache, scratch ... */
+/** Bytes of one class of memory: parameters, gradients, activations and scratch, key/value cache, rollouts ... */
 export interface PlanRow {
   what: string
   bytes: number

@@ -4,7 +4,7 @@ import { callCancellable } from '../native.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
 import { assignAdvantages, type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
-import { refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
+import { refuseUnknownKeys, requireNumber } from '../options.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
 import {
   columnsOf,
@@ -13,6 +13,7 @@ import {
   type TokenColumns,
   takeRows,
 } from '../rollouts.ts'
+import { microBatchesOf } from './memory-request.ts'
 import {
   completionTokenCount,
   nativeRows,
@@ -29,7 +30,6 @@ import type {
   UpdateResult,
   UpdateStats,
 } from './options.ts'
-import { DEFAULT_TOKEN_BUDGET } from './options.ts'
 
 const OPTIMIZER_KEYS = [
   'learningRate',
@@ -39,7 +39,8 @@ const OPTIMIZER_KEYS = [
   'adamEpsilon',
   'maxGradNorm',
 ] as const satisfies readonly (keyof OptimizerOptions)[]
-const JOB_KEYS = ['temperature', 'tokenBudget', 'signal'] as const
+const SUPERVISED_KEYS = ['tokenBudget', 'activationCheckpointing', 'signal'] as const
+const JOB_KEYS = ['temperature', ...SUPERVISED_KEYS] as const
 
 /** One optimiser step by an objective's rule; see `Policy.update`. */
 export async function updateByObjective(
@@ -104,7 +105,7 @@ export async function applyUpdate(
     refLogprobs: options.refLogprobs && array(options.refLogprobs, 'refLogprobs'),
     loss: options.lossParams,
     optimizer,
-    tokenBudget: tokenBudgetOf(options.tokenBudget, 'applyUpdate'),
+    microBatches: microBatchesOf(options, 'applyUpdate'),
   }
   const native = nativeRows(columns, options.temperature, 'applyUpdate')
   const { cancelled: _, ...stats } = await callCancellable(options.signal, (stop) =>
@@ -119,7 +120,7 @@ export async function supervisedStep(
   rows: Rows,
   options: SupervisedOptions,
 ): Promise<UpdateResult> {
-  refuseUnknownKeys(options, [...OPTIMIZER_KEYS, 'tokenBudget', 'signal'], 'supervisedStep')
+  refuseUnknownKeys(options, [...OPTIMIZER_KEYS, ...SUPERVISED_KEYS], 'supervisedStep')
   const columns = tokenColumns(rows)
   const count = completionTokenCount(columns)
   const mask = columns.completionMask && perToken(columns.completionMask, 'completion_mask')
@@ -135,7 +136,7 @@ export async function supervisedStep(
     lossParams: MAXIMUM_LIKELIHOOD,
     optimizer: pick(options, OPTIMIZER_KEYS),
     temperature: 1,
-    ...pick(options, ['tokenBudget', 'signal']),
+    ...pick(options, SUPERVISED_KEYS),
   })
   return {
     skipped: undefined,
@@ -222,10 +223,6 @@ function adamwOf(options: OptimizerOptions, where: string): NativeAdamw {
     eps: number('adamEpsilon', 1e-8),
     maxGradNorm: number('maxGradNorm', 1),
   }
-}
-
-export function tokenBudgetOf(given: number | undefined, where: string): number {
-  return requireInteger(given ?? DEFAULT_TOKEN_BUDGET, `${where}.tokenBudget`, 1)
 }
 
 /** The named keys that are present and not undefined. */

@@ -24,6 +24,11 @@ export interface SupervisedRow {
 export interface SupervisedBatches {
   /** What decides the batches, for the record of the run. */
   readonly record: Readonly<Record<string, unknown>>
+  /**
+   * Tokens of the longest row, prompt and completion together. Memory is then taken for it before the first step; absent,
+   * for rows of up to the token budget.
+   */
+  readonly longestRow?: number
   /** The rows of step `step` (from 1); the same for the same step, whatever was asked for before. */
   batchOf(step: number): TokenColumns
 }
@@ -44,6 +49,11 @@ export function shuffledBatches(
   }
   return {
     record: { rows: rows.length, digest: hash.digest('hex').slice(0, 16), batch_rows: batchRows, seed },
+    longestRow: rows.reduce(
+      (longest, { promptTokens, completionTokens }) =>
+        Math.max(longest, promptTokens.length + completionTokens.length),
+      1,
+    ),
     batchOf: (step) => tokenColumnsFrom(order.rowsOf(step).map((row) => rows[row]!)),
   }
 }

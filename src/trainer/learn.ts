@@ -1,6 +1,12 @@
 import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
-import type { ApplyUpdateOptions, OptimizerOptions, Policy, UpdateStats } from '../policy.ts'
+import type {
+  ApplyUpdateOptions,
+  MicroBatchOptions,
+  OptimizerOptions,
+  Policy,
+  UpdateStats,
+} from '../policy.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
 import { columnsOf, type ListView, type RolloutBatch, takeRows, tokenColumnsOf } from '../rollouts.ts'
 import type { ResolvedSettings } from './train-options.ts'
@@ -12,7 +18,7 @@ export interface LearnInput {
   advantages: RowAdvantages
   settings: ResolvedSettings
   learningRate: number
-  tokenBudget: number
+  microBatches: MicroBatchOptions
   /** Called after each of `updates` optimiser steps. */
   onUpdate: (done: number, updates: number, stats: UpdateStats) => void
 }
@@ -43,7 +49,7 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
     if (objective.beta === 0) return { rollouts, advantages, norm }
     return { rollouts, advantages, norm, refLogprobs: contiguous(columnsOf(rollouts).refLogprobs!) }
   }
-  const common = { lossParams: lossParams(objective), optimizer, tokenBudget: input.tokenBudget }
+  const common = { lossParams: lossParams(objective), optimizer, ...input.microBatches }
   const done: UpdateStats[] = []
   let next = prepare(0)
   for (let update = 0; update < total; update++) {
@@ -71,7 +77,7 @@ interface MiniBatch {
 async function takeStep(
   policy: Policy,
   { rollouts, ...weights }: MiniBatch,
-  common: Pick<ApplyUpdateOptions, 'lossParams' | 'optimizer' | 'tokenBudget'>,
+  common: Pick<ApplyUpdateOptions, 'lossParams' | 'optimizer'> & MicroBatchOptions,
 ): Promise<UpdateStats> {
   try {
     return await policy.applyUpdate(rollouts, { ...weights, ...common })

@@ -2,7 +2,7 @@ import { invalidArgument } from '../errors.ts'
 import type { ObjectiveSpec, ResolvedObjective } from '../objective-options.ts'
 import { resolveObjective } from '../objectives.ts'
 import { refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
-import type { Policy } from '../policy.ts'
+import type { MicroBatchOptions, PlanRow, Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
 import type { RolloutBatch } from '../rollouts.ts'
 import type { VerifierSource, VerifyOptions } from '../verify.ts'
@@ -55,7 +55,7 @@ export interface TrainSettings {
 }
 
 /** What a run is made of and how it is kept; may differ when the run is resumed. */
-export interface TrainOptions extends TrainSettings {
+export interface TrainOptions extends TrainSettings, MicroBatchOptions {
   policy: Policy
   prompts: readonly PromptRow[]
   /** A function, the name of a built-in verifier, or the path of a module whose default export is one. */
@@ -72,8 +72,6 @@ export interface TrainOptions extends TrainSettings {
   saveEvery?: number
   /** How many of the newest checkpoints stay. Default 2. */
   keepCheckpoints?: number
-  /** Packed tokens of a micro-batch: memory against speed; results agree up to the order of fp32 sums. Default 2048. */
-  tokenBudget?: number
   /** Time limits and isolation of the verifier. */
   verify?: VerifyOptions
   /**
@@ -81,6 +79,8 @@ export interface TrainOptions extends TrainSettings {
    * generator rejects with the signal's reason.
    */
   signal?: AbortSignal
+  /** Told before the first step what memory the run takes, by class; it is all taken then. */
+  onPlan?: (rows: readonly PlanRow[]) => void
   /** Where the current step stands, a few times a second. */
   onProgress?: (progress: TrainProgress) => void
 }
@@ -152,6 +152,8 @@ const OTHER_NAMES = [
   'saveEvery',
   'keepCheckpoints',
   'tokenBudget',
+  'activationCheckpointing',
+  'onPlan',
   'verify',
   'signal',
   'onProgress',

@@ -38,12 +38,14 @@ describe('plan', () => {
     it(`says what an open policy says, in ${dtype}`, async () => {
       const options = { tokenBudget: 300, maxCompletionLength: 40, maxLiveSequences: 8, numGenerations: 4 }
       await using policy = await Policy.init({ config: TINY_CONFIG, dtype })
-      const rows = await policy.plan({ ...options, longestPrompt: 20 })
+      const rows = await policy.plan({ ...options, promptsPerStep: 32, longestPrompt: 20 })
       const flags = ['--token-budget', '300', '--max-completion-length', '40', '--max-live-sequences', '8']
       const more = ['--num-generations', '4', '--longest-prompt', '20', '--dtype', dtype]
       const { code, plan: found } = await plan('--model', at('tiny.json'), ...flags, ...more)
       assert.equal(code, 0)
-      assert.deepEqual(found.memory_bytes, Object.fromEntries(rows.map(({ what, bytes }) => [what, bytes])))
+      const { 'Node.js': own, ...planned } = found.memory_bytes
+      assert.deepEqual(planned, Object.fromEntries(rows.map(({ what, bytes }) => [what, bytes])))
+      assert.ok(own > 2 ** 25 && own < 2 ** 30, `${own} bytes for Node.js`)
       assert.equal(found.fits, true)
     })
   }
@@ -61,6 +63,16 @@ describe('plan', () => {
     assert.match(stderr, /does not fit: .*--dtype bf16/)
     const { plan: hopeless } = await plan(...model, '--memory-gib', '20')
     assert.match(hopeless.advice, /not even --dtype bf16 .*a smaller model/)
+  })
+
+  it('says what checkpointing of activations saves', async () => {
+    const model = ['--model', at('large.json'), '--memory-gib', '1000']
+    const { plan: kept } = await plan(...model)
+    const { plan: again } = await plan(...model, '--activation-checkpointing', 'layer')
+    const what = 'activations and scratch'
+    assert.ok(again.memory_bytes[what] < kept.memory_bytes[what] / 3)
+    for (const name of ['parameters', 'gradients', 'key/value cache', 'rollouts'])
+      assert.equal(again.memory_bytes[name], kept.memory_bytes[name])
   })
 
   it('knows presets, and the flags that win over them', async () => {

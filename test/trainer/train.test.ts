@@ -27,6 +27,35 @@ describe('train', () => {
     })
   })
 
+  it('writes the same bytes when activations are computed again, and takes no memory after its start', async () => {
+    const options = { steps: 3, evalEvery: 2, evalPrompts: taskPrompts('heldout', 6) }
+    await runToEnd(folder.model, out('kept'), options)
+    await using policy = await Policy.load({ model: folder.model, threads: 1 })
+    const held: number[] = []
+    let planned = 0
+    await runToEnd(folder.model, out('again'), {
+      ...options,
+      policy,
+      activationCheckpointing: 'layer',
+      onPlan: (rows) => {
+        const ofEngine = rows.filter(({ what }) => !/^(Node.js|rollouts|packing)/.test(what))
+        planned = ofEngine.reduce((sum, { bytes }) => sum + bytes, 0)
+      },
+      onProgress: () => held.push(policy.allocatedBytes),
+    })
+    assert.deepEqual(await timelessMetrics(out('again')), await timelessMetrics(out('kept')))
+    assert.deepEqual(await checkpointDigest(out('again'), 3), await checkpointDigest(out('kept'), 3))
+    assert.ok(held.length > 3)
+    for (const bytes of held) assert.equal(bytes, planned)
+  })
+
+  it('refuses a run that the machine has no memory for, before anything is taken', async () => {
+    await assert.rejects(runToEnd(folder.model, out('huge'), { numGenerations: 2 ** 30 }), {
+      code: 'OUT_OF_MEMORY',
+      message: /does not fit.*rollouts \d+ MiB/,
+    })
+  })
+
   it('is on policy to the last bit at the first update of every step', async () => {
     const steps = await runToEnd(folder.model, out('exact'), { temperature: 0.7, topP: 0.9 })
     for (const { metrics } of steps) assert.equal(metrics['sampling/sampling_logp_difference/max'], 0)
