@@ -47,8 +47,8 @@ void bench_pointwise(Bench& bench, const Shape& s) {
               [&] { ops::swiglu_forward(context, out, gate_up); });
   }
   if (bench.wants("swiglu_backward")) {
-    bench.row("swiglu_backward", shape, 0, bytes_of(5 * s.rows * s.cols),
-              [&] { ops::swiglu_backward(context, dgate_up, out, gate_up); });
+    bench.row("swiglu_backward", shape, 0, bytes_of(6 * s.rows * s.cols),
+              [&] { ops::swiglu_backward(context, dgate_up, a, out, gate_up); });
   }
   if (bench.wants("add_forward")) {
     bench.row("add_forward", shape, 0, bytes_of(3 * s.rows * s.cols),

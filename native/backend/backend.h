@@ -227,7 +227,7 @@ class Backend {
                                   const Tensor& k, const Tensor& v, const AttentionBatch& batch,
                                   const AttentionShape& shape) = 0;
   virtual void swiglu_forward(Context&, const Tensor& out, const Tensor& gate_up) = 0;
-  virtual void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& dout,
+  virtual void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
                                const Tensor& gate_up) = 0;
   virtual void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b) = 0;
   virtual void gather_rows(Context&, const Tensor& out, const Tensor& inp, const int32_t* row_index) = 0;
@@ -255,6 +255,11 @@ class Backend {
   // out = residual + inp W^T. out may be residual itself; `staging` is [rows, out cols].
   virtual void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                                const Tensor& residual, const Tensor& staging);
+  // gate_up = inp W^T, out = swiglu of it; and the way back through the linear map behind it.
+  virtual void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                             const Parameter& weight);
+  virtual void linear_swiglu_backward(Context&, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                                      const Parameter& weight);
 
  private:
   std::atomic<uint64_t> held_bytes_{0};

@@ -118,7 +118,8 @@ ReadyOp swiglu_op(Bench& bench, const Sizes& size, const std::string& op) {
   const Tensor &gate_up = bench.matrix(rows, 2 * cols), &out = bench.matrix(rows, cols),
                &dgate_up = bench.matrix(rows, 2 * cols);
   if (op == "swiglu") return [&] { ops::swiglu_forward(context, out, gate_up); };
-  return [&] { ops::swiglu_backward(context, dgate_up, out, gate_up); };
+  const Tensor& dout = bench.matrix(rows, cols);
+  return [&] { ops::swiglu_backward(context, dgate_up, out, dout, gate_up); };
 }
 
 ReadyOp attention_op(Bench& bench, const Sizes& size, const std::string& op) {

@@ -37,6 +37,10 @@ class CpuBackend final : public CpuBackendBase {
                               DType dtype) override;
   void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                        const Tensor& residual, const Tensor& staging) override;
+  void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                     const Parameter& weight) override;
+  void linear_swiglu_backward(Context&, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                              const Parameter& weight) override;
   void rmsnorm_forward(Context&, const Tensor& out, float* rstd, const Tensor& inp, const Parameter& weight,
                        float eps) override;
   void rmsnorm_backward(Context&, const Tensor& dinp, float* dweight, const Tensor& dout, const Tensor& inp,
@@ -55,7 +59,8 @@ class CpuBackend final : public CpuBackendBase {
                           const Tensor& out, const float* lse, const Tensor& q, const Tensor& k,
                           const Tensor& v, const AttentionBatch& batch, const AttentionShape& shape) override;
   void swiglu_forward(Context&, const Tensor& out, const Tensor& gate_up) override;
-  void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) override;
+  void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                       const Tensor& gate_up) override;
   void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b) override;
   void gather_rows(Context&, const Tensor& out, const Tensor& inp, const int32_t* row_index) override;
   void head_forward(Context&, float* lp, float* entropy, float* lse, const Tensor& hidden,

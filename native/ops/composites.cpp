@@ -13,4 +13,16 @@ void Backend::linear_residual(Context& context, const Tensor& out, const Tensor&
   add_forward(context, out, residual, staging);
 }
 
+void Backend::linear_swiglu(Context& context, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                            const Parameter& weight) {
+  linear_forward(context, gate_up, inp, weight, nullptr);
+  swiglu_forward(context, out, gate_up);
+}
+
+void Backend::linear_swiglu_backward(Context& context, const Tensor& gate_up, const Tensor& out,
+                                     const Tensor& dout, const Parameter& weight) {
+  linear_backward_input(context, out, dout, weight);
+  swiglu_backward(context, gate_up, out, out, gate_up);
+}
+
 }  // namespace coppice

@@ -193,12 +193,39 @@ void swiglu_forward(Context& context, const Tensor& out, const Tensor& gate_up) 
   context.backend->swiglu_forward(context, out, gate_up);
 }
 
-void swiglu_backward(Context& context, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) {
+void swiglu_backward(Context& context, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                     const Tensor& gate_up) {
   constexpr const char* op = "swiglu_backward";
   check_tensor(op, "dout", dout, kAny, kAny);
+  check_tensor(op, "out", out, dout.rows, dout.cols);
   check_tensor(op, "gate_up", gate_up, dout.rows, 2 * dout.cols);
   check_tensor(op, "dgate_up", dgate_up, dout.rows, 2 * dout.cols);
-  context.backend->swiglu_backward(context, dgate_up, dout, gate_up);
+  context.backend->swiglu_backward(context, dgate_up, out, dout, gate_up);
+}
+
+void linear_swiglu(Context& context, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                   const Parameter& weight) {
+  constexpr const char* op = "linear_swiglu";
+  check_parameter(op, "weight", weight, kMatrix, kAny, kAny);
+  check_that(op, weight.rows % 2 == 0, "the weight must have a row of gate for each row of up");
+  check_tensor(op, "inp", inp, kAny, weight.cols);
+  check_tensor(op, "gate_up", gate_up, inp.rows, weight.rows);
+  check_tensor(op, "out", out, inp.rows, weight.rows / 2);
+  check_scratch(op, context,
+                context.backend->linear_scratch_bytes(inp.rows, weight.rows, weight.cols, weight.dtype));
+  context.backend->linear_swiglu(context, out, gate_up, inp, weight);
+}
+
+void linear_swiglu_backward(Context& context, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                            const Parameter& weight) {
+  constexpr const char* op = "linear_swiglu_backward";
+  check_parameter(op, "weight", weight, kMatrix, kAny, kAny);
+  check_tensor(op, "dout", dout, kAny, weight.rows);
+  check_tensor(op, "out", out, dout.rows, weight.cols);
+  check_tensor(op, "gate_up", gate_up, dout.rows, 2 * weight.cols);
+  check_scratch(op, context,
+                context.backend->linear_scratch_bytes(dout.rows, weight.rows, weight.cols, weight.dtype));
+  context.backend->linear_swiglu_backward(context, gate_up, out, dout, weight);
 }
 
 void add_forward(Context& context, const Tensor& out, const Tensor& a, const Tensor& b) {

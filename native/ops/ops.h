@@ -108,7 +108,19 @@ void attention_backward(Context&, const Tensor& dq, const Tensor& dk, const Tens
 // gate_up [T, 2 FF]: gate = columns [0, FF), up = columns [FF, 2 FF).  out = gate * sigmoid(gate) * up.  out
 // [T, FF].
 void swiglu_forward(Context&, const Tensor& out, const Tensor& gate_up);
-void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up);
+// dgate_up [T, 2 FF] from dout [T, FF], and the forward's out once more, bit for bit, in the same pass:
+// nobody has to keep it. dgate_up may be gate_up, and out may be dout.
+void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                     const Tensor& gate_up);
+// Composite: gate_up = r(inp) W^T, out = swiglu_forward(gate_up).  inp [T, K], weight [2 FF, K]. Same bits as
+// linear_forward and swiglu_forward.
+void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                   const Parameter& weight);
+// Composite, the way back through y = out W^T, out = swiglu_forward(gate_up): gate_up becomes its own
+// gradient, and out is written.  dout [T, M], weight [M, FF], gate_up [T, 2 FF], out [T, FF]. Same bits as
+// linear_backward_input into out and swiglu_backward in place.
+void linear_swiglu_backward(Context&, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                            const Parameter& weight);
 
 // out = a + b. out may be a or b.
 void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b);
