@@ -27,8 +27,11 @@ struct Grid {
   int64_t col_end(int64_t task) const { return col_at(task % col_parts + 1); }
 };
 
-// The grid whose largest part takes the shortest time; what a part costs beside its products (packing a
-// transposed A, fetching the rows) counts as one more panel.
+// Reading one element of B from beyond the second-level cache takes as long as this many multiply-adds.
+inline constexpr int64_t kReadRows = 8;
+
+// The grid whose largest part takes the shortest time. A part reads its columns of B whatever its rows are;
+// what else it costs (packing a transposed A, fetching the rows) counts as one more panel.
 COPPICE_INLINE Grid choose_grid(int threads, int64_t rows, int64_t cols, int64_t depth) {
   Grid best;
   best.rows = rows;
@@ -38,7 +41,7 @@ COPPICE_INLINE Grid choose_grid(int threads, int64_t rows, int64_t cols, int64_t
   int64_t best_cost = INT64_MAX;
   for (int64_t col_parts = 1; col_parts <= smaller(threads, panels); ++col_parts) {
     const int64_t row_parts = smaller(threads / col_parts, ceil_div(rows, kTileRows));
-    const int64_t cost = larger(ceil_div(rows, row_parts), 4) * (ceil_div(panels, col_parts) + 1);
+    const int64_t cost = (ceil_div(rows, row_parts) + kReadRows) * (ceil_div(panels, col_parts) + 1);
     if (cost >= best_cost) continue;
     best_cost = cost;
     best.row_parts = row_parts;
