@@ -250,20 +250,28 @@ int64_t resident_bytes() {
   return int64_t{pages} * sysconf(_SC_PAGESIZE);
 }
 
-// malloc raises its threshold for pages of the system's own when such an array is freed, and keeps the next.
+// malloc raises its threshold for pages of the system's own when a larger array is freed, and keeps the next.
 void released_arrays_are_given_back() {
   const auto backend = open_backend({"cpu", "", 1});
-  constexpr size_t kBytes = size_t{24} << 20;
+  const auto written = [&](size_t mebibytes) {
+    Buffer buffer(*backend, mebibytes << 20);
+    std::memset(buffer.data(), 1, buffer.bytes());
+    return buffer;
+  };
   const int64_t before = resident_bytes();
-  for (int round = 0; round < 4; ++round) {
-    Buffer a(*backend, kBytes), b(*backend, kBytes);
-    for (const Buffer* buffer : {&a, &b}) std::memset(buffer->data(), 1, buffer->bytes());
-    expect(resident_bytes() - before > static_cast<int64_t>(2 * kBytes) - (1 << 20),
-           "arrays are not resident");
+  const auto held = [&](int64_t mebibytes, const char* what) {
+    const int64_t excess = resident_bytes() - before - (mebibytes << 20);
+    expect(std::abs(excess) < 1 << 20, std::string(what) + ": " + std::to_string(excess) + " bytes too many");
+  };
+  written(28);
+  for (int round = 0; round < 3; ++round) {
+    Buffer a = written(24), b = written(24);
+    held(48, "two arrays");
+    a = Buffer();
+    held(24, "one array released");
     b = Buffer();
-    expect(resident_bytes() - before < static_cast<int64_t>(kBytes) + (1 << 20), "a released array is kept");
+    held(0, "both released");
   }
-  expect(resident_bytes() - before < 1 << 20, "released arrays are kept");
 }
 #endif
 
