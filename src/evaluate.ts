@@ -184,13 +184,15 @@ export async function evaluateGreedily(
   policy: Policy,
   prompts: readonly PromptRow[],
   pool: VerifierPool,
-  options: Pick<EvaluateOptions, 'maxCompletionLength' | 'stopTokens' | 'signal' | 'bootstrap'> = {},
+  options: Pick<EvaluateOptions, 'maxCompletionLength' | 'stopTokens' | 'signal' | 'bootstrap'> &
+    Pick<GenerateOptions, 'maxLiveSequences'> = {},
 ): Promise<GreedyEvaluation> {
-  const { maxCompletionLength, stopTokens, signal } = options
+  const { maxCompletionLength, maxLiveSequences, stopTokens, signal } = options
   const rollouts = await policy.generateAll(prompts, {
     numGenerations: 1,
     temperature: 0,
     ...(maxCompletionLength !== undefined && { maxCompletionLength }),
+    ...(maxLiveSequences !== undefined && { maxLiveSequences }),
     ...(stopTokens !== undefined && { stopTokens }),
     ...(signal !== undefined && { signal }),
   })

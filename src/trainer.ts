@@ -9,7 +9,12 @@ import { appendColumns, columnsOf, type RolloutBatch, tokenColumnsOf, writeTable
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
-import { microBatchesOf, type ReservedPolicy, reserveMemory } from './trainer/reserve-memory.ts'
+import {
+  liveSequencesOf,
+  microBatchesOf,
+  type ReservedPolicy,
+  reserveMemory,
+} from './trainer/reserve-memory.ts'
 import { RowOrder } from './trainer/row-order.ts'
 import type { RunFolder } from './trainer/run-folder.ts'
 import { trainRecord } from './trainer/run-record.ts'
@@ -113,6 +118,7 @@ function policiesOf(options: TrainOptions, settings: ResolvedSettings): Reserved
   const training: PlanOptions = {
     ...{ promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP, longestPrompt },
     ...microBatchesOf(options),
+    ...liveSequencesOf(options),
   }
   const work = [training]
   if (settings.evalEvery > 0) {
@@ -243,6 +249,7 @@ class Trainer {
     const { accuracy } = await clock.time('evaluate', () =>
       evaluateGreedily(this.#options.policy, this.#options.evalPrompts ?? [], this.#verifier, {
         maxCompletionLength: this.#settings.maxCompletionLength,
+        ...liveSequencesOf(this.#options),
         ...(this.#settings.stopTokens !== null && { stopTokens: this.#settings.stopTokens }),
       }),
     )
@@ -261,6 +268,7 @@ class Trainer {
       this.#settings
     return {
       ...{ numGenerations, temperature, topP, topK, minP, maxCompletionLength, seed, step, entropies: true },
+      ...liveSequencesOf(this.#options),
       ...(stopTokens !== null && { stopTokens }),
       ...(this.#options.signal !== undefined && { signal: this.#options.signal }),
     }
