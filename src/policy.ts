@@ -19,12 +19,13 @@ import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/type
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 import { generateGroups, requireSeed, sampledSchema } from './policy/generate.ts'
-import { type FinishedGroup, groupBatch, joinedBatch } from './policy/group-batch.ts'
+import { type FinishedGroup, groupBatch, joinedBatch, samplesOfGroup } from './policy/group-batch.ts'
 import { memoryRequest, microBatchesOf, rolloutRow, tokenBudgetOf } from './policy/memory-request.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
 import type {
   ApplyUpdateOptions,
   BackendOptions,
+  GenerateAllOptions,
   GenerateOptions,
   GradOptions,
   InitOptions,
@@ -177,10 +178,14 @@ export class Policy implements AsyncDisposable {
   }
 
   /** Samples completions of all prompts and joins them in the order of the prompts; without any, a batch of no rows. */
-  async generateAll(prompts: readonly PromptRow[], options: GenerateOptions = {}): Promise<RolloutBatch> {
+  async generateAll(prompts: readonly PromptRow[], options: GenerateAllOptions = {}): Promise<RolloutBatch> {
+    const { onGroup, ...sampling } = options
     const groups: FinishedGroup[] = []
-    for await (const group of this.#groups(prompts, options, GROUPS_AHEAD)) groups.push(group)
-    if (groups.length === 0) return emptyBatch(sampledSchema(options))
+    for await (const group of this.#groups(prompts, sampling, GROUPS_AHEAD)) {
+      groups.push(group)
+      onGroup?.({ prompt: group.native.prompt, samples: samplesOfGroup(group) })
+    }
+    if (groups.length === 0) return emptyBatch(sampledSchema(sampling))
     return joinedBatch(groups.sort((a, b) => a.native.prompt - b.native.prompt))
   }
 

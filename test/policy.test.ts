@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { defaultConfig } from '../src/checkpoint.ts'
 import { CoppiceError, type ErrorCode } from '../src/errors.ts'
+import { samplesOf } from '../src/judge.ts'
 import { weighTokens } from '../src/objectives/token-weights.ts'
 import { resolveObjective } from '../src/objectives.ts'
-import { Policy } from '../src/policy.ts'
+import { Policy, type SampledGroup } from '../src/policy.ts'
 import { lossParams } from '../src/policy-loss.ts'
 import {
   appendColumns,
@@ -47,6 +48,33 @@ function judged(batch: RolloutBatch): RolloutBatch {
 
 describe('generate', () => {
   const options = { numGenerations: 3, maxCompletionLength: 20 }
+
+  it('tells of every group when it ends, with the rows that the batch will have', async () => {
+    const tokenizer = Tokenizer.fromDefinition(characterTokenizer('abcdefghij'))
+    await using policy = await Policy.init({
+      config: { ...TINY_CONFIG, vocab_size: tokenizer.vocabSize, eos_token_id: tokenizer.eosTokenId },
+      tokenizer,
+      threads: 1,
+    })
+    const prompts = ['abc', 'de', 'f'].map((prompt, i) => ({
+      ...{ promptId: `p${i}`, prompt, reference: `r${i}`, promptTokens: tokenizer.encode(prompt) },
+    }))
+    const groups: SampledGroup[] = []
+    const batch = await policy.generateAll(prompts, { ...options, onGroup: (group) => groups.push(group) })
+    assert.deepEqual(groups.map(({ prompt }) => prompt).sort(), [0, 1, 2])
+    const told = groups.sort((a, b) => a.prompt - b.prompt).flatMap(({ samples }) => samples)
+    assert.deepEqual(told, samplesOf(batch))
+    let calls = 0
+    const refusing = policy.generateAll(prompts, {
+      ...options,
+      onGroup: () => {
+        calls++
+        throw new Error('enough')
+      },
+    })
+    await assert.rejects(refusing, /enough/)
+    assert.equal(calls, 1)
+  })
 
   it('fills the columns of rollouts, and no others', async () => {
     await using policy = await tinyPolicy()

@@ -4,6 +4,7 @@ import type { ObjectiveOptions, ObjectiveSpec } from '../objective-options.ts'
 import type { EmptyClass } from '../objectives.ts'
 import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
 import type { Tokenizer } from '../tokenizer.ts'
+import type { Sample } from '../verdicts.ts'
 
 // What the methods of Policy take and give, with every default. The methods themselves are in policy.ts.
 
@@ -112,6 +113,22 @@ export interface GenerateOptions {
   onAbort?: 'throw' | 'finish'
   /** Called a few times a second while the consumer waits, and with each finished group. */
   onProgress?: (progress: GenerateProgress) => void
+}
+
+/** The completions of one prompt, as soon as the last of them has ended. */
+export interface SampledGroup {
+  /** Index into the prompts given. */
+  prompt: number
+  /** The rows of the group, in their order, as verifiers take them. */
+  samples: Sample[]
+}
+
+export interface GenerateAllOptions extends GenerateOptions {
+  /**
+   * Told of every group while the engine goes on with the others, so that they can be judged meanwhile. What it throws ends
+   * the generation.
+   */
+  onGroup?: (group: SampledGroup) => void
 }
 
 export interface ScoreOptions {
