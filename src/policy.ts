@@ -32,6 +32,7 @@ import type {
   LoadOptions,
   PlanOptions,
   PlanRow,
+  PreparedUpdate,
   SaveOptions,
   ScoreOptions,
   Scores,
@@ -40,7 +41,7 @@ import type {
   UpdateResult,
   UpdateStats,
 } from './policy/options.ts'
-import { applyUpdate, supervisedStep, updateByObjective } from './policy/update.ts'
+import { applyUpdate, applyUpdates, supervisedStep, updateByObjective } from './policy/update.ts'
 import type { PromptRow } from './prompts.ts'
 import { emptyBatch, type RolloutBatch } from './rollouts.ts'
 import { Tokenizer } from './tokenizer.ts'
@@ -227,6 +228,15 @@ export class Policy implements AsyncDisposable {
   /** One optimiser step on advantages and norms from elsewhere; what `update` comes down to. */
   applyUpdate(rows: Rows, options: ApplyUpdateOptions): Promise<UpdateStats> {
     return applyUpdate(this.#engine, rows, options)
+  }
+
+  /**
+   * Optimiser steps one behind the other, of which the engine is given the next before it is done with the last: it waits for
+   * JavaScript at none of them. Yields what each did. `updates` is asked for one at a time, while the engine computes. Where a
+   * step is refused, those behind it are not made; where the loop is left, neither is the one under way.
+   */
+  applyUpdates(updates: Iterable<PreparedUpdate>): AsyncGenerator<UpdateStats, void, void> {
+    return applyUpdates(this.#engine, updates)
   }
 
   /** One optimiser step of maximum likelihood on the completions: the mean of -log pi over tokens that are not masked. */

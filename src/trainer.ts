@@ -91,7 +91,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     const seconds = { ...clock.metrics(), ...saving }
     saving = {}
     const metrics = { step, ...learned, num_tokens: numTokens, ...evaluated, ...byClock, ...seconds }
-    await run.appendMetrics(metrics)
+    run.appendMetrics(metrics)
     if (byClock.clock_verdicts > 0) await run.writeRecord(record)
     if (stopped || last || isDue(step, options.saveEvery ?? 0, last)) {
       trainer.tell(step, 'save', 0)
@@ -235,7 +235,7 @@ class Trainer {
     const learningRate = learningRateAt(step, this.#settings)
     this.tell(step, 'update', 0)
     try {
-      const updates = await clock.time('update', () =>
+      const updating = clock.time('update', () =>
         learn({
           ...sampled,
           policy: this.#options.policy,
@@ -248,12 +248,13 @@ class Trainer {
           },
         }),
       )
-      return {
+      // While the engine computes the first of them.
+      const describing = async () => ({
         ...rolloutMetrics(sampled.rollouts, sampled.advantages),
         ...partMetrics(partRewardMeans(sampled.rollouts, this.#verifier)),
-        ...updates,
-        learning_rate: learningRate,
-      }
+      })
+      const [updates, described] = await Promise.all([updating, describing()])
+      return { ...described, ...updates, learning_rate: learningRate }
     } catch (error) {
       throw error instanceof RefusedUpdate ? await this.#refused(step, error) : error
     }

@@ -5,6 +5,7 @@ import type { EmptyClass } from '../objectives.ts'
 import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { Sample } from '../verdicts.ts'
+import type { Rows } from './native-rows.ts'
 
 // What the methods of Policy take and give, with every default. The methods themselves are in policy.ts.
 
@@ -197,6 +198,11 @@ export interface ApplyUpdateOptions extends MicroBatchOptions {
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
   signal?: AbortSignal
+}
+
+/** An optimiser step among several; see `Policy.applyUpdates`. */
+export interface PreparedUpdate extends Omit<ApplyUpdateOptions, 'signal'> {
+  rows: Rows
 }
 
 /** What one optimiser step did. */
