@@ -1,3 +1,4 @@
+#include "engine/micro_batch_loss.h"
 #include "native/bench.h"
 #include "ops/ops.h"
 
@@ -17,8 +18,8 @@ float* copy_of(Bench& bench, const std::vector<float>& values) {
 }
 
 void bench_shape(Bench& bench, const Shape& s) {
-  Context context =
-      bench.context(bench.backend().head_scratch_bytes(s.items, s.vocab, s.cols, bench.dtype()));
+  Context context = bench.context(
+      bench.backend().head_forward_backward_scratch_bytes(s.items, s.vocab, s.cols, bench.dtype()));
   const Parameter weight = bench.parameter(ParameterKind::kMatrix, s.vocab, s.cols);
   const Tensor hidden = bench.tensor(s.items, s.cols);
   std::vector<int32_t> rows, targets;
@@ -34,17 +35,25 @@ void bench_shape(Bench& bench, const Shape& s) {
   const float* g = bench.floats(s.items);
   const std::string shape = shape_of({s.items, s.vocab, s.cols});
   const double flops = 2.0 * static_cast<double>(s.items * s.vocab * s.cols);
-  ops::head_forward(context, lp, entropy, lse, hidden, weight, items);
   if (bench.wants("head_forward")) {
     bench.row("head_forward", shape, flops, 0,
               [&] { ops::head_forward(context, lp, entropy, lse, hidden, weight, items); });
   }
-  if (bench.wants("head_backward")) {
+  if (bench.wants("head_backward") || bench.wants("head_forward_backward")) {
     const Tensor dhidden = bench.tensor(s.items, s.cols);
     float* dweight = bench.floats(s.vocab * s.cols);
-    bench.row("head_backward", shape, 3.0 * flops, 0, [&] {
-      ops::head_backward(context, dhidden, dweight, hidden, weight, items, lse, entropy, g, g);
-    });
+    GivenGradient loss;
+    const auto both = [&] {
+      ops::head_forward_backward(context, dhidden, dweight, lp, entropy, lse, hidden, weight, items, g, g,
+                                 loss);
+    };
+    if (bench.wants("head_forward_backward")) bench.row("head_forward_backward", shape, 3.0 * flops, 0, both);
+    if (bench.wants("head_backward")) {
+      ops::head_forward(context, lp, entropy, lse, hidden, weight, items);
+      bench.row("head_backward", shape, 3.0 * flops, 0, [&] {
+        ops::head_backward(context, dhidden, dweight, hidden, weight, items, lse, entropy, g, g);
+      });
+    }
   }
   bench.release();
 }
@@ -97,7 +106,7 @@ void bench_loss(Bench& bench, int64_t sequences, int64_t length) {
 }  // namespace
 
 void bench_head(Bench& bench) {
-  if (bench.wants("head_forward") || bench.wants("head_backward")) {
+  if (bench.wants("head_forward") || bench.wants("head_backward") || bench.wants("head_forward_backward")) {
     for (const Shape& s : kShapes) bench_shape(bench, s);
   }
   if (bench.wants("sample")) {

@@ -23,6 +23,8 @@ class CpuBackend final : public CpuBackendBase {
   size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols, DType dtype) const override;
   size_t attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const override;
   size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType dtype) const override;
+  size_t head_forward_backward_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden,
+                                             DType dtype) const override;
   size_t sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden, DType dtype) const override;
 
   void embedding_forward(Context&, const Tensor& out, const Parameter& weight,
@@ -68,6 +70,10 @@ class CpuBackend final : public CpuBackendBase {
   void head_backward(Context&, const Tensor& dhidden, float* dweight, const Tensor& hidden,
                      const Parameter& weight, const HeadItems& items, const float* lse, const float* entropy,
                      const float* g_lp, const float* g_entropy) override;
+  void head_forward_backward(Context&, const Tensor& dhidden, float* dweight, float* lp, float* entropy,
+                             float* lse, const Tensor& hidden, const Parameter& weight,
+                             const HeadItems& items, const float* g_lp, const float* g_entropy,
+                             HeadLoss& loss) override;
   void policy_loss(Context&, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp,
                    const float* entropy, const float* old_lp, const float* ref_lp, const float* advantage,
                    const float* norm, const int32_t* offsets, int64_t sequences,

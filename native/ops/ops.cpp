@@ -247,14 +247,17 @@ void gather_rows(Context& context, const Tensor& out, const Tensor& inp, const i
 namespace {
 
 void check_head(const char* op, const Context& context, const Tensor& hidden, const Parameter& weight,
-                const HeadItems& items) {
+                const HeadItems& items, size_t scratch_bytes) {
   check_parameter(op, "weight", weight, kMatrix, kAny, kAny);
   check_tensor(op, "hidden", hidden, kAny, weight.cols);
   check_array(op, "row_index", items.row_index, items.count);
   check_array(op, "target", items.target, items.count);
   check_array(op, "temperature", items.temperature, items.count);
-  check_scratch(op, context,
-                context.backend->head_scratch_bytes(items.count, weight.rows, weight.cols, weight.dtype));
+  check_scratch(op, context, scratch_bytes);
+}
+
+size_t scratch_bytes(const Context& context, const Parameter& weight, const HeadItems& items) {
+  return context.backend->head_scratch_bytes(items.count, weight.rows, weight.cols, weight.dtype);
 }
 
 }  // namespace
@@ -262,7 +265,7 @@ void check_head(const char* op, const Context& context, const Tensor& hidden, co
 void head_forward(Context& context, float* lp, float* entropy, float* lse, const Tensor& hidden,
                   const Parameter& weight, const HeadItems& items) {
   constexpr const char* op = "head_forward";
-  check_head(op, context, hidden, weight, items);
+  check_head(op, context, hidden, weight, items, scratch_bytes(context, weight, items));
   check_array(op, "lp", lp, items.count);
   check_array(op, "lse", lse, items.count);
   context.backend->head_forward(context, lp, entropy, lse, hidden, weight, items);
@@ -272,7 +275,7 @@ void head_backward(Context& context, const Tensor& dhidden, float* dweight, cons
                    const Parameter& weight, const HeadItems& items, const float* lse, const float* entropy,
                    const float* g_lp, const float* g_entropy) {
   constexpr const char* op = "head_backward";
-  check_head(op, context, hidden, weight, items);
+  check_head(op, context, hidden, weight, items, scratch_bytes(context, weight, items));
   check_tensor(op, "dhidden", dhidden, hidden.rows, hidden.cols);
   check_array(op, "dweight", dweight, weight.rows);
   check_array(op, "lse", lse, items.count);
@@ -280,6 +283,23 @@ void head_backward(Context& context, const Tensor& dhidden, float* dweight, cons
   if (g_entropy != nullptr) check_array(op, "entropy", entropy, items.count);
   context.backend->head_backward(context, dhidden, dweight, hidden, weight, items, lse, entropy, g_lp,
                                  g_entropy);
+}
+
+void head_forward_backward(Context& context, const Tensor& dhidden, float* dweight, float* lp, float* entropy,
+                           float* lse, const Tensor& hidden, const Parameter& weight, const HeadItems& items,
+                           const float* g_lp, const float* g_entropy, HeadLoss& loss) {
+  constexpr const char* op = "head_forward_backward";
+  check_head(op, context, hidden, weight, items,
+             context.backend->head_forward_backward_scratch_bytes(items.count, weight.rows, weight.cols,
+                                                                  weight.dtype));
+  check_tensor(op, "dhidden", dhidden, hidden.rows, hidden.cols);
+  check_array(op, "dweight", dweight, weight.rows);
+  check_array(op, "lp", lp, items.count);
+  check_array(op, "lse", lse, items.count);
+  check_array(op, "g_lp", g_lp, items.count);
+  if (g_entropy != nullptr) check_array(op, "entropy", entropy, items.count);
+  context.backend->head_forward_backward(context, dhidden, dweight, lp, entropy, lse, hidden, weight, items,
+                                         g_lp, g_entropy, loss);
 }
 
 namespace {

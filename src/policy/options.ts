@@ -218,7 +218,9 @@ export interface UpdateStats extends PolicyLossStats {
   microBatches: number
   /** Tokens that were computed, shared prompts counted once a micro-batch. */
   packedTokens: number
+  /** Up to the head. */
   secondsForward: number
+  /** The head, the loss, and everything backward. */
   secondsBackward: number
   secondsOptimizer: number
 }
