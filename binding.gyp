@@ -28,7 +28,12 @@
     },
     {
       "target_name": "coppice",
-      "sources": ["<@(native_sources)", "<@(native_engine_sources)", "<@(native_binding_sources)"],
+      "sources": [
+        "<@(native_sources)",
+        "<@(native_engine_sources)",
+        "<@(native_bench_sources)",
+        "<@(native_binding_sources)"
+      ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": [
         "NAPI_VERSION=9",

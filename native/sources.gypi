@@ -29,6 +29,7 @@
       "native/cpu/linear.cpp",
       "native/cpu/pack.cpp",
       "native/cpu/parameter.cpp",
+      "native/cpu/peak.cpp",
       "native/cpu/policy_loss.cpp",
       "native/cpu/rmsnorm.cpp",
       "native/cpu/rope.cpp",
@@ -48,6 +49,9 @@
       "native/engine/parameters.cpp",
       "native/engine/tensor_file.cpp",
       "native/engine/transformer.cpp"
+    ],
+    "native_bench_sources": [
+      "native/bench/machine_peaks.cpp"
     ],
     "native_binding_sources": [
       "native/binding/addon.cpp",

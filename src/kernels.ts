@@ -12,6 +12,20 @@ export interface KernelsOptions {
   isa?: string
 }
 
+/** What a CPU can do at best, all threads together; 10^9 a second. */
+export interface MachinePeaks {
+  /** Floating-point operations in fused multiply-adds of float32, two each. */
+  gflops: number
+  /** The same in products of bf16 pairs. Equal to `gflops` where `hasBf16` is false. */
+  gflopsBf16: number
+  /** Whether the instruction set has an instruction for products of bf16 pairs. */
+  hasBf16: boolean
+  /** Bytes read. */
+  gbytes: number
+  isa: string
+  threads: number
+}
+
 export interface AttentionInput {
   /** [rows, numHeads * headDim] */
   q: Float32Array
@@ -114,6 +128,16 @@ export class Kernels implements AsyncDisposable {
     const { repeats = 20, warmup = 3 } = options
     const dtype = requireOneOf(options.dtype ?? 'f32', 'Kernels.time.dtype', ['f32', 'bf16'])
     return call(() => this.#native.time(op, { ...shape }, repeats, warmup, { dtype }))
+  }
+
+  /**
+   * What this instance's threads can do at best; `workingSetBytes` as in `machinePeaks`. Measured at the first call, and kept:
+   * figures beside it are of the same run. DEVICE_UNAVAILABLE where the device is no CPU.
+   */
+  peaks(workingSetBytes?: number): Promise<MachinePeaks> {
+    if (workingSetBytes !== undefined) requireInteger(workingSetBytes, 'Kernels.peaks.workingSetBytes', 1)
+    const { isa, threads } = this.info
+    return call(async () => ({ ...(await this.#native.peaks(workingSetBytes)), isa, threads }))
   }
 
   /** Frees the thread; calls under way are rejected with DISPOSED. */

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "base/thread_pool.h"
-#include "native/isa/peak.h"
+#include "bench/machine_peaks.h"
 
 namespace coppice::bench {
 namespace {
@@ -36,17 +36,6 @@ std::string processor_name() {
   return "unknown";
 }
 
-double fma_chains(const std::string& set, int64_t rounds) {
-#if defined(__x86_64__)
-  if (set == "avx512bf16") return avx512bf16::fma_chains(rounds);
-  if (set == "avx512") return avx512::fma_chains(rounds);
-  if (set == "avx2") return avx2::fma_chains(rounds);
-#elif defined(__aarch64__)
-  if (set == "neon") return neon::fma_chains(rounds);
-#endif
-  return portable::fma_chains(rounds);
-}
-
 }  // namespace
 
 Bench::Bench(std::unique_ptr<Backend> backend, DType dtype, bool json, std::string only_op, double seconds)
@@ -57,10 +46,11 @@ Bench::Bench(std::unique_ptr<Backend> backend, DType dtype, bool json, std::stri
       seconds_(seconds) {
   commit_ = first_line_of("git rev-parse --short HEAD 2>/dev/null");
   machine_ = processor_name() + ", " + std::to_string(available_cores()) + " cores";
-  gflops_ = peak_gflops();
-  gbytes_ = peak_gbytes();
+  MachinePeaks peaks(*backend_);
+  gflops_ = peaks.gflops(dtype_);
+  gbytes_ = peaks.gbytes(peaks.memory_bytes());
   if (json_) return;
-  std::printf("%s, %s, %d threads: %.0f GFLOP/s in fused multiply-adds, %.1f GB/s copied\n", machine_.c_str(),
+  std::printf("%s, %s, %d threads: %.0f GFLOP/s in multiply-adds, %.1f GB/s read\n", machine_.c_str(),
               backend_->instruction_set(), backend_->threads(), gflops_, gbytes_);
   std::printf("%-24s %-20s %10s %10s %10s %9s %7s\n", "op", "shape", "p20 ms", "p50 ms", "p80 ms", "rate",
               "share");
@@ -133,30 +123,6 @@ Quantiles Bench::measure(const std::function<void()>& call) {
     return samples[static_cast<size_t>(q * static_cast<double>(samples.size() - 1))];
   };
   return {at(0.2), at(0.5), at(0.8)};
-}
-
-double Bench::peak_gflops() {
-  const ThreadTeam team(ThreadPool::shared(backend_->threads()), backend_->threads());
-  const std::string set = backend_->instruction_set();
-  constexpr int64_t kRounds = 20000;
-  const double operations = fma_chains(set, 1) * kRounds * backend_->threads();
-  const Quantiles time =
-      measure([&] { team.parallel_for(team.threads(), [&](int64_t, int) { fma_chains(set, kRounds); }); });
-  return operations / (time.p20_ms * 1e6);
-}
-
-double Bench::peak_gbytes() {
-  const ThreadTeam team(ThreadPool::shared(backend_->threads()), backend_->threads());
-  constexpr int64_t kCount = 1 << 24;
-  float* from = floats(kCount);
-  float* to = floats(kCount);
-  const Quantiles time = measure([&] {
-    team.parallel_for(64, [&](int64_t task, int) {
-      std::memcpy(to + task * (kCount / 64), from + task * (kCount / 64), kCount / 64 * sizeof(float));
-    });
-  });
-  release();
-  return 2.0 * kCount * sizeof(float) / (time.p20_ms * 1e6);
 }
 
 void Bench::row(const char* op, const std::string& shape, double flops, double bytes,

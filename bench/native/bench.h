@@ -18,7 +18,7 @@ struct Quantiles {
 
 class Bench {
  public:
-  // dtype: of parameters; the peak is that of fp32 fused multiply-adds in any case.
+  // dtype: of parameters.
   Bench(std::unique_ptr<Backend> backend, DType dtype, bool json, std::string only_op, double seconds);
   ~Bench();
 
@@ -39,8 +39,6 @@ class Bench {
 
  private:
   Quantiles measure(const std::function<void()>& call);
-  double peak_gflops();
-  double peak_gbytes();
 
   std::unique_ptr<Backend> backend_;
   DType dtype_;

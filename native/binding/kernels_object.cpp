@@ -48,7 +48,7 @@ Napi::Function KernelsObject::define(Napi::Env env) {
        InstanceMethod<&KernelsObject::swiglu>("swiglu"),
        InstanceMethod<&KernelsObject::attention>("attention"),
        InstanceMethod<&KernelsObject::logprob_gather>("logprobGather"),
-       InstanceMethod<&KernelsObject::time>("time")});
+       InstanceMethod<&KernelsObject::time>("time"), InstanceMethod<&KernelsObject::peaks>("peaks")});
 }
 
 Napi::Value KernelsObject::open(const Napi::CallbackInfo& info) {
@@ -250,6 +250,34 @@ Napi::Value KernelsObject::time(const Napi::CallbackInfo& info) {
           Napi::Float64Array array = Napi::Float64Array::New(env, seconds->size());
           std::copy(seconds->begin(), seconds->end(), array.Data());
           return array;
+        }));
+  });
+}
+
+Napi::Value KernelsObject::peaks(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    const int64_t bytes = info[0].IsUndefined()
+                              ? kMaxSafeInteger
+                              : read_integer(info[0], "workingSetBytes", 1, kMaxSafeInteger);
+    struct Rates {
+      double gflops, gflops_bf16, gbytes;
+      bool has_bf16;
+    };
+    const auto rates = std::make_shared<Rates>();
+    return submit(make_job(
+        info.Env(), nullptr,
+        [worker = worker_.get(), bytes, rates](StopFlag&) {
+          bench::MachinePeaks& peaks = worker->peaks();
+          *rates = {peaks.gflops(DType::kF32), peaks.gflops(DType::kBF16),
+                    peaks.gbytes(static_cast<size_t>(bytes)), peaks.has_bf16()};
+        },
+        [rates](Napi::Env env) -> Napi::Value {
+          Napi::Object result = Napi::Object::New(env);
+          result.Set("gflops", rates->gflops);
+          result.Set("gflopsBf16", rates->gflops_bf16);
+          result.Set("hasBf16", rates->has_bf16);
+          result.Set("gbytes", rates->gbytes);
+          return result;
         }));
   });
 }

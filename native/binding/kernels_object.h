@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "bench/machine_peaks.h"
 #include "binding/backend_info.h"
 #include "binding/native_memory.h"
 #include "binding/worker.h"
@@ -19,16 +20,25 @@ class KernelsWorker final : public Worker {
     info_ = info_of(*backend_);
   }
   Backend& backend() { return *backend_; }
+  // Measured once for each worker; DEVICE_UNAVAILABLE where the device is no CPU.
+  bench::MachinePeaks& peaks() {
+    if (peaks_ == nullptr) peaks_ = std::make_unique<bench::MachinePeaks>(*backend_);
+    return *peaks_;
+  }
   const BackendInfo& info() const { return info_; }
   void publish() override {
     if (backend_ != nullptr) set_held_bytes(static_cast<int64_t>(backend_->held_bytes()));
   }
 
  protected:
-  void free_all() override { backend_ = nullptr; }
+  void free_all() override {
+    peaks_ = nullptr;
+    backend_ = nullptr;
+  }
 
  private:
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<bench::MachinePeaks> peaks_;
   BackendInfo info_;
 };
 
@@ -51,6 +61,7 @@ class KernelsObject final : public Napi::ObjectWrap<KernelsObject> {
   Napi::Value attention(const Napi::CallbackInfo& info);
   Napi::Value logprob_gather(const Napi::CallbackInfo& info);
   Napi::Value time(const Napi::CallbackInfo& info);
+  Napi::Value peaks(const Napi::CallbackInfo& info);
 
   // Runs `work(backend, out)` on the thread; resolves with the `elements` floats that it wrote.
   template <typename Work>

@@ -10,6 +10,7 @@ struct InstructionSet {
   const char* name;
   bool (*supported)();
   Backend* (*create)(int threads);
+  PeakLoops (*peak)();
 };
 
 #if defined(__x86_64__)
@@ -24,15 +25,24 @@ bool has_avx512() {
 const InstructionSet kSets[] = {
 #if defined(__x86_64__)
     {"avx512bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); },
-     avx512bf16::new_cpu_backend},
-    {"avx512", has_avx512, avx512::new_cpu_backend},
+     avx512bf16::new_cpu_backend, avx512bf16::peak_loops},
+    {"avx512", has_avx512, avx512::new_cpu_backend, avx512::peak_loops},
     {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); },
-     avx2::new_cpu_backend},
+     avx2::new_cpu_backend, avx2::peak_loops},
 #elif defined(__aarch64__)
-    {"neon", [] { return true; }, neon::new_cpu_backend},
+    {"neon", [] { return true; }, neon::new_cpu_backend, neon::peak_loops},
 #endif
-    {"portable", [] { return true; }, portable::new_cpu_backend},
+    {"portable", [] { return true; }, portable::new_cpu_backend, portable::peak_loops},
 };
+
+// The named set, or the best where no name is given.
+const InstructionSet& set_of(const std::string& name) {
+  for (const InstructionSet& set : kSets) {
+    if (set.supported() && (name.empty() || name == set.name)) return set;
+  }
+  fail(ErrorCode::kDeviceUnavailable, "instruction set \"%s\": this build and machine have %s", name.c_str(),
+       available_instruction_sets().c_str());
+}
 
 }  // namespace
 
@@ -47,12 +57,11 @@ std::string available_instruction_sets() {
 }
 
 Backend* new_cpu_backend(const std::string& instruction_set, int threads) {
-  for (const InstructionSet& set : kSets) {
-    if (set.supported() && (instruction_set.empty() || instruction_set == set.name))
-      return set.create(threads);
-  }
-  fail(ErrorCode::kDeviceUnavailable, "instruction set \"%s\": this build and machine have %s",
-       instruction_set.c_str(), available_instruction_sets().c_str());
+  return set_of(instruction_set).create(threads);
+}
+
+PeakLoops peak_loops(const std::string& instruction_set) {
+  return set_of(instruction_set).peak();
 }
 
 }  // namespace coppice

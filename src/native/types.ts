@@ -317,6 +317,15 @@ export interface NativeKernels {
     warmup: number,
     options: { dtype: ComputeDtype },
   ): Promise<Float64Array>
+  /** MachinePeaks of native/bench/machine_peaks.h; reading memory where no size is given. */
+  peaks(workingSetBytes?: number): Promise<NativePeaks>
+}
+
+export interface NativePeaks {
+  gflops: number
+  gflopsBf16: number
+  hasBf16: boolean
+  gbytes: number
 }
 
 export interface NativeMachine {

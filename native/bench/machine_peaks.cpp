@@ -1,0 +1,121 @@
+#include "bench/machine_peaks.h"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "base/error.h"
+#include "cpu/instruction_set.h"
+#include "engine/memory.h"
+
+#if defined(__linux__)
+#include <unistd.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
+
+namespace coppice::bench {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kSmallestArray = size_t{64} << 10;
+constexpr size_t kLargestArray = size_t{1} << 30;
+// Of a processor that does not say.
+constexpr size_t kUnknownCache = size_t{64} << 20;
+// A sample reads at least so much: a region of threads takes microseconds to open.
+constexpr size_t kBytesPerSample = size_t{16} << 20;
+constexpr int64_t kRounds = 20000;
+constexpr double kSeconds = 0.05;
+constexpr int kMinSamples = 8;
+
+size_t last_level_cache() {
+  int64_t bytes = 0;
+#if defined(__linux__) && defined(_SC_LEVEL3_CACHE_SIZE)
+  bytes = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+#elif defined(__APPLE__)
+  size_t size = sizeof bytes;
+  if (sysctlbyname("hw.l3cachesize", &bytes, &size, nullptr, 0) != 0) {
+    sysctlbyname("hw.l2cachesize", &bytes, &size, nullptr, 0);
+  }
+#endif
+  return bytes > 0 ? static_cast<size_t>(bytes) : kUnknownCache;
+}
+
+// Seconds of the fastest of many runs.
+template <typename Run>
+double fastest(const Run& run) {
+  run();
+  double best = 0;
+  const auto begin = Clock::now();
+  auto start = begin;
+  for (int samples = 0;; ++samples) {
+    if (samples >= kMinSamples && std::chrono::duration<double>(start - begin).count() > kSeconds)
+      return best;
+    run();
+    const auto end = Clock::now();
+    const double seconds = std::chrono::duration<double>(end - start).count();
+    if (samples == 0 || seconds < best) best = seconds;
+    start = end;
+  }
+}
+
+PeakLoops loops_of(const Backend& backend) {
+  if (std::string(backend.name()) != "cpu") {
+    fail(ErrorCode::kDeviceUnavailable, "peaks: expected the device \"cpu\"; received \"%s\"",
+         backend.name());
+  }
+  return peak_loops(backend.instruction_set());
+}
+
+}  // namespace
+
+MachinePeaks::MachinePeaks(Backend& backend)
+    : backend_(backend),
+      loops_(loops_of(backend)),
+      team_(ThreadPool::shared(backend.threads()), backend.threads()),
+      memory_bytes_(std::min(4 * last_level_cache(), kLargestArray)) {}
+
+double MachinePeaks::gflops(DType dtype) {
+  const bool pairs = dtype == DType::kBF16 && has_bf16();
+  double& rate = gflops_[pairs ? DType::kBF16 : DType::kF32];
+  if (rate == 0) rate = measure_flops(pairs ? loops_.dot_pairs : loops_.fma);
+  return rate;
+}
+
+double MachinePeaks::gbytes(size_t bytes) {
+  size_t size = memory_bytes_;
+  if (bytes < memory_bytes_) {
+    size = kSmallestArray;
+    while (2 * size <= bytes) size *= 2;
+  }
+  double& rate = gbytes_[size];
+  if (rate == 0) rate = measure_reading(size);
+  return rate;
+}
+
+double MachinePeaks::measure_flops(double (*loop)(int64_t rounds)) const {
+  const double operations = loop(kRounds) * team_.threads();
+  const double seconds =
+      fastest([&] { team_.parallel_for(team_.threads(), [&](int64_t, int) { loop(kRounds); }); });
+  return operations / seconds / 1e9;
+}
+
+double MachinePeaks::measure_reading(size_t bytes) const {
+  const int64_t threads = team_.threads();
+  const int64_t share = static_cast<int64_t>(bytes / sizeof(float)) / threads;
+  const int64_t passes = static_cast<int64_t>(std::max<size_t>(1, kBytesPerSample / bytes));
+  // From the backend, as what its ops read is; written to, or there would be no memory behind it.
+  const Buffer array(backend_, bytes);
+  backend_.zero(array.data(), bytes);
+  const double seconds = fastest([&] {
+    team_.parallel_for(threads, [&](int64_t part, int) {
+      volatile float sink = 0;
+      for (int64_t pass = 0; pass < passes; ++pass) sink = loops_.read(array.f32() + part * share, share);
+      (void)sink;
+    });
+  });
+  return static_cast<double>(passes * threads * share) * sizeof(float) / seconds / 1e9;
+}
+
+}  // namespace coppice::bench

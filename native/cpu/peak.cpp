@@ -1,0 +1,80 @@
+#include "cpu/peak.h"
+
+#include "cpu/simd.h"
+
+namespace coppice {
+namespace COPPICE_ISA {
+namespace {
+
+constexpr int kChains = kTileRows * kTileVectors;
+
+// `rounds` times step(chain) of every chain.
+template <typename Step>
+COPPICE_INLINE void run_chains(int64_t rounds, const Step& step) {
+  // Every lane differs: the compiler would compute equal halves of a vector once.
+  float start[kChains * kLanes];
+  for (int i = 0; i < kChains * kLanes; ++i) start[i] = static_cast<float>(i);
+  asm volatile("" : : "r"(start) : "memory");
+  Vec chains[kChains];
+#pragma GCC unroll 32
+  for (int i = 0; i < kChains; ++i) chains[i] = load(start + i * kLanes);
+  for (int64_t round = 0; round < rounds; ++round) {
+#pragma GCC unroll 32
+    for (int i = 0; i < kChains; ++i) {
+      chains[i] = step(chains[i]);
+      asm volatile("" : : "m"(round));  // keep the loop as it is written
+    }
+  }
+  Vec total = zero();
+#pragma GCC unroll 32
+  for (int i = 0; i < kChains; ++i) total = total + chains[i];
+  volatile float sink = sum(total);
+  (void)sink;
+}
+
+double fma_chains(int64_t rounds) {
+  const Vec factor = splat(0.999f), step = splat(0.001f);
+  run_chains(rounds, [&](Vec chain) { return fma(chain, factor, step); });
+  return 2.0 * kLanes * kChains * static_cast<double>(rounds);
+}
+
+#if defined(COPPICE_NATIVE_DOT_PAIRS)
+double dot_pairs_chains(int64_t rounds) {
+  const Vec words = pair_of(splat(0.001f), splat(0.002f));
+  run_chains(rounds, [&](Vec chain) { return dot_pairs(words, words, chain); });
+  return 4.0 * kLanes * kChains * static_cast<double>(rounds);
+}
+#endif
+
+// Four places are read at once, since one stream of reads does not keep a core's memory requests busy.
+float read_all(const float* values, int64_t count) {
+  constexpr int kStreams = 4, kUnroll = 4;
+  const int64_t stream = count / (kStreams * kUnroll * kLanes) * kUnroll * kLanes;
+  Vec sums[kStreams * kUnroll];
+  for (Vec& partial : sums) partial = zero();
+  for (int64_t i = 0; i < stream; i += kUnroll * kLanes) {
+#pragma GCC unroll 16
+    for (int s = 0; s < kStreams * kUnroll; ++s) {
+      sums[s] = sums[s] + load(values + (s / kUnroll) * stream + i + (s % kUnroll) * kLanes);
+    }
+  }
+  Vec total = zero();
+  for (const Vec& partial : sums) total = total + partial;
+  for (int64_t i = kStreams * stream; i < count; i += kLanes) {
+    total = total + load_lanes(values + i, static_cast<int>(smaller(kLanes, count - i)));
+  }
+  return sum(total);
+}
+
+}  // namespace
+
+PeakLoops peak_loops() {
+#if defined(COPPICE_NATIVE_DOT_PAIRS)
+  return {fma_chains, dot_pairs_chains, read_all};
+#else
+  return {fma_chains, nullptr, read_all};
+#endif
+}
+
+}  // namespace COPPICE_ISA
+}  // namespace coppice
