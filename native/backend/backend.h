@@ -272,6 +272,10 @@ class Backend {
   // out = residual + inp W^T. out may be residual itself; `staging` is [rows, out cols].
   virtual void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                                const Tensor& residual, const Tensor& staging);
+  // kv_write, attention_forward.
+  virtual void kv_write_attention(Context&, const Tensor& out, float* lse, const Tensor& q, const Tensor& k,
+                                  const Tensor& v, const KvPages& pages, const AttentionBatch& batch,
+                                  const AttentionShape& shape);
   // gate_up = inp W^T, out = swiglu of it; and the way back through the linear map behind it.
   virtual void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
                              const Parameter& weight);

@@ -9,6 +9,7 @@
 //
 // Under a window a row begins with the block of its first key, so the earlier blocks are met by the tile's
 // first rows alone.
+#include "cpu/attention_keys.h"
 #include "cpu/attention_scratch.h"
 #include "cpu/copy_rows.h"
 #include "cpu/cpu_backend.h"
@@ -204,6 +205,15 @@ COPPICE_INLINE void for_tiles(const Segment& segment, const AttentionShape& shap
   }
 }
 
+// One token each, and none reads what another writes: what a step of decoding is.
+bool decodes(const AttentionBatch& batch, const AttentionShape& shape) {
+  if (shape.num_heads / shape.num_kv_heads > kTileQueries) return false;
+  for (int32_t s = 0; s < batch.segment_count; ++s) {
+    if (batch.segments[s].length != 1 || batch.segments[s].parent >= 0) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 size_t CpuBackend::attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const {
@@ -221,6 +231,31 @@ void CpuBackend::attention_forward(Context& context, const Tensor& out, float* l
     for (int32_t s = 0; s < batch.segment_count; ++s) {
       for_tiles(batch.segments[s], shape, [&](const QueryTile& tile) {
         if (dealer.mine(tile.kv_head == 0 && tile.first_head == 0)) work.run(tile);
+      });
+    }
+  });
+}
+
+// Of a step of decoding each head's key is written just before it is read: it is a column, whose lines
+// attention fetches in any case.
+void CpuBackend::kv_write_attention(Context& context, const Tensor& out, float* lse, const Tensor& q,
+                                    const Tensor& k, const Tensor& v, const KvPages& pages,
+                                    const AttentionBatch& batch, const AttentionShape& shape) {
+  if (!decodes(batch, shape)) {
+    Backend::kv_write_attention(context, out, lse, q, k, v, pages, batch, shape);
+    return;
+  }
+  const AttentionScratch scratch = attention_scratch(context.scratch.data, shape, q.rows, threads());
+  const int64_t lanes = dealt_lanes(threads());
+  team().parallel_for(lanes, [&](int64_t lane, int thread) {
+    const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
+    HeadDealer dealer(lane, lanes, batch.segment_count);
+    for (int32_t s = 0; s < batch.segment_count; ++s) {
+      const Segment& segment = batch.segments[s];
+      for_tiles(segment, shape, [&](const QueryTile& tile) {
+        if (!dealer.mine(tile.kv_head == 0)) return;
+        write_block(pages, k, v, batch, shape, segment, segment.position_begin / kKeyBlock, tile.kv_head);
+        work.run(tile);
       });
     }
   });

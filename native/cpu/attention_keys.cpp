@@ -103,6 +103,11 @@ void transpose_keys(float* block, int64_t slot, const float* rows, int64_t strid
   });
 }
 
+void write_block(const KvPages& pages, const Tensor& k, const Tensor& v, const AttentionBatch& batch,
+                 const AttentionShape& shape, const Segment& segment, int64_t block, int64_t kv_head) {
+  PageWriter(pages, k, v, batch, shape, kv_head).write(segment, block);
+}
+
 void CpuBackend::kv_write(Context&, const KvPages& pages, const Tensor& k, const Tensor& v,
                           const AttentionBatch& batch, const AttentionShape& shape) {
   const int64_t lanes = dealt_lanes(threads());
@@ -114,7 +119,7 @@ void CpuBackend::kv_write(Context&, const KvPages& pages, const Tensor& k, const
       const int64_t last = (segment.position_begin + segment.length - 1) / kKeyBlock;
       for (int64_t block = segment.position_begin / kKeyBlock; block <= last; ++block) {
         for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
-          if (dealer.mine(head == 0)) PageWriter(pages, k, v, batch, shape, head).write(segment, block);
+          if (dealer.mine(head == 0)) write_block(pages, k, v, batch, shape, segment, block, head);
         }
       }
     }

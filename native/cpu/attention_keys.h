@@ -18,5 +18,10 @@ COPPICE_INLINE int64_t page_offset(int32_t page, int64_t kv_head, const Attentio
 void transpose_keys(float* block, int64_t slot, const float* rows, int64_t stride, int64_t count,
                     int64_t head_dim);
 
+// One segment's share of one page, for one kv head: its own positions inside the block and, where it begins
+// inside it, those of its ancestors. Element of kv_write (ops/ops.h).
+void write_block(const KvPages& pages, const Tensor& k, const Tensor& v, const AttentionBatch& batch,
+                 const AttentionShape& shape, const Segment& segment, int64_t block, int64_t kv_head);
+
 }  // namespace COPPICE_ISA
 }  // namespace coppice

@@ -39,6 +39,9 @@ class CpuBackend final : public CpuBackendBase {
                               DType dtype) override;
   void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                        const Tensor& residual, const Tensor& staging) override;
+  void kv_write_attention(Context&, const Tensor& out, float* lse, const Tensor& q, const Tensor& k,
+                          const Tensor& v, const KvPages& pages, const AttentionBatch& batch,
+                          const AttentionShape& shape) override;
   void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
                      const Parameter& weight) override;
   void linear_swiglu_backward(Context&, const Tensor& gate_up, const Tensor& out, const Tensor& dout,

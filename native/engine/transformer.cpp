@@ -126,8 +126,8 @@ void Transformer::layer_forward(Context& context, const DeviceBatch& batch, int3
                          c.rms_norm_eps);
   }
   ops::rope_forward(context, qk, batch.positions, cos_sin_.f32(), c.head_dim);
-  ops::kv_write(context, pages, qk.columns(q, kv), qkv.columns(q + kv, kv), batch.attention, shape);
-  ops::attention_forward(context, attention, saved.lse, qk.columns(0, q), pages, batch.attention, shape);
+  ops::kv_write_attention(context, attention, saved.lse, qk.columns(0, q), qk.columns(q, kv),
+                          qkv.columns(q + kv, kv), pages, batch.attention, shape);
   ops::linear_residual(context, residual_mid, attention, *parameters.attention_out, residual_in, staging);
 
   ops::rmsnorm_forward(context, normed, saved.rstd_mlp, residual_mid, *parameters.mlp_norm, c.rms_norm_eps);

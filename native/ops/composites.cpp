@@ -13,6 +13,13 @@ void Backend::linear_residual(Context& context, const Tensor& out, const Tensor&
   add_forward(context, out, residual, staging);
 }
 
+void Backend::kv_write_attention(Context& context, const Tensor& out, float* lse, const Tensor& q,
+                                 const Tensor& k, const Tensor& v, const KvPages& pages,
+                                 const AttentionBatch& batch, const AttentionShape& shape) {
+  kv_write(context, pages, k, v, batch, shape);
+  attention_forward(context, out, lse, q, pages, batch, shape);
+}
+
 void Backend::linear_swiglu(Context& context, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
                             const Parameter& weight) {
   linear_forward(context, gate_up, inp, weight, nullptr);

@@ -164,6 +164,24 @@ void attention_forward(Context& context, const Tensor& out, float* lse, const Te
   context.backend->attention_forward(context, out, lse, q, pages, batch, shape);
 }
 
+void kv_write_attention(Context& context, const Tensor& out, float* lse, const Tensor& q, const Tensor& k,
+                        const Tensor& v, const KvPages& pages, const AttentionBatch& batch,
+                        const AttentionShape& shape) {
+  constexpr const char* op = "kv_write_attention";
+  check_heads(op, shape);
+  const int64_t cols = int64_t{shape.num_heads} * shape.head_dim,
+                kv_cols = int64_t{shape.num_kv_heads} * shape.head_dim;
+  check_tensor(op, "q", q, kAny, cols);
+  check_tensor(op, "out", out, q.rows, cols);
+  check_tensor(op, "k", k, q.rows, kv_cols);
+  check_tensor(op, "v", v, q.rows, kv_cols);
+  check_batch(op, batch, q.rows);
+  check_array(op, "page_table", batch.page_table, batch.segment_count);
+  check_pages(op, pages);
+  check_scratch(op, context, context.backend->attention_scratch_bytes(shape, q.rows));
+  context.backend->kv_write_attention(context, out, lse, q, k, v, pages, batch, shape);
+}
+
 void attention_backward(Context& context, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                         const Tensor& dout, const Tensor& out, const float* lse, const Tensor& q,
                         const Tensor& k, const Tensor& v, const AttentionBatch& batch,

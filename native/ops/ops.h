@@ -95,6 +95,10 @@ void kv_copy(Context&, const KvPages& pages, int32_t to_page, int32_t from_page,
 // Query head h reads kv head h / (NH / NKV). `lse` may be null (generation).
 void attention_forward(Context&, const Tensor& out, float* lse, const Tensor& q, const KvPages& pages,
                        const AttentionBatch& batch, const AttentionShape& shape);
+// Composite: kv_write of k, v, then attention_forward. Same bits as the two.
+void kv_write_attention(Context&, const Tensor& out, float* lse, const Tensor& q, const Tensor& k,
+                        const Tensor& v, const KvPages& pages, const AttentionBatch& batch,
+                        const AttentionShape& shape);
 // With P = exp(scale * q k - lse), D[t, h] = sum_d dout * out, dS = P * (dout v^T - D):
 // dq = scale * dS k;  dk = scale * sum over the queries that read the key of dS^T q;  dv = sum of P^T dout.
 // All overwrite. Keys and values come from rows k, v [T, NKV * HD] of this batch (no pages are read): every

@@ -77,8 +77,8 @@ inline AttentionOutputs attend(Run& run, const Pages& pages, const DeviceBatch& 
   Matrix q(run, "q", rows, q_cols, inputs.q), k(run, "k", rows, kv_cols, inputs.k),
       v(run, "v", rows, kv_cols, inputs.v), out(run, "out", rows, q_cols);
   Array<float> lse(run, "lse", rows * s.num_heads);
-  ops::kv_write(context, pages.get(), k.tensor(), v.tensor(), batch.get(), s);
-  ops::attention_forward(context, out.tensor(), lse.data(), q.tensor(), pages.get(), batch.get(), s);
+  ops::kv_write_attention(context, out.tensor(), lse.data(), q.tensor(), k.tensor(), v.tensor(), pages.get(),
+                          batch.get(), s);
   return {out.values(), lse.values()};
 }
 

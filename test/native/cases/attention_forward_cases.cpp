@@ -166,6 +166,51 @@ const Case same_bits("attention_forward",
                        }
                      });
 
+// Sequences of `lengths` tokens, all but the last of which are cached, take one token each.
+const Case decoding_batch(
+    "kv_write_attention", "a step of decoding gives the bits and pages of the two ops", [](Run& run) {
+      for (const AttentionShape& s : {attention_shape(4, 2, 24), attention_shape(3, 3, 16, 40),
+                                      attention_shape(70, 1, 8), attention_shape(2, 1, 32)}) {
+        for (const size_t sequences : {size_t{2}, size_t{37}}) {
+          const int32_t lengths[] = {2, 64, 65, 30, 129, 100, 66};
+          std::vector<Segment> prefixes, tokens;
+          std::vector<int32_t> table;
+          int32_t rows = 0;
+          for (size_t i = 0; i < sequences; ++i) {
+            const int32_t length = lengths[i % 7], first_page = static_cast<int32_t>(table.size());
+            prefixes.push_back({rows, length - 1, -1, 0, first_page});
+            tokens.push_back({static_cast<int32_t>(i), 1, -1, length - 1, first_page});
+            for (int32_t b = 0; b * kKeyBlock < length; ++b) table.push_back(first_page + b);
+            rows += length - 1;
+          }
+          const int32_t count = static_cast<int32_t>(sequences);
+          const int64_t q_cols = int64_t{s.num_heads} * s.head_dim,
+                        kv_cols = int64_t{s.num_kv_heads} * s.head_dim;
+          const AttentionInputs cached = random_attention_inputs(run, rows, s),
+                                inputs = random_attention_inputs(run, count, s);
+          const Pages together(run, static_cast<int32_t>(table.size()), s),
+              apart(run, static_cast<int32_t>(table.size()), s);
+          const DeviceBatch before(run, prefixes, table), step(run, tokens, table);
+          attend(run, together, before, s, cached, rows);
+          attend(run, apart, before, s, cached, rows);
+
+          const AttentionOutputs got = attend(run, together, step, s, inputs, count);
+          Context context = run.context(run.backend.attention_scratch_bytes(s, count));
+          Matrix q(run, "q", count, q_cols, inputs.q), k(run, "k", count, kv_cols, inputs.k),
+              v(run, "v", count, kv_cols, inputs.v), out(run, "out", count, q_cols);
+          Array<float> lse(run, "lse", count * s.num_heads);
+          ops::kv_write(context, apart.get(), k.tensor(), v.tensor(), step.get(), s);
+          ops::attention_forward(context, out.tensor(), lse.data(), q.tensor(), apart.get(), step.get(), s);
+          const std::string where = word(s) + ", " + std::to_string(sequences) + " sequences";
+          run.expect_same_bits("out " + where, got.out, out.values());
+          run.expect_same_bits("lse " + where, got.lse, lse.values());
+          run.expect_same_bits("key pages " + where, together.k(), apart.k());
+          run.expect_same_bits("value pages " + where, together.v(), apart.v());
+          run.record("out " + where, got.out);
+        }
+      }
+    });
+
 const Case without_lse("attention_forward", "lse may be left out", [](Run& run) {
   Forest forest;
   forest.add(3);
