@@ -64,7 +64,8 @@ export interface MemoryMeasurement {
   saving: number
 }
 
-const FEW = { promptsPerStep: 4, numGenerations: 8, maxCompletionLength: 64 }
+const FEW = { promptsPerStep: 4, numGenerations: 8, maxCompletionLength: 32 }
+const SOME = { promptsPerStep: 16, numGenerations: 8, maxCompletionLength: 128 }
 const MANY = { promptsPerStep: 256, numGenerations: 32, maxCompletionLength: 32 }
 const PROMPT_LENGTH = 32
 
@@ -225,8 +226,9 @@ function casesOf(steps: number): Map<string, MemoryCase> {
   }
   for (const dtype of ['f32', 'bf16'] as const) {
     for (const model of ['S', 'M', 'L'] as const) {
-      add(`train/${model}`, dtype)
-      add(`train/${model}/layer`, dtype, { activationCheckpointing: 'layer' })
+      const rollouts = model === 'S' ? SOME : FEW
+      add(`train/${model}`, dtype, { rollouts })
+      add(`train/${model}/layer`, dtype, { rollouts, activationCheckpointing: 'layer' })
     }
     for (const work of WORK.slice(1)) add(`${work}/M`, dtype)
   }
