@@ -74,8 +74,9 @@ export function measureMemory(options: MemoryCase): MemoryMeasurement {
   const folder = mkdtempSync(join(tmpdir(), 'coppice-memory-'))
   try {
     inProcess('make', folder, options)
-    if (options.work === 'resume') inProcess('work', folder, { ...options, work: 'train', steps: 1 })
-    return inProcess('work', folder, options) as MemoryMeasurement
+    if (options.work !== 'resume') return inProcess('work', folder, options) as MemoryMeasurement
+    inProcess('work', folder, { ...options, work: 'train', steps: 1 })
+    return inProcess('work', folder, { ...options, steps: options.steps + 1 }) as MemoryMeasurement
   } finally {
     rmSync(folder, { recursive: true })
   }
