@@ -64,7 +64,8 @@ export interface MemoryMeasurement {
   saving: number
 }
 
-const FEW = { promptsPerStep: 4, numGenerations: 8, maxCompletionLength: 64 }
+const FEW = { promptsPerStep: 4, numGenerations: 8, maxCompletionLength: 32 }
+const SOME = { promptsPerStep: 16, numGenerations: 8, maxCompletionLength: 128 }
 const MANY = { promptsPerStep: 256, numGenerations: 32, maxCompletionLength: 32 }
 const PROMPT_LENGTH = 32
 
@@ -73,8 +74,9 @@ export function measureMemory(options: MemoryCase): MemoryMeasurement {
   const folder = mkdtempSync(join(tmpdir(), 'coppice-memory-'))
   try {
     inProcess('make', folder, options)
-    if (options.work === 'resume') inProcess('work', folder, { ...options, work: 'train', steps: 1 })
-    return inProcess('work', folder, options) as MemoryMeasurement
+    if (options.work !== 'resume') return inProcess('work', folder, options) as MemoryMeasurement
+    inProcess('work', folder, { ...options, work: 'train', steps: 1 })
+    return inProcess('work', folder, { ...options, steps: options.steps + 1 }) as MemoryMeasurement
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -225,8 +227,9 @@ function casesOf(steps: number): Map<string, MemoryCase> {
   }
   for (const dtype of ['f32', 'bf16'] as const) {
     for (const model of ['S', 'M', 'L'] as const) {
-      add(`train/${model}`, dtype)
-      add(`train/${model}/layer`, dtype, { activationCheckpointing: 'layer' })
+      const rollouts = model === 'S' ? SOME : FEW
+      add(`train/${model}`, dtype, { rollouts })
+      add(`train/${model}/layer`, dtype, { rollouts, activationCheckpointing: 'layer' })
     }
     for (const work of WORK.slice(1)) add(`${work}/M`, dtype)
   }
