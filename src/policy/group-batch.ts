@@ -29,7 +29,10 @@ export function samplesOfGroup({ native, prompt, texts }: FinishedGroup): Sample
   const { promptTokens, promptOffsets, completionTokens, completionOffsets, finishReasons } = native
   const { promptId, prompt: text, reference } = prompt
   return texts.map((completion, row) => ({
-    ...{ promptId, prompt: text, reference, completion },
+    promptId,
+    prompt: text,
+    reference,
+    completion,
     promptTokens: promptTokens.subarray(promptOffsets[row], promptOffsets[row + 1]),
     completionTokens: completionTokens.subarray(completionOffsets[row], completionOffsets[row + 1]),
     finishReason: FINISH_REASONS[finishReasons[row]!]!,
@@ -133,35 +136,25 @@ function joinOffsets(lists: readonly Int32Array[]): Int32Array {
   return joined
 }
 
+const WITHOUT_SPECIAL = { skipSpecialTokens: true }
+
 /** The text of tokens without the special ones; an embedding may have rows that the tokenizer has no token for. */
 function textOf(tokens: Int32Array, tokenizer: Tokenizer | undefined): string {
   if (tokenizer === undefined) return ''
-  const decode = (ids: Iterable<number>) => tokenizer.decode(ids, { skipSpecialTokens: true })
   try {
-    return decode(tokens)
+    return tokenizer.decode(tokens, WITHOUT_SPECIAL)
   } catch {
-    const isKnown = (id: number) => {
-      try {
-        return decode([id]) !== undefined
-      } catch {
-        return false
-      }
-    }
-    return decodeAround(tokens, isKnown, decode)
+    return decodeAround(tokens, tokenizer)
   }
 }
 
 /** Runs of known tokens decoded each as a whole, and a replacement character for every other token. */
-function decodeAround(
-  tokens: Int32Array,
-  isKnown: (id: number) => boolean,
-  decode: (ids: Iterable<number>) => string,
-): string {
+function decodeAround(tokens: Int32Array, tokenizer: Tokenizer): string {
   let text = ''
   let begin = 0
   for (let i = 0; i <= tokens.length; i++) {
-    if (i < tokens.length && isKnown(tokens[i]!)) continue
-    text += decode(tokens.subarray(begin, i)) + (i < tokens.length ? '\uFFFD' : '')
+    if (i < tokens.length && tokenizer.hasToken(tokens[i]!)) continue
+    text += tokenizer.decode(tokens.subarray(begin, i), WITHOUT_SPECIAL) + (i < tokens.length ? '\uFFFD' : '')
     begin = i + 1
   }
   return text

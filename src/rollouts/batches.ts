@@ -30,13 +30,14 @@ export function appendColumns(
     if (hasColumn(batch, name))
       throw invalidArgument(`column '${name}'`, 'a batch that does not have it yet', name)
   }
-  const added = makeBatch(batch.numRows, columns)
-  const fields = [...batch.schema.fields, ...added.schema.fields]
+  const { fields, metadata } = batch.schema
+  const names = Object.keys(columns)
+  const added = names.map((name) => columnDataFrom(name, columns[name]!, batch.numRows))
   return assemble(
-    [...batch.data.children, ...added.data.children],
-    (_, i) => fields[i]!,
+    [...batch.data.children, ...added],
+    (data, i) => fields[i] ?? fieldOf(names[i - fields.length]!, data),
     batch.numRows,
-    batch.schema.metadata,
+    metadata,
   )
 }
 

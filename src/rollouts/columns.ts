@@ -144,9 +144,11 @@ export function textColumn(batch: RecordBatch, name: string): (string | null)[] 
 
 /** Numbers of any width as doubles; null where the row is null. */
 function numberColumn(batch: RecordBatch, name: string): (number | null)[] {
-  const { type } = columnData(batch, name)
+  const data = columnData(batch, name)
+  const { type } = data
   const isNumber = (DataType.isInt(type) && type.bitWidth <= 32) || DataType.isFloat(type)
   if (!isNumber) throw wrongType(name, 'float32', type)
+  if (isFloat32(type) && data.nullCount === 0) return Array.from(fixedValues(data, name, Float32Array))
   const vector = batch.getChild(name)!
   return Array.from({ length: batch.numRows }, (_, row) => vector.get(row) as number | null)
 }

@@ -1,4 +1,4 @@
-import type { Verifier } from '../verdicts.ts'
+import type { Verifier, VerifierContext } from '../verdicts.ts'
 import { requireJudgement } from './judgement.ts'
 import { type Outcome, type SampleRunner, timedOut } from './outcome.ts'
 
@@ -11,26 +11,30 @@ export function inProcessRunner(verifier: Verifier, concurrency: number, timeout
   return {
     concurrency,
     run(sample, signal) {
-      // Made when it is asked for: making one takes longer than most verifiers do.
-      let controller: AbortController | undefined
-      const ownController = () => {
-        controller ??= new AbortController()
-        return controller
-      }
+      const context = new LazyContext()
       try {
-        const context = {
-          get signal() {
-            return ownController().signal
-          },
-        }
         const answer = verifier(sample, context)
         if (!isPromise(answer)) return { judgement: requireJudgement(answer) }
-        return withDeadline(answer, ownController(), timeoutMs, signal)
+        return withDeadline(answer, context.controller, timeoutMs, signal)
       } catch (error) {
         return failed(error)
       }
     },
     async dispose() {},
+  }
+}
+
+/** Makes its signal when it is asked for: making one takes longer than most verifiers do. */
+class LazyContext implements VerifierContext {
+  #controller: AbortController | undefined
+
+  get controller(): AbortController {
+    this.#controller ??= new AbortController()
+    return this.#controller
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal
   }
 }
 

@@ -11,21 +11,27 @@ export function verifyWalk(sample: Pick<Sample, 'reference' | 'completion'>): Ju
   if (successors === undefined) {
     return { verdict: 'unparsed', reward: null, reason: 'the reference is not of the form [12] [0] [01]' }
   }
-  const wrong = (reason: string): Judgement => ({ verdict: 'wrong', reward: 0, reason })
   const nodes = sample.completion.trim().split(/\s+/)
-  const known = NODE_NAMES.slice(0, successors.length)
-  if (!nodes.every((node) => node.length === 1 && known.includes(node))) {
-    return { verdict: 'unparsed', reward: 0, reason: 'not a list of nodes' }
+  const path: number[] = []
+  for (const node of nodes) {
+    const index = node.length === 1 ? NODE_NAMES.indexOf(node) : -1
+    if (index === -1 || index >= successors.length) {
+      return { verdict: 'unparsed', reward: 0, reason: 'not a list of nodes' }
+    }
+    path.push(index)
   }
   if (nodes.length !== successors.length)
     return wrong(`${nodes.length} nodes instead of ${successors.length}`)
-  if (new Set(nodes).size !== nodes.length) return wrong('visits a node twice')
+  if (new Set(path).size !== nodes.length) return wrong('visits a node twice')
   for (let i = 1; i < nodes.length; i++) {
-    const [from, to] = [nodes[i - 1]!, nodes[i]!]
-    if (!successors[NODE_NAMES.indexOf(from)]!.includes(to))
-      return wrong(`there is no arc from ${from} to ${to}`)
+    if (!successors[path[i - 1]!]!.includes(nodes[i]!))
+      return wrong(`there is no arc from ${nodes[i - 1]} to ${nodes[i]}`)
   }
   return { verdict: 'right', reward: 1 }
+}
+
+function wrong(reason: string): Judgement {
+  return { verdict: 'wrong', reward: 0, reason }
 }
 
 let last: { reference: string; graph: string[] | undefined } | undefined
