@@ -134,7 +134,7 @@ async function measureFile(
 
 export const ARROW_KIND: BenchKind = {
   describe: 'rollouts between the engine, Arrow and files: rows/s, GB/s, columns copied',
-  cases: [
+  cases: () => [
     arrowCase('arrow/columns', measureViews),
     ...(['arrow', 'jsonl'] as const).flatMap((extension) =>
       (['write', 'read'] as const).map((direction) =>

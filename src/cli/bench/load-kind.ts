@@ -93,5 +93,5 @@ async function timePrepared(
 
 export const LOAD_KIND: BenchKind = {
   describe: "opening a checkpoint, from the system's file cache and from the disk",
-  cases: [loadCase('warm'), loadCase('cold')],
+  cases: () => [loadCase('warm'), loadCase('cold')],
 }
