@@ -1,62 +1,80 @@
-import { appendFile } from 'node:fs/promises'
-import type { BenchRow } from './bench/bench-row.ts'
-import { BENCH_KINDS, type BenchKind } from './bench/kinds.ts'
+import { chooseNamed } from './bench/bench-case.ts'
+import { BENCH_KINDS, casesOf } from './bench/kinds.ts'
+import { runCases } from './bench/run-cases.ts'
 import { COMPARE_FLAGS, compareBench, refuseWithoutCompare } from './bench-compare/compare.ts'
 import { measureCase } from './bench-compare/own-side.ts'
 import { JSON_FLAG } from './flags.ts'
-import { textTable } from './table.ts'
+import { interruptible } from './interrupt.ts'
+import { requireAtLeast, requireWhole } from './number-flags.ts'
 import { defineVerb } from './verb.ts'
 
-const KINDS = Object.keys(BENCH_KINDS) as BenchKind[]
+type Kind = keyof typeof BENCH_KINDS | 'all'
+
+const KINDS = Object.keys(BENCH_KINDS)
+/** Runs and seconds of a case: enough for a median that a quiet machine repeats. */
+const REPEATS = 15
+const SECONDS = 10
+/** The same where only the command lines are tried. */
+const QUICK = { repeats: 3, seconds: 0 }
 
 export const benchVerb = defineVerb({
   command: 'bench [kind]',
-  describe: 'throughput of this machine: ops, head, training steps, generation, event loop',
-  positional: { kind: { choices: [...KINDS, 'all'], default: 'all', describe: 'what is measured' } },
+  describe: 'throughput of this machine against its own peaks (docs/bench.md)',
+  positional: {
+    kind: {
+      choices: [...KINDS, 'all'],
+      default: 'all',
+      describe: `what is measured:\n${Object.entries(BENCH_KINDS)
+        .map(([kind, { describe }]) => `${kind}: ${describe}`)
+        .join('\n')}\n`,
+    },
+  },
   flags: {
     device: { choices: ['auto', 'cpu', 'cuda'], default: 'cpu', describe: 'where' },
     threads: { type: 'number', describe: 'CPU threads [default: all cores]' },
     dtype: { choices: ['f32', 'bf16'], default: 'f32', describe: 'type of parameters' },
     isa: { type: 'string', describe: 'CPU instruction set [default: the best there is]' },
-    repeats: { type: 'number', default: 15, describe: 'runs of each that are timed' },
+    cases: { type: 'string', describe: 'some cases, as step/S,generate/S-256 [default: all of the kind]' },
+    list: { type: 'boolean', default: false, describe: 'only print the names of the cases' },
+    repeats: { type: 'number', describe: `most runs of a case that are timed [default: ${REPEATS}]` },
+    seconds: {
+      type: 'number',
+      describe: `how long a case is timed, three runs at least [default: ${SECONDS}; a turn of --compare: 3]`,
+    },
+    quick: { type: 'boolean', default: false, describe: 'tiny sizes, to try the bench out: no figures' },
     save: { type: 'string', describe: 'append the rows to this file, one JSON object a line' },
     ...COMPARE_FLAGS,
     ...JSON_FLAG,
   },
+  examples: [
+    ['$0 bench step --dtype bf16', 'optimiser steps with parameters in bf16'],
+    ['$0 bench scaling --list', 'what there is to choose from with --cases'],
+    ['$0 bench op --compare', 'beside PyTorch, oneDNN and OpenBLAS'],
+  ],
   async run(args) {
     if (args.case !== undefined) return console.log(JSON.stringify(await measureCase(args.case, args.isa)))
-    const compared = { ...args, kind: args.kind as string }
+    const kind = args.kind as Kind
+    const compared = { ...args, kind }
     refuseWithoutCompare(compared)
     if (args.compare) return compareBench(compared)
-    const kinds = args.kind === 'all' ? KINDS : [args.kind as BenchKind]
+    const names = args.cases?.split(',').map((name) => name.trim())
+    const cases = chooseNamed(casesOf(kind), names)
+    if (args.list) {
+      const list = cases.map(({ name }) => name)
+      return console.log(args.json ? JSON.stringify(list) : list.join('\n'))
+    }
+    const usual = args.quick ? QUICK : { repeats: REPEATS, seconds: SECONDS }
+    const timing = {
+      repeats: requireWhole(args.repeats ?? usual.repeats, '--repeats', 1),
+      seconds: requireAtLeast(args.seconds ?? usual.seconds, '--seconds', 0),
+    }
     const backend = {
-      device: args.device,
-      dtype: args.dtype,
+      ...{ device: args.device, dtype: args.dtype },
       ...(args.threads !== undefined && { threads: args.threads }),
       ...(args.isa !== undefined && { isa: args.isa }),
     }
-    const rows: BenchRow[] = []
-    for (const kind of kinds) {
-      for await (const row of BENCH_KINDS[kind]({ backend, repeats: args.repeats })) {
-        rows.push(row)
-        if (!args.json) console.log(lineOf(row))
-        if (args.save !== undefined) await appendFile(args.save, `${JSON.stringify(row)}\n`)
-      }
-    }
-    if (args.json) console.log(`[\n${rows.map((row) => JSON.stringify(row)).join(',\n')}\n]`)
-    else
-      console.log(
-        `${rows[0]?.machine}, ${rows[0]?.threads} threads, ${rows[0]?.isa}, commit ${rows[0]?.commit}`,
-      )
+    return interruptible((signal) =>
+      runCases(cases, { backend, timing: { ...timing, signal }, isQuick: args.quick }, args),
+    )
   },
 })
-
-function lineOf(row: BenchRow): string {
-  const rates = [
-    row.gflops === null ? '' : `${row.gflops} GFLOP/s`,
-    row.tokens_per_second === undefined ? '' : `${row.tokens_per_second} tokens/s`,
-    row.p99_ms === undefined ? '' : `p99 ${row.p99_ms} ms`,
-  ].filter((rate) => rate !== '')
-  const times = `${row.p50_ms} ms (${row.p20_ms} to ${row.p80_ms})`
-  return textTable([[row.op.padEnd(24), row.shape.padEnd(52), times, rates.join(', ')]], 'left')
-}

@@ -1,5 +1,6 @@
-import { type ComputeDtype, CoppiceError, defaultConfig, type JsonObject, nearest } from '../../index.ts'
-import { BENCH_MODELS, type BenchModel } from '../bench/model-shapes.ts'
+import { type ComputeDtype, CoppiceError, type JsonObject } from '../../index.ts'
+import { chooseNamed } from '../bench/bench-case.ts'
+import { BENCH_MODELS, type BenchModel, configOf } from '../bench/model-shapes.ts'
 
 export type CompareKind = 'op' | 'head' | 'step' | 'generate'
 
@@ -45,46 +46,31 @@ function head(rows: number, vocab: number, cols: number): Workload {
 }
 
 /** Rows of one token more than are learnt from: the first is predicted by nothing. */
-function step(name: string, config: JsonObject, rows: number, length: number): Workload {
+function step(model: BenchModel, rows: number, length: number): Workload {
+  const { name } = model
   return {
     ...{ name: `step/${name}`, kind: 'step', op: 'train_step' },
     ...{ shape: `${name}, ${rows} rows of ${length} tokens`, sizes: { rows, length } },
-    ...{ tokens: rows * length, config },
+    ...{ tokens: rows * length, config: configOf(model, positionsOf(model, length)) },
   }
 }
 
-function generation(
-  name: string,
-  config: JsonObject,
-  prompts: number,
-  promptLength: number,
-  length: number,
-): Workload {
+function generation(model: BenchModel, prompts: number, promptLength: number, length: number): Workload {
+  const { name } = model
   return {
     ...{ name: `generate/${name}-${prompts}`, kind: 'generate', op: 'generate' },
     shape: `${name}, ${prompts} prompts of ${promptLength} x ${length} tokens`,
     sizes: { prompts, prompt_length: promptLength, completion_length: length },
-    ...{ tokens: prompts * length, config },
+    ...{ tokens: prompts * length, config: configOf(model, positionsOf(model, promptLength + length)) },
   }
 }
 
-function llama(model: BenchModel): JsonObject {
-  const { hiddenSize, numLayers, numHeads, intermediateSize, vocabSize, length } = model
-  return defaultConfig({
-    ...{ modelType: 'llama', hiddenSize, numLayers, numHeads, intermediateSize, vocabSize },
-    ...{ maxPositions: 4 * length, tieEmbeddings: true },
-  })
+/** Room to spare; that of a model that is known by its name as that model has it. */
+function positionsOf({ modelType }: BenchModel, length: number): number {
+  return modelType === 'qwen2' ? 4096 : Math.max(512, 4 * length)
 }
 
-function qwen(numLayers: number): JsonObject {
-  return defaultConfig({
-    ...{ modelType: 'qwen2', hiddenSize: 896, numLayers, numHeads: 14, numKvHeads: 2 },
-    ...{ intermediateSize: 4864, vocabSize: 151_936, maxPositions: 4096, tieEmbeddings: true },
-  })
-}
-
-const { S, M } = BENCH_MODELS
-const HALF_BILLION = 'Qwen2.5-0.5B'
+const { S, M, halfBillion, slice } = BENCH_MODELS
 
 /** Everything that is compared, small before large. */
 export const WORKLOADS: readonly Workload[] = [
@@ -94,11 +80,11 @@ export const WORKLOADS: readonly Workload[] = [
   head(4096, 128, 256),
   head(2048, 4096, 512),
   head(2048, 151_936, 896),
-  step('S', llama(S), S.batch, S.length),
-  step('M', llama(M), M.batch, M.length),
-  step(`${HALF_BILLION}-slice`, qwen(1), 1, 512),
-  ...[1, 8, 32, 256].map((prompts) => generation('S', llama(S), prompts, 16, 64)),
-  ...[1, 32].map((prompts) => generation(HALF_BILLION, qwen(24), prompts, 16, 32)),
+  step(S, 32, 128),
+  step(M, 8, 256),
+  step(slice, 1, 512),
+  ...[1, 8, 32, 256].map((prompts) => generation(S, prompts, 16, 64)),
+  ...[1, 32].map((prompts) => generation(halfBillion, prompts, 16, 32)),
 ]
 
 /** The workloads of a kind, or those that are named. */
@@ -109,17 +95,5 @@ export function chooseWorkloads(kind: string, names: readonly string[] | undefin
       ...{ where: `bench ${kind} --compare`, expected: 'op, head, step, generate or all' },
     })
   }
-  return names === undefined ? ofKind : names.map((name) => named(name, ofKind))
-}
-
-function named(name: string, workloads: readonly Workload[]): Workload {
-  const found = workloads.find((workload) => workload.name === name)
-  if (found !== undefined) return found
-  const known = workloads.map((workload) => workload.name)
-  const near = nearest(name, known)
-  throw new CoppiceError('INVALID_ARGUMENT', 'unknown case', {
-    where: '--cases',
-    expected: near === undefined ? `some of ${known.join(', ')}` : `did you mean '${near}'?`,
-    received: JSON.stringify(name),
-  })
+  return chooseNamed(ofKind, names)
 }

@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os'
 import type { Options } from 'yargs'
 import { type ComputeDtype, CoppiceError } from '../../index.ts'
 import { interruptible } from '../interrupt.ts'
+import { requireAtLeast, requireWhole } from '../number-flags.ts'
 import { type CompareCase, chooseWorkloads } from './cases.ts'
 import { type ComparisonRow, comparisonRow, comparisonTable } from './comparison-row.ts'
 import { bothSettings, type Contender, chooseContenders, type Setting } from './contenders.ts'
@@ -19,9 +20,7 @@ export const COMPARE_FLAGS = {
     type: 'string',
     describe: 'with --compare: some of pytorch, transformers, onednn, openblas, llama.cpp [default: all]',
   },
-  cases: { type: 'string', describe: 'with --compare: some cases, as step/S,generate/S-256 [default: all]' },
   rounds: { type: 'number', describe: 'with --compare: turns that each side has [default: 5]' },
-  seconds: { type: 'number', describe: 'with --compare: how long a turn is timed [default: 3]' },
   'timeout-s': {
     type: 'number',
     describe: 'with --compare: most seconds that a turn may take [default: 900]',
@@ -52,7 +51,7 @@ interface CompareArguments {
 
 const PROBE_SHARE = 0.2
 
-const COMPARE_KEYS = ['contenders', 'cases', 'rounds', 'seconds', 'timeoutS', 'python'] as const
+const COMPARE_KEYS = ['contenders', 'rounds', 'timeoutS', 'python'] as const
 
 /** These flags mean nothing without --compare, which somebody forgot. */
 export function refuseWithoutCompare(args: CompareArguments): void {
@@ -180,15 +179,4 @@ function printTable(rows: readonly ComparisonRow[]): void {
 
 function listOf(text: string | undefined): string[] | undefined {
   return text?.split(',').map((name) => name.trim())
-}
-
-function requireAtLeast(value: number, where: string, least: number, what = 'a number'): number {
-  if (value >= least && Number.isFinite(value)) return value
-  throw new CoppiceError('INVALID_ARGUMENT', 'out of range', {
-    ...{ where, expected: `${what} from ${least}`, received: String(value) },
-  })
-}
-
-function requireWhole(value: number, where: string, least: number): number {
-  return requireAtLeast(Number.isInteger(value) ? value : Number.NaN, where, least, 'a whole number')
 }

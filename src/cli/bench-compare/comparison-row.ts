@@ -1,8 +1,8 @@
 import { environment } from '../../index.ts'
+import { medianOf, quantileOf } from '../bench/quantiles.ts'
 import { formatBytes, textTable } from '../table.ts'
 import type { CompareCase } from './cases.ts'
 import type { MeasuredLine } from './contender-line.ts'
-import { medianOf, quantileOf } from './quantiles.ts'
 import type { Rounds } from './rounds.ts'
 
 /** A contender as it ran, or did not. */

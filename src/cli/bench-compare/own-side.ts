@@ -1,10 +1,12 @@
-import { readFileSync } from 'node:fs'
 import { CoppiceError, environment, Kernels, Policy } from '../../index.ts'
-import { BENCH_MODELS, promptsOfLength, trainingRows } from '../bench/model-shapes.ts'
+import { trainingRows } from '../bench/model-shapes.ts'
+import { peakRssMib } from '../bench/peak-rss.ts'
+import { timeGenerations, timeSteps } from '../bench/policy-work.ts'
+import { timesOfOp } from '../bench/time-op.ts'
+import type { Timing } from '../bench/time-runs.ts'
 import type { CompareCase } from './cases.ts'
 import type { MeasuredLine } from './contender-line.ts'
 
-const MIN_RUNS = 3
 const MAX_RUNS = 2000
 
 interface Measured {
@@ -53,11 +55,8 @@ function backendOf({ threads }: CompareCase, isa: string | undefined) {
   return { device: 'cpu', threads, ...(isa !== undefined && { isa }) } as const
 }
 
-async function timeOp(kernels: Kernels, op: string, asked: CompareCase): Promise<readonly number[]> {
-  const { sizes, dtype, seconds } = asked
-  const [once] = await kernels.time(op, sizes, { dtype, repeats: 1, warmup: 1 })
-  const repeats = Math.min(MAX_RUNS, Math.max(MIN_RUNS, Math.round(seconds / once!)))
-  return [...(await kernels.time(op, sizes, { dtype, repeats, warmup: 0 }))]
+function timeOp(kernels: Kernels, op: string, { sizes, dtype, seconds }: CompareCase): Promise<number[]> {
+  return timesOfOp(kernels, op, sizes, dtype, { repeats: MAX_RUNS, seconds })
 }
 
 async function measureOp(asked: CompareCase, isa: string | undefined): Promise<Measured> {
@@ -86,56 +85,20 @@ function openPolicy(asked: CompareCase, isa: string | undefined): Promise<Policy
 async function measureStep(asked: CompareCase, isa: string | undefined): Promise<Measured> {
   await using policy = await openPolicy(asked, isa)
   const { rows, length } = asked.sizes as { rows: number; length: number }
-  const batch = trainingRows({
-    ...BENCH_MODELS.S,
-    batch: rows,
-    length: length + 1,
-    vocabSize: vocabularyOf(asked),
-  })
-  const run = () => policy.supervisedStep(batch, { learningRate: 1e-5 })
-  return { seconds: await timeRuns(asked.seconds, run), isa: policy.info.isa }
+  const batch = trainingRows(policy.config.vocabSize, rows, length)
+  return { seconds: await timeSteps(policy, batch, timingOf(asked)), isa: policy.info.isa }
 }
 
 async function measureGeneration(asked: CompareCase, isa: string | undefined): Promise<Measured> {
   await using policy = await openPolicy(asked, isa)
   const { prompts, prompt_length, completion_length } = asked.sizes as Record<string, number>
-  const rows = promptsOfLength(
-    { ...BENCH_MODELS.S, vocabSize: vocabularyOf(asked) },
-    prompts!,
-    prompt_length!,
-  )
-  let step = 0
-  const run = () =>
-    policy.generateAll(rows, {
-      ...{ numGenerations: 1, maxCompletionLength: completion_length!, stopTokens: [], step: step++ },
-    })
-  return { seconds: await timeRuns(asked.seconds, run), isa: policy.info.isa }
-}
-
-function vocabularyOf({ config }: CompareCase): number {
-  return config?.vocab_size as number
-}
-
-/** As many runs as fit into `seconds`, after one that does not count. */
-async function timeRuns(seconds: number, run: () => Promise<unknown>): Promise<number[]> {
-  await run()
-  const times: number[] = []
-  const end = performance.now() + 1000 * seconds
-  while (times.length < MIN_RUNS || (performance.now() < end && times.length < MAX_RUNS)) {
-    const begin = performance.now()
-    await run()
-    times.push((performance.now() - begin) / 1000)
+  const sampled = {
+    ...{ prompts: prompts!, samples: 1 },
+    ...{ promptLength: prompt_length!, completionLength: completion_length! },
   }
-  return times
+  return { seconds: await timeGenerations(policy, sampled, timingOf(asked)), isa: policy.info.isa }
 }
 
-/** Of this program alone: the kernel's resource usage also counts what the process was before it became this program. */
-function peakRssMib(): number {
-  try {
-    const found = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))
-    if (found !== null) return Number(found[1]) / 1024
-  } catch {
-    // Not Linux.
-  }
-  return process.resourceUsage().maxRSS / 1024
+function timingOf({ seconds }: CompareCase): Timing {
+  return { repeats: MAX_RUNS, seconds }
 }

@@ -1,29 +1,52 @@
-import { type ComputeDtype, defaultConfig, Policy, type PromptRow, type TokenColumns } from '../../index.ts'
+import {
+  type ComputeDtype,
+  defaultConfig,
+  type JsonObject,
+  Policy,
+  type PromptRow,
+  type TokenColumns,
+} from '../../index.ts'
 import type { BenchContext } from './bench-row.ts'
+import type { ModelSize } from './floors.ts'
 
 /** A model that steps and generations are timed on; parameters are random, which changes no time. */
-export interface BenchModel {
+export interface BenchModel extends ModelSize {
   name: string
-  hiddenSize: number
-  numLayers: number
-  numHeads: number
-  intermediateSize: number
-  vocabSize: number
-  /** Tokens of a training row. */
-  length: number
-  /** Rows of a training step. */
-  batch: number
+  modelType: 'llama' | 'qwen2'
 }
 
-export const BENCH_MODELS: Readonly<Record<'S' | 'M', BenchModel>> = {
-  S: {
-    ...{ name: 'S', hiddenSize: 256, numLayers: 4, numHeads: 4, intermediateSize: 1024 },
-    ...{ vocabSize: 128, length: 128, batch: 32 },
-  },
-  M: {
-    ...{ name: 'M', hiddenSize: 512, numLayers: 8, numHeads: 8, intermediateSize: 2048 },
-    ...{ vocabSize: 4096, length: 256, batch: 8 },
-  },
+function llama(name: string, hiddenSize: number, numLayers: number, vocabSize: number): BenchModel {
+  const numHeads = hiddenSize / 64
+  return {
+    ...{ name, modelType: 'llama', hiddenSize, numLayers, numHeads, numKvHeads: numHeads, headDim: 64 },
+    ...{ intermediateSize: 4 * hiddenSize, vocabSize },
+  }
+}
+
+/** The widths of Qwen2.5-0.5B; its slice is one layer and the head. */
+function qwen(name: string, numLayers: number): BenchModel {
+  return {
+    ...{ name, modelType: 'qwen2', hiddenSize: 896, numLayers, numHeads: 14, numKvHeads: 2, headDim: 64 },
+    ...{ intermediateSize: 4864, vocabSize: 151_936 },
+  }
+}
+
+export const BENCH_MODELS = {
+  XS: llama('XS', 128, 2, 128),
+  S: llama('S', 256, 4, 128),
+  M: llama('M', 512, 8, 4096),
+  L: llama('L', 1024, 8, 4096),
+  halfBillion: qwen('Qwen2.5-0.5B', 24),
+  slice: qwen('Qwen2.5-0.5B-slice', 1),
+} as const satisfies Record<string, BenchModel>
+
+/** A model of the same kind that takes no time, for trying a bench out. */
+export function tinyModel(model: BenchModel): BenchModel {
+  return {
+    ...{ ...model, name: `${model.name} made tiny`, hiddenSize: 32, numLayers: 1, numHeads: 2, headDim: 16 },
+    ...{ numKvHeads: Math.min(2, model.numKvHeads), intermediateSize: 64 },
+    vocabSize: Math.min(128, model.vocabSize),
+  }
 }
 
 export interface BenchBackend {
@@ -33,13 +56,14 @@ export interface BenchBackend {
   isa?: string
 }
 
-export function openModel(model: BenchModel, backend: BenchBackend): Promise<Policy> {
-  const { hiddenSize, numLayers, numHeads, intermediateSize, vocabSize, length } = model
-  const config = defaultConfig({
-    ...{ modelType: 'llama', hiddenSize, numLayers, numHeads, intermediateSize, vocabSize },
-    ...{ maxPositions: 4 * length, tieEmbeddings: true },
-  })
-  return Policy.init({ config, seed: 1, ...backend })
+/** The model's config.json. */
+export function configOf(model: BenchModel, maxPositions: number): JsonObject {
+  const { name, ...sizes } = model
+  return defaultConfig({ ...sizes, maxPositions, tieEmbeddings: true })
+}
+
+export function openModel(model: BenchModel, backend: BenchBackend, maxPositions: number): Promise<Policy> {
+  return Policy.init({ config: configOf(model, maxPositions), seed: 1, ...backend })
 }
 
 export function contextOf(policy: Policy): BenchContext {
@@ -47,33 +71,37 @@ export function contextOf(policy: Policy): BenchContext {
   return { device, isa, threads, dtype: policy.dtype }
 }
 
-/** Multiplications and additions of a training step, for each token: three times the forward pass. */
-export function trainingFlops(model: BenchModel): number {
-  const { hiddenSize, numLayers, intermediateSize, vocabSize, length } = model
-  const layer = 4 * hiddenSize ** 2 + 3 * hiddenSize * intermediateSize
-  const products = 2 * (numLayers * layer + vocabSize * hiddenSize)
-  // Scores and values over half of the positions, on average.
-  const attention = 2 * hiddenSize * length * numLayers
-  return 3 * (products + attention)
+/** Rows of `length` tokens that are learnt from, and one before them, which is the prompt. */
+export function trainingRows(vocabSize: number, rows: number, length: number): TokenColumns {
+  return rolloutRows(vocabSize, rows, rows, 1, length)
 }
 
-/** Rows that predict every token but the first: the prompt is one token long. */
-export function trainingRows(model: BenchModel): TokenColumns {
-  const { batch, length } = model
-  const token = pseudoTokens(model)
-  const spans = (size: number) => Int32Array.from({ length: batch + 1 }, (_, row) => row * size)
+/**
+ * Rows of prompt and completion: `prompts` different prompts, one after the other in equally many neighbouring rows each, as the
+ * rows of a group stand.
+ */
+export function rolloutRows(
+  vocabSize: number,
+  rows: number,
+  prompts: number,
+  promptLength: number,
+  length: number,
+): TokenColumns {
+  const token = pseudoTokens(vocabSize)
+  const own = Array.from({ length: prompts }, () => Int32Array.from({ length: promptLength }, token))
+  const spans = (size: number) => Int32Array.from({ length: rows + 1 }, (_, row) => row * size)
+  const values = new Int32Array(rows * promptLength)
+  for (let row = 0; row < rows; row++)
+    values.set(own[Math.floor((row * prompts) / rows)]!, row * promptLength)
   return {
-    rows: batch,
-    promptTokens: { values: Int32Array.from({ length: batch }, token), offsets: spans(1) },
-    completionTokens: {
-      values: Int32Array.from({ length: batch * (length - 1) }, token),
-      offsets: spans(length - 1),
-    },
+    rows,
+    promptTokens: { values, offsets: spans(promptLength) },
+    completionTokens: { values: Int32Array.from({ length: rows * length }, token), offsets: spans(length) },
   }
 }
 
-export function promptsOfLength(model: BenchModel, count: number, length: number): PromptRow[] {
-  const token = pseudoTokens(model)
+export function promptsOfLength(vocabSize: number, count: number, length: number): PromptRow[] {
+  const token = pseudoTokens(vocabSize)
   return Array.from({ length: count }, (_, i) => ({
     promptId: String(i),
     prompt: '',
@@ -83,10 +111,10 @@ export function promptsOfLength(model: BenchModel, count: number, length: number
 }
 
 /** Tokens spread over the vocabulary, the same in every run. */
-function pseudoTokens(model: BenchModel): () => number {
+function pseudoTokens(vocabSize: number): () => number {
   let state = 1
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0
-    return state % model.vocabSize
+    return Math.floor((state / 2 ** 32) * vocabSize)
   }
 }

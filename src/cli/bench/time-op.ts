@@ -1,0 +1,19 @@
+import type { ComputeDtype, Kernels } from '../../index.ts'
+import type { Timing } from './time-runs.ts'
+
+const MIN_RUNS = 3
+
+/** Seconds of single runs of an op on random data, as `timeRuns` gives them, timed inside the engine's own thread. */
+export async function timesOfOp(
+  kernels: Kernels,
+  op: string,
+  shape: Readonly<Record<string, number>>,
+  dtype: ComputeDtype,
+  { repeats, seconds, signal }: Timing,
+): Promise<number[]> {
+  signal?.throwIfAborted()
+  const [once] = await kernels.time(op, shape, { dtype, repeats: 1, warmup: 1 })
+  signal?.throwIfAborted()
+  const fitting = Math.max(MIN_RUNS, Math.min(repeats, Math.round(seconds / once!)))
+  return [...(await kernels.time(op, shape, { dtype, repeats: fitting, warmup: 1 }))]
+}
