@@ -130,6 +130,8 @@ class Report {
 };
 
 void run(const Options& options) {
+  // Before anything is measured: an op that is not known.
+  const OpCase* const only = options.op.empty() ? nullptr : &coppice::bench::op_case(options.op);
   const auto backend = coppice::open_backend(options.backend);
   Report report(*backend, options);
   const auto time_case = [&](const OpCase& op_case) {
@@ -141,7 +143,7 @@ void run(const Options& options) {
       if (options.quick) return;
     }
   };
-  if (!options.op.empty()) return time_case(coppice::bench::op_case(options.op));
+  if (only != nullptr) return time_case(*only);
   for (const OpCase& op_case : coppice::bench::op_cases()) time_case(op_case);
 }
 
