@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+export { type BenchmarkOp, type BenchmarkOptions, benchmark, benchmarkOps } from './bench/benchmark.ts'
 export { type MachinePeaksOptions, machinePeaks } from './bench/peaks.ts'
 export { type BuildOptions, buildAddon } from './build.ts'
 export type { SafetensorsHeader, TensorHeader } from './checkpoint/safetensors.ts'
@@ -38,7 +39,7 @@ export {
 export * from './experiment.ts'
 export * from './hub.ts'
 export { judge, partRewardMeans } from './judge.ts'
-export { type AttentionInput, Kernels, type KernelsOptions, kernels, type MachinePeaks } from './kernels.ts'
+export * from './kernels.ts'
 export { type AddonStatus, addonStatus, type MachineMemory, machineMemory } from './machine.ts'
 export type {
   ActivationCheckpointing,
@@ -139,6 +140,7 @@ export {
 export { majorityAtK, majorityAtKTable } from './statistics/majority-at-k.ts'
 export { passAtK, type RightCount } from './statistics/pass-at-k.ts'
 export { pairedDifferenceTable, passAtKTable, passAtKTableOverSeeds } from './statistics/pass-at-k-table.ts'
+export { medianOf, quantileOf } from './statistics/quantiles.ts'
 export type { ArithmeticOptions } from './tasks/arithmetic.ts'
 export type { CountdownOptions } from './tasks/countdown.ts'
 export * from './tasks/index.ts'

@@ -23,7 +23,8 @@ export interface BenchCase {
 /** What a `coppice bench KIND` measures. */
 export interface BenchKind {
   describe: string
-  cases: readonly BenchCase[]
+  /** Asked for when they are needed: some know their cases from the addon alone. */
+  cases(): readonly BenchCase[]
 }
 
 /** The cases of those names in the order of the names, or all where there are none. INVALID_ARGUMENT lists or guesses what there is. */

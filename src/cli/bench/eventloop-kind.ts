@@ -38,5 +38,5 @@ async function* delayOfTraining({ backend, timing, isQuick }: BenchSetup): Async
 
 export const EVENTLOOP_KIND: BenchKind = {
   describe: 'how late the event loop is while a model trains',
-  cases: [{ name: NAME, run: delayOfTraining }],
+  cases: () => [{ name: NAME, run: delayOfTraining }],
 }

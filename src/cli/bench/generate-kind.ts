@@ -39,7 +39,7 @@ const ofLarge = { samples: 1, promptLength: 16, completionLength: 32 }
 
 export const GENERATE_KIND: BenchKind = {
   describe: 'sampling: 256 sequences of S, with and without shared prompts; 1 and 32 of Qwen2.5-0.5B',
-  cases: [
+  cases: () => [
     generateCase('generate/S-256', S, { prompts: 256, samples: 1, ...short }),
     generateCase('generate/S-32x8', S, { prompts: 32, samples: 8, ...short }),
     generateCase('generate/Qwen2.5-0.5B-1', halfBillion, { prompts: 1, ...ofLarge }),

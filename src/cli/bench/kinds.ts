@@ -25,6 +25,6 @@ export const BENCH_KINDS = {
 
 /** The cases of a kind, or of all kinds. */
 export function casesOf(kind: keyof typeof BENCH_KINDS | 'all'): readonly BenchCase[] {
-  if (kind !== 'all') return BENCH_KINDS[kind].cases
-  return Object.values(BENCH_KINDS).flatMap(({ cases }): readonly BenchCase[] => cases)
+  if (kind !== 'all') return BENCH_KINDS[kind].cases()
+  return Object.values(BENCH_KINDS).flatMap((each: BenchKind) => each.cases())
 }

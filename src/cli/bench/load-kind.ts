@@ -1,13 +1,12 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Policy } from '../../index.ts'
+import { Policy, quantileOf } from '../../index.ts'
 import type { BenchCase, BenchKind, BenchSetup } from './bench-case.ts'
 import { type BenchRow, benchRow } from './bench-row.ts'
 import { forget, readThrough } from './file-cache.ts'
 import { BENCH_MODELS, contextOf, openModel, tinyModel } from './model-shapes.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { quantileOf } from './quantiles.ts'
 import { timeRuns } from './time-runs.ts'
 
 type State = 'warm' | 'cold'
@@ -93,5 +92,5 @@ async function timePrepared(
 
 export const LOAD_KIND: BenchKind = {
   describe: "opening a checkpoint, from the system's file cache and from the disk",
-  cases: [loadCase('warm'), loadCase('cold')],
+  cases: () => [loadCase('warm'), loadCase('cold')],
 }

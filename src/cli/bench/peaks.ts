@@ -2,17 +2,14 @@ import { type ComputeDtype, type MachinePeaks, machinePeaks } from '../../index.
 import { type BenchContext, type BenchRow, benchRow, type Measured, type RowFloor } from './bench-row.ts'
 import { floorSeconds, type Peaks, type Work } from './floors.ts'
 
-const NO_CPU = 'no CPU: peaks of other devices are not measured'
-/** Above this a working set is taken for one that no cache holds: memory's own rate is what counts. */
-const LARGEST_CACHED = 2 ** 28
+export const NO_CPU = 'no CPU: peaks of other devices are not measured'
 
 const kept = new Map<string, Promise<MachinePeaks>>()
 
 /** The peaks of threads and instruction set of a row's context, measured once in a process for each size of what is read. */
 export async function peaksOf(context: BenchContext, workingSetBytes?: number): Promise<Peaks> {
   const { threads, isa } = context
-  const isCached = workingSetBytes !== undefined && workingSetBytes <= LARGEST_CACHED
-  const size = isCached ? { workingSetBytes: Math.ceil(workingSetBytes) } : {}
+  const size = workingSetBytes === undefined ? {} : { workingSetBytes: Math.ceil(workingSetBytes) }
   const key = JSON.stringify([threads, isa, size])
   if (!kept.has(key)) kept.set(key, machinePeaks({ threads, isa, ...size }))
   const { gflops, gflopsBf16, gbytes } = await kept.get(key)!

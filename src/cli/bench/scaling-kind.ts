@@ -113,7 +113,7 @@ const THREADS = Array.from({ length: 10 }, (_, i) => 2 ** i).filter(
 
 export const SCALING_KIND: BenchKind = {
   describe: 'tokens/s against length, rows, groups, vocabulary, model, threads and live sequences',
-  cases: [
+  cases: () => [
     ...[32, 128, 512, 2048, 8192].map((length) =>
       scaledStep(`length-${length}`, S, Math.max(1, (ROWS * LENGTH) / length), length),
     ),

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { coppice } from '../command-line.ts'
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
 
 describe('coppice bench', () => {
   let folder = ''
@@ -69,13 +74,16 @@ describe('coppice bench', () => {
   })
 
   it('ends with whole JSON when it is interrupted', async () => {
-    const { code, stdout } = await coppice(
-      ['bench', 'step', '--json', '--isa', 'portable', '--seconds', '600', '--repeats', '100000'],
-      async (kill) => {
-        await new Promise((resolve) => setTimeout(resolve, 8000))
-        kill('SIGINT')
-      },
-    )
+    const flags = ['--json', '--quick', '--isa', 'portable', '--seconds', '600', '--repeats', '1000000']
+    const args = ['--import', 'tsx', 'src/cli/main.ts', 'bench', 'step', ...flags]
+    const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'ignore'] })
+    let stdout = ''
+    // What it prints first says that it listens.
+    child.stdout.on('data', (data) => {
+      if (stdout === '') child.kill('SIGINT')
+      stdout += data
+    })
+    const [code] = await once(child, 'close')
     assert.equal(code, 130)
     assert.deepEqual(JSON.parse(stdout), [])
   })

@@ -89,7 +89,7 @@ describe('the floors of docs/bench.md', () => {
 
 describe("the bench's models", () => {
   it('have the parameters that their floors count', async () => {
-    const tiny = { ...BENCH_MODELS.slice, hiddenSize: 28, headDim: 2, intermediateSize: 40, vocabSize: 50 }
+    const tiny = { ...BENCH_MODELS.slice, hiddenSize: 112, headDim: 8, intermediateSize: 40, vocabSize: 50 }
     await using policy = await Policy.init({
       config: configOf(tiny, 64),
       seed: 1,

@@ -52,8 +52,8 @@ describe('coppice bench, every kind at tiny sizes', () => {
   it('has a name of its own for every case, which begins with its kind', () => {
     const names = casesOf('all').map(({ name }) => name)
     assert.equal(new Set(names).size, names.length)
-    for (const [kind, { cases }] of Object.entries(BENCH_KINDS)) {
-      for (const { name } of cases) assert.ok(name.startsWith(`${kind}/`), name)
+    for (const kind of Object.keys(BENCH_KINDS) as Kind[]) {
+      for (const { name } of casesOf(kind)) assert.ok(name.startsWith(`${kind}/`), name)
     }
   })
 
@@ -127,7 +127,15 @@ describe('coppice bench, every kind at tiny sizes', () => {
   })
 
   it('scaling: leaves out what does not fit into memory, and says so', async () => {
-    const huge = { ...BENCH_MODELS.L, name: 'huge', numLayers: 4096, hiddenSize: 16_384, headDim: 1024 }
+    const huge = {
+      ...BENCH_MODELS.L,
+      name: 'huge',
+      numLayers: 4096,
+      numHeads: 64,
+      numKvHeads: 64,
+      hiddenSize: 16_384,
+      headDim: 256,
+    }
     const { ifItFits } = await import('../../../src/cli/bench/scaling-kind.ts')
     const never = ifItFits(huge, 128, {
       name: 'scaling/huge',
