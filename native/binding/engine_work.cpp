@@ -144,7 +144,8 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
           try {
             state->stats = worker->engine().update(state->input, &stop);
           } catch (...) {
-            // Updates that wait behind it under the same flag were meant for the parameters it would have made.
+            // Updates that wait behind it under the same flag were meant for the parameters it would have
+            // made.
             stop.store(true);
             throw;
           }
