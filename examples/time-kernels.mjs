@@ -4,11 +4,12 @@ import { Kernels } from 'coppice'
 
 const kernels = await Kernels.open()
 try {
-  const [rows, cols, inner] = [512, 1024, 256]
-  const seconds = await kernels.time('linear', { rows, cols, inner }, { repeats: 20 })
-  const median = seconds.sort()[10]
-  const rate = (2 * rows * cols * inner) / median / 1e9
-  console.log(`linear ${rows} x ${cols} x ${inner}: ${rate.toFixed(0)} GFLOP/s with ${kernels.info.isa}`)
+  for (const rows of [1, 32, 512]) {
+    const { gflops, peakShare } = await kernels.benchmark('linear', { rows, cols: 1024, inner: 256 })
+    console.log(
+      `linear of ${rows} rows: ${gflops.toFixed(0)} GFLOP/s, ${(100 * peakShare).toFixed(0)} % of the peak`,
+    )
+  }
 } finally {
   await kernels.dispose()
 }

@@ -38,6 +38,7 @@
     ],
     "native_engine_sources": [
       "native/engine/batch.cpp",
+      "native/engine/device_memory.cpp",
       "native/engine/engine.cpp",
       "native/engine/generator.cpp",
       "native/engine/kv_cache.cpp",
@@ -49,12 +50,19 @@
       "native/engine/transformer.cpp"
     ],
     "native_bench_sources": [
-      "native/bench/machine_peaks.cpp"
+      "native/bench/attention_cases.cpp",
+      "native/bench/case_memory.cpp",
+      "native/bench/head_cases.cpp",
+      "native/bench/machine_peaks.cpp",
+      "native/bench/op_case.cpp",
+      "native/bench/product_cases.cpp",
+      "native/bench/row_cases.cpp",
+      "native/bench/time_op.cpp",
+      "native/bench/update_cases.cpp"
     ],
     "native_binding_sources": [
       "native/binding/addon.cpp",
       "native/binding/arguments.cpp",
-      "native/binding/device_memory.cpp",
       "native/binding/engine_object.cpp",
       "native/binding/engine_work.cpp",
       "native/binding/engine_worker.cpp",
@@ -63,9 +71,13 @@
       "native/binding/generation_run.cpp",
       "native/binding/group_block.cpp",
       "native/binding/job.cpp",
+      "native/binding/kernel_arguments.cpp",
+      "native/binding/kernel_gradients.cpp",
+      "native/binding/kernel_operands.cpp",
       "native/binding/kernel_ops.cpp",
-      "native/binding/kernel_timing.cpp",
+      "native/binding/kernels_gradients.cpp",
       "native/binding/kernels_object.cpp",
+      "native/binding/kernels_timing.cpp",
       "native/binding/native_memory.cpp",
       "native/binding/options.cpp",
       "native/binding/policy_loss_binding.cpp",

@@ -4,6 +4,7 @@
  * @packageDocumentation
  */
 
+export { type BenchmarkOp, type BenchmarkOptions, benchmark, benchmarkOps } from './bench/benchmark.ts'
 export { type MachinePeaksOptions, machinePeaks } from './bench/peaks.ts'
 export { type BuildOptions, buildAddon } from './build.ts'
 export type { SafetensorsHeader, TensorHeader } from './checkpoint/safetensors.ts'
@@ -38,7 +39,7 @@ export {
 export * from './experiment.ts'
 export * from './hub.ts'
 export { judge, partRewardMeans } from './judge.ts'
-export { type AttentionInput, Kernels, type KernelsOptions, kernels, type MachinePeaks } from './kernels.ts'
+export * from './kernels.ts'
 export { type AddonStatus, addonStatus, type MachineMemory, machineMemory } from './machine.ts'
 export type {
   ActivationCheckpointing,

@@ -1,54 +1,158 @@
-// op_bench: how long each op takes, and what share of this machine's own peak that is.
+// op_bench: how long each op takes, and what share of this machine's own peak that is. Ops and shapes are the
+// list of native/bench.
 //
-//   op_bench [--isa NAME] [--dtype f32|bf16] [--threads N] [--op NAME] [--seconds S] [--json]
+//   op_bench [--isa NAME] [--dtype f32|bf16] [--threads N] [--op NAME] [--seconds S] [--quick] [--json]
+//
+// --quick: every op once or twice at the first of its shapes, to see that it runs.
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <string>
 
 #include "base/error.h"
-#include "native/bench.h"
+#include "base/thread_pool.h"
+#include "bench/machine_peaks.h"
+#include "bench/time_op.h"
 
 namespace {
 
-int run(int argc, char** argv) {
-  coppice::BackendOptions options;
+using coppice::DType;
+using coppice::bench::OpCase;
+using coppice::bench::TimedOp;
+
+struct Options {
+  coppice::BackendOptions backend;
+  DType dtype = DType::kF32;
+  coppice::bench::TimingPlan plan;
   std::string op;
-  double seconds = 0.2;
-  bool json = false;
-  coppice::DType dtype = coppice::DType::kF32;
+  bool quick = false, json = false;
+};
+
+// False after a message where an argument is not understood.
+bool read(int argc, char** argv, Options* options) {
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
     const bool has_value = i + 1 < argc;
     if (flag == "--json") {
-      json = true;
+      options->json = true;
+    } else if (flag == "--quick") {
+      options->quick = true;
     } else if (flag == "--isa" && has_value) {
-      options.instruction_set = argv[++i];
+      options->backend.instruction_set = argv[++i];
     } else if (flag == "--dtype" && has_value) {
-      dtype = std::string(argv[++i]) == "bf16" ? coppice::DType::kBF16 : coppice::DType::kF32;
+      options->dtype = std::string(argv[++i]) == "bf16" ? DType::kBF16 : DType::kF32;
     } else if (flag == "--threads" && has_value) {
-      options.threads = std::atoi(argv[++i]);
+      options->backend.threads = std::atoi(argv[++i]);
     } else if (flag == "--op" && has_value) {
-      op = argv[++i];
+      options->op = argv[++i];
     } else if (flag == "--seconds" && has_value) {
-      seconds = std::atof(argv[++i]);
+      options->plan.seconds = std::atof(argv[++i]);
     } else {
       std::fprintf(stderr, "%s: unknown, or without its value\n", flag.c_str());
-      return 2;
+      return false;
     }
   }
-  coppice::bench::Bench bench(coppice::open_backend(options), dtype, json, op, seconds);
-  coppice::bench::bench_products(bench);
-  coppice::bench::bench_rows(bench);
-  coppice::bench::bench_attention(bench);
-  coppice::bench::bench_head(bench);
-  return 0;
+  if (options->quick) options->plan.repeats = 1;
+  return true;
+}
+
+std::string first_line_of(const char* command) {
+  std::FILE* pipe = popen(command, "r");
+  if (pipe == nullptr) return "";
+  char text[256] = "";
+  if (std::fgets(text, sizeof text, pipe) == nullptr) text[0] = 0;
+  pclose(pipe);
+  text[std::strcspn(text, "\n")] = 0;
+  return text;
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) == 0) return line.substr(line.find(':') + 2);
+  }
+  return "unknown";
+}
+
+class Report {
+ public:
+  Report(coppice::Backend& backend, const Options& options)
+      : backend_(backend), options_(options), peaks_(backend) {
+    commit_ = first_line_of("git rev-parse --short HEAD 2>/dev/null");
+    machine_ = processor_name() + ", " + std::to_string(coppice::available_cores()) + " cores";
+    if (options_.json) return;
+    std::printf("%s, %s, %d threads: %.0f GFLOP/s in %s, %.1f GB/s read from memory\n", machine_.c_str(),
+                backend_.instruction_set(), backend_.threads(), peaks_.gflops(options_.dtype),
+                peak_name(options_.dtype), peaks_.gbytes(peaks_.memory_bytes()));
+    std::printf("%-26s %-28s %10s %10s %10s %8s %7s %6s\n", "op", "shape", "p20 ms", "p50 ms", "p80 ms",
+                "GFLOP/s", "GB/s", "share");
+  }
+
+  void row(const OpCase& op_case, const std::vector<int64_t>& shape, TimedOp timed) {
+    std::sort(timed.seconds.begin(), timed.seconds.end());
+    const auto at = [&](double share) {
+      return timed.seconds[static_cast<size_t>(share * static_cast<double>(timed.seconds.size() - 1))];
+    };
+    const double p50 = at(0.5), gflops = timed.flops / p50 / 1e9, gbytes = timed.bytes / p50 / 1e9;
+    const coppice::bench::Floor floor = floor_of(peaks_, timed);
+    const double share = floor.seconds / p50;
+    std::string sizes;
+    for (const int64_t size : shape) {
+      if (!sizes.empty()) sizes += 'x';
+      sizes += std::to_string(size);
+    }
+    if (options_.json) {
+      std::printf("{\"op\":\"%s\",\"shape\":\"%s\",\"dtype\":\"%s\",\"device\":\"%s-%s\",\"threads\":%d,",
+                  op_case.op, sizes.c_str(), coppice::dtype_name(options_.dtype), backend_.name(),
+                  backend_.instruction_set(), backend_.threads());
+      std::printf("\"p20_ms\":%.6g,\"p50_ms\":%.6g,\"p80_ms\":%.6g,\"gflops\":%.4g,\"gbytes_per_s\":%.4g,",
+                  1e3 * at(0.2), 1e3 * p50, 1e3 * at(0.8), gflops, gbytes);
+      std::printf("\"peak_share\":%.3f,\"peak_of\":\"%s\",\"commit\":\"%s\",\"machine\":\"%s\"}\n", share,
+                  floor.peak_of, commit_.c_str(), machine_.c_str());
+    } else {
+      std::printf("%-26s %-28s %10.4f %10.4f %10.4f %8.1f %7.1f %5.1f%% of %s\n", op_case.op, sizes.c_str(),
+                  1e3 * at(0.2), 1e3 * p50, 1e3 * at(0.8), gflops, gbytes, 100.0 * share, floor.peak_of);
+    }
+    std::fflush(stdout);
+  }
+
+ private:
+  const char* peak_name(DType dtype) const {
+    return dtype == DType::kBF16 && peaks_.has_bf16() ? "bf16" : "f32";
+  }
+
+  coppice::Backend& backend_;
+  const Options& options_;
+  coppice::bench::MachinePeaks peaks_;
+  std::string commit_, machine_;
+};
+
+void run(const Options& options) {
+  const auto backend = coppice::open_backend(options.backend);
+  Report report(*backend, options);
+  const auto time_case = [&](const OpCase& op_case) {
+    for (const std::vector<int64_t>& shape : op_case.shapes) {
+      const std::atomic<bool> stop{false};
+      report.row(op_case, shape,
+                 coppice::bench::time_op(*backend, op_case.op, op_case.shape_of(shape), options.dtype,
+                                         options.plan, stop));
+      if (options.quick) return;
+    }
+  };
+  if (!options.op.empty()) return time_case(coppice::bench::op_case(options.op));
+  for (const OpCase& op_case : coppice::bench::op_cases()) time_case(op_case);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  Options options;
+  if (!read(argc, argv, &options)) return 2;
   try {
-    return run(argc, argv);
+    run(options);
+    return 0;
   } catch (const coppice::Error& error) {
     std::fprintf(stderr, "%s: %s\n", coppice::error_code_name(error.code()), error.what());
     return 1;

@@ -83,15 +83,30 @@ double MachinePeaks::gflops(DType dtype) {
   return rate;
 }
 
+size_t MachinePeaks::array_bytes(size_t bytes) const {
+  if (bytes >= memory_bytes_) return memory_bytes_;
+  size_t size = kSmallestArray;
+  while (2 * size <= bytes) size *= 2;
+  return size;
+}
+
 double MachinePeaks::gbytes(size_t bytes) {
-  size_t size = memory_bytes_;
-  if (bytes < memory_bytes_) {
-    size = kSmallestArray;
-    while (2 * size <= bytes) size *= 2;
-  }
+  const size_t size = array_bytes(bytes);
   double& rate = gbytes_[size];
-  if (rate == 0) rate = measure_reading(size);
+  if (rate == 0) {
+    rate = measure_array(size, [this](float* values, int64_t count) {
+      volatile float sink = loops_.read(values, count);
+      (void)sink;
+    });
+  }
   return rate;
+}
+
+double MachinePeaks::gbytes_moved(size_t bytes) {
+  const size_t size = array_bytes(bytes);
+  double& rate = gbytes_moved_[size];
+  if (rate == 0) rate = 2 * measure_array(size, loops_.update);
+  return std::max(rate, gbytes(bytes));
 }
 
 double MachinePeaks::measure_flops(double (*loop)(int64_t rounds)) const {
@@ -101,7 +116,8 @@ double MachinePeaks::measure_flops(double (*loop)(int64_t rounds)) const {
   return operations / seconds / 1e9;
 }
 
-double MachinePeaks::measure_reading(size_t bytes) const {
+template <typename Loop>
+double MachinePeaks::measure_array(size_t bytes, const Loop& loop) const {
   const int64_t threads = team_.threads();
   const int64_t share = static_cast<int64_t>(bytes / sizeof(float)) / threads;
   const int64_t passes = static_cast<int64_t>(std::max<size_t>(1, kBytesPerSample / bytes));
@@ -110,9 +126,7 @@ double MachinePeaks::measure_reading(size_t bytes) const {
   backend_.zero(array.data(), bytes);
   const double seconds = fastest([&] {
     team_.parallel_for(threads, [&](int64_t part, int) {
-      volatile float sink = 0;
-      for (int64_t pass = 0; pass < passes; ++pass) sink = loops_.read(array.f32() + part * share, share);
-      (void)sink;
+      for (int64_t pass = 0; pass < passes; ++pass) loop(array.f32() + part * share, share);
     });
   });
   return static_cast<double>(passes * threads * share) * sizeof(float) / seconds / 1e9;

@@ -26,19 +26,25 @@ class MachinePeaks {
   // from it. Sizes are rounded down to a power of two from 64 KiB on; what is larger than memory_bytes() is
   // as that is.
   double gbytes(size_t bytes);
+  // The same where bytes are written, too: in updating such an array in place, both ways counted, and never
+  // less than in reading it. A cache may move nearly twice as much then.
+  double gbytes_moved(size_t bytes);
   // Four times the last-level cache, at most 1 GiB: reading so much is reading memory.
   size_t memory_bytes() const { return memory_bytes_; }
 
  private:
   double measure_flops(double (*loop)(int64_t rounds)) const;
-  double measure_reading(size_t bytes) const;
+  // 10^9 bytes of the array a second in a loop over each thread's share of it.
+  template <typename Loop>
+  double measure_array(size_t bytes, const Loop& loop) const;
+  size_t array_bytes(size_t bytes) const;
 
   Backend& backend_;
   PeakLoops loops_;
   ThreadTeam team_;
   size_t memory_bytes_;
   std::map<DType, double> gflops_;
-  std::map<size_t, double> gbytes_;
+  std::map<size_t, double> gbytes_, gbytes_moved_;
 };
 
 }  // namespace coppice::bench

@@ -80,6 +80,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("StopFlag", stop_flag);
   exports.Set("openEngine", Napi::Function::New<EngineObject::open>(env, "openEngine"));
   exports.Set("openKernels", Napi::Function::New<KernelsObject::open>(env, "openKernels"));
+  exports.Set("benchmarkOps", Napi::Function::New<benchmark_ops>(env, "benchmarkOps"));
   exports.Set("policyLoss", Napi::Function::New<policy_loss>(env, "policyLoss"));
   exports.Set("planMemory", Napi::Function::New<plan_memory_of>(env, "planMemory"));
   exports.Set("machine", Napi::Function::New<machine>(env, "machine"));

@@ -1,18 +1,22 @@
 #include "binding/kernel_ops.h"
 
-#include <numeric>
-
-#include "base/error.h"
-#include "binding/device_memory.h"
+#include "binding/kernel_operands.h"
+#include "engine/device_memory.h"
 #include "ops/ops.h"
 
 namespace coppice::binding {
-void run_matmul(Backend& backend, float* out, const float* inp, const float* weight, int64_t rows,
-                int64_t cols, int64_t inner) {
+
+void run_linear(Backend& backend, float* out, const float* inp, const float* weight, const float* bias,
+                int64_t rows, int64_t cols, int64_t inner) {
   OwnContext context(backend, backend.linear_scratch_bytes(rows, cols, inner, DType::kF32));
   const DeviceMatrix input(backend, inp, rows, inner), output(backend, rows, cols);
   const DeviceParameter matrix(backend, ParameterKind::kMatrix, weight, cols, inner);
-  ops::linear_forward(context.get(), output.view(), input.view(), matrix.view(), nullptr);
+  if (bias == nullptr) {
+    ops::linear_forward(context.get(), output.view(), input.view(), matrix.view(), nullptr);
+  } else {
+    const DeviceParameter vector(backend, ParameterKind::kVector, bias, 1, cols);
+    ops::linear_forward(context.get(), output.view(), input.view(), matrix.view(), &vector.view());
+  }
   output.download(out);
 }
 
@@ -32,43 +36,28 @@ void run_swiglu(Backend& backend, float* out, const float* gate_up, int64_t rows
   output.download(out);
 }
 
-void run_attention(Backend& backend, float* out, const float* q, const float* k, const float* v,
-                   const std::vector<int32_t>& offsets, const AttentionShape& shape) {
-  const int64_t rows = offsets.back();
-  const int64_t q_cols = int64_t{shape.num_heads} * shape.head_dim,
-                kv_cols = int64_t{shape.num_kv_heads} * shape.head_dim;
-  OwnContext context(backend, backend.attention_scratch_bytes(shape, rows));
-  const DeviceMatrix queries(backend, q, rows, q_cols), keys(backend, k, rows, kv_cols),
-      values(backend, v, rows, kv_cols);
-  const DeviceMatrix output(backend, rows, q_cols);
-  const DeviceSequences sequences(backend, offsets, kv_cols);
-  ops::kv_write(context.get(), sequences.pages(), keys.view(), values.view(), sequences.batch(), shape);
-  ops::attention_forward(context.get(), output.view(), nullptr, queries.view(), sequences.pages(),
-                         sequences.batch(), shape);
-  output.download(out);
+void run_rope(Backend& backend, float* out, const float* inp, const float* cos_sin, int64_t rows,
+              int64_t cols, int32_t head_dim, bool inverse) {
+  OwnContext context(backend, 0);
+  const DeviceMatrix inout(backend, inp, rows, cols), table(backend, cos_sin, rows, head_dim);
+  const DeviceArray<int32_t> positions(backend, first_numbers(rows));
+  const auto rotate = inverse ? ops::rope_backward : ops::rope_forward;
+  rotate(context.get(), inout.view(), positions.data(), table.data(), head_dim);
+  inout.download(out);
 }
 
-void run_logprob_gather(Backend& backend, float* lp, float* entropy, const float* hidden, const float* head,
-                        const int32_t* targets, const float* temperature, int64_t count, int64_t vocab,
-                        int64_t cols) {
-  std::vector<int32_t> target(targets, targets + count), row(static_cast<size_t>(count));
-  std::iota(row.begin(), row.end(), 0);
-  for (int64_t i = 0; i < count; ++i) {
-    const int32_t id = target[static_cast<size_t>(i)];
-    if (id < 0 || id >= vocab) {
-      fail(ErrorCode::kInvalidArgument, "targets: entry %lld: expected an id in [0, %lld); received %d",
-           static_cast<long long>(i), static_cast<long long>(vocab), id);
-    }
-  }
-  OwnContext context(backend, backend.head_scratch_bytes(count, vocab, cols, DType::kF32));
-  const DeviceMatrix input(backend, hidden, count, cols), temperatures(backend, temperature, count, 1);
-  const DeviceParameter matrix(backend, ParameterKind::kMatrix, head, vocab, cols);
-  const DeviceArray<int32_t> rows(backend, row), ids(backend, target);
-  const DeviceMatrix lp_out(backend, count, 1), entropy_out(backend, count, 1), lse(backend, count, 1);
-  ops::head_forward(context.get(), lp_out.data(), entropy_out.data(), lse.data(), input.view(), matrix.view(),
-                    {rows.data(), ids.data(), temperatures.data(), count});
-  lp_out.download(lp);
-  entropy_out.download(entropy);
+void run_attention(Backend& backend, float* out, const AttentionOperands& operands) {
+  const DeviceAttention attention(backend, operands);
+  attention.forward();
+  attention.out.download(out);
+}
+
+void run_logprob_gather(Backend& backend, float* lp, float* entropy, const HeadOperands& operands) {
+  if (operands.count() == 0) return;
+  const DeviceHead head(backend, operands);
+  head.forward();
+  head.lp.download(lp);
+  head.entropy.download(entropy);
 }
 
 }  // namespace coppice::binding

@@ -3,7 +3,9 @@
 
 #include <napi.h>
 
+#include <functional>
 #include <memory>
+#include <vector>
 
 #include "bench/machine_peaks.h"
 #include "binding/backend_info.h"
@@ -42,6 +44,8 @@ class KernelsWorker final : public Worker {
   BackendInfo info_;
 };
 
+// Methods by what they do: kernels_object.cpp has the forward ops, kernels_gradients.cpp the gradients and
+// the optimiser, kernels_timing.cpp timing and peaks.
 class KernelsObject final : public Napi::ObjectWrap<KernelsObject> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -55,21 +59,40 @@ class KernelsObject final : public Napi::ObjectWrap<KernelsObject> {
  private:
   Napi::Value info(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
-  Napi::Value matmul(const Napi::CallbackInfo& info);
+
+  Napi::Value linear(const Napi::CallbackInfo& info);
   Napi::Value rmsnorm(const Napi::CallbackInfo& info);
   Napi::Value swiglu(const Napi::CallbackInfo& info);
+  Napi::Value rope(const Napi::CallbackInfo& info);
   Napi::Value attention(const Napi::CallbackInfo& info);
   Napi::Value logprob_gather(const Napi::CallbackInfo& info);
+
+  Napi::Value linear_backward(const Napi::CallbackInfo& info);
+  Napi::Value rmsnorm_backward(const Napi::CallbackInfo& info);
+  Napi::Value swiglu_backward(const Napi::CallbackInfo& info);
+  Napi::Value attention_backward(const Napi::CallbackInfo& info);
+  Napi::Value logprob_gather_backward(const Napi::CallbackInfo& info);
+  Napi::Value adamw(const Napi::CallbackInfo& info);
+
   Napi::Value time(const Napi::CallbackInfo& info);
   Napi::Value peaks(const Napi::CallbackInfo& info);
 
-  // Runs `work(backend, out)` on the thread; resolves with the `elements` floats that it wrote.
-  template <typename Work>
-  std::unique_ptr<Job> make_op(Napi::Env env, size_t elements, Work work);
+  // An array of floats that an op gives back, by its name in the result.
+  struct Output {
+    const char* name;
+    size_t elements;
+  };
+  // Runs `work(backend, arrays)` on the thread; resolves with the arrays that it wrote by name, or with the
+  // array itself where there is but one.
+  Napi::Value run_op(Napi::Env env, std::vector<Output> outputs,
+                     std::function<void(Backend&, const std::vector<float*>&)> work);
   Napi::Value submit(std::unique_ptr<Job> job);
 
   std::shared_ptr<Environment> environment_;
   std::shared_ptr<KernelsWorker> worker_;
 };
+
+// benchmarkOps(): every op that `time` takes, { op, sizes, shapes }.
+Napi::Value benchmark_ops(const Napi::CallbackInfo& info);
 
 }  // namespace coppice::binding

@@ -66,13 +66,21 @@ float read_all(const float* values, int64_t count) {
   return sum(total);
 }
 
+void update_all(float* values, int64_t count) {
+  const Vec factor = splat(0.5f);
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int lanes = static_cast<int>(smaller(kLanes, count - i));
+    store_lanes(values + i, load_lanes(values + i, lanes) * factor, lanes);
+  }
+}
+
 }  // namespace
 
 PeakLoops peak_loops() {
 #if defined(COPPICE_NATIVE_DOT_PAIRS)
-  return {fma_chains, dot_pairs_chains, read_all};
+  return {fma_chains, dot_pairs_chains, read_all, update_all};
 #else
-  return {fma_chains, nullptr, read_all};
+  return {fma_chains, nullptr, read_all, update_all};
 #endif
 }
 

@@ -15,6 +15,8 @@ struct PeakLoops {
   double (*dot_pairs)(int64_t rounds);
   // Reads values[0, count) once and returns a number that depends on all of them.
   float (*read)(const float* values, int64_t count);
+  // Reads values[0, count) once and writes them back.
+  void (*update)(float* values, int64_t count);
 };
 
 namespace avx512bf16 {

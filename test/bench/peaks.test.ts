@@ -11,9 +11,10 @@ describe('the peaks of this machine', () => {
     for (const isa of status.instructionSets) {
       const peaks = await machinePeaks({ threads: 1, isa })
       assert.deepEqual([peaks.isa, peaks.threads], [isa, 1])
-      for (const rate of [peaks.gflops, peaks.gflopsBf16, peaks.gbytes]) {
+      for (const rate of [peaks.gflops, peaks.gflopsBf16, peaks.gbytes, peaks.gbytesMoved]) {
         assert.ok(Number.isFinite(rate) && rate > 0, JSON.stringify(peaks))
       }
+      assert.ok(peaks.gbytesMoved >= peaks.gbytes)
       assert.equal(peaks.hasBf16, isa === 'avx512bf16')
       if (!peaks.hasBf16) assert.equal(peaks.gflopsBf16, peaks.gflops)
     }

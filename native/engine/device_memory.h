@@ -1,4 +1,4 @@
-// Arrays, parameters and contexts in a backend's memory, for calls of single ops.
+// Arrays, parameters and packed sequences in a backend's memory, for calls of single ops.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include "base/float_environment.h"
 #include "engine/memory.h"
 
-namespace coppice::binding {
+namespace coppice {
 
 inline size_t float_bytes(int64_t elements) {
   return static_cast<size_t>(elements) * sizeof(float);
@@ -36,13 +36,17 @@ class DeviceMatrix {
 
 class DeviceParameter {
  public:
+  // Without values yet.
+  DeviceParameter(Backend& backend, ParameterKind kind, int64_t rows, int64_t cols, DType dtype)
+      : buffer_(backend, backend.parameter_storage_bytes(kind, rows, cols, dtype)),
+        parameter_{"weight", kind, rows, cols, dtype, buffer_.data(), buffer_.bytes()} {}
   DeviceParameter(Backend& backend, ParameterKind kind, const float* host, int64_t rows, int64_t cols,
                   DType dtype = DType::kF32)
-      : buffer_(backend, backend.parameter_storage_bytes(kind, rows, cols, dtype)),
-        parameter_{"weight", kind, rows, cols, dtype, buffer_.data(), buffer_.bytes()} {
+      : DeviceParameter(backend, kind, rows, cols, dtype) {
     backend.parameter_upload(parameter_, 0, rows, host);
   }
   const Parameter& view() const { return parameter_; }
+  Parameter& view() { return parameter_; }
 
  private:
   Buffer buffer_;
@@ -74,27 +78,33 @@ class OwnContext {
   Context context_;
 };
 
-// Sequences packed one after the other, each with pages of its own.
-class DeviceSequences {
+// Segments that are packed one behind the other as they are added, each with pages of its own from the block
+// on in which it begins; the blocks before that are its parent's.
+struct PackedForest {
+  std::vector<Segment> segments;
+  std::vector<int32_t> page_table;
+  int32_t rows = 0, pages = 0;
+
+  // Returns the new segment's index. `position` is where it begins: 0 for a root that stands alone, more for
+  // one whose earlier keys are in its pages already; a child's is where its parent ends.
+  int32_t add(int32_t length, int32_t parent = -1, int32_t position = 0);
+  // Sequences of rows [offsets[i], offsets[i + 1]), offsets from 0; empty ones have no segment.
+  static PackedForest of_sequences(const std::vector<int32_t>& offsets);
+};
+
+// A forest's tables and the pages of one layer's keys and values.
+class DevicePages {
  public:
-  // offsets [sequences + 1] from 0; kv_cols = NKV * HD.
-  DeviceSequences(Backend& backend, const std::vector<int32_t>& offsets, int64_t kv_cols);
+  // kv_cols = NKV * HD.
+  DevicePages(Backend& backend, const PackedForest& forest, int64_t kv_cols);
   AttentionBatch batch() const { return {segments_.data(), segment_count_, page_table_.data()}; }
   KvPages pages() const { return {keys_.data(), values_.data(), DType::kF32}; }
 
  private:
-  struct Host {
-    std::vector<Segment> segments;
-    std::vector<int32_t> page_table;
-    explicit Host(const std::vector<int32_t>& offsets);
-    int64_t page_rows() const { return static_cast<int64_t>(page_table.size()) * kKeyBlock; }
-  };
-  DeviceSequences(Backend& backend, const Host& host, int64_t kv_cols);
-
   int32_t segment_count_;
   DeviceArray<Segment> segments_;
   DeviceArray<int32_t> page_table_;
   DeviceMatrix keys_, values_;
 };
 
-}  // namespace coppice::binding
+}  // namespace coppice
