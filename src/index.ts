@@ -140,6 +140,7 @@ export {
 export { majorityAtK, majorityAtKTable } from './statistics/majority-at-k.ts'
 export { passAtK, type RightCount } from './statistics/pass-at-k.ts'
 export { pairedDifferenceTable, passAtKTable, passAtKTableOverSeeds } from './statistics/pass-at-k-table.ts'
+export { medianOf, quantileOf } from './statistics/quantiles.ts'
 export type { ArithmeticOptions } from './tasks/arithmetic.ts'
 export type { CountdownOptions } from './tasks/countdown.ts'
 export * from './tasks/index.ts'

@@ -208,19 +208,21 @@ export class Kernels implements AsyncDisposable {
   }
 
   /**
-   * Times an op on random data: seconds of one run in each of `repeats` samples after `warmup` others, one at least. Ops and
-   * their sizes are those of `benchmarkOps()`. `dtype` is that of parameters, f32 by default.
+   * Times an op on random data: seconds of one run in each of `repeats` samples (20) after `warmup` others (3), one at least; with
+   * `seconds`, no new sample after so many once there are three. Ops and their sizes are those of `benchmarkOps()`. `dtype` is that
+   * of parameters, f32 by default.
    */
   async time(
     op: string,
     shape: Readonly<Record<string, number>>,
-    options: { repeats?: number; warmup?: number; dtype?: ComputeDtype } = {},
+    options: { repeats?: number; seconds?: number; warmup?: number; dtype?: ComputeDtype } = {},
   ): Promise<Float64Array> {
-    refuseUnknownKeys(options, ['repeats', 'warmup', 'dtype'], 'Kernels.time')
-    const { repeats = 20, warmup = 3 } = options
+    refuseUnknownKeys(options, ['repeats', 'seconds', 'warmup', 'dtype'], 'Kernels.time')
+    const { repeats = 20, seconds = Number.MAX_VALUE, warmup = 3 } = options
     requireInteger(repeats, 'Kernels.time.repeats', 1)
+    requireNumber(seconds, 'Kernels.time.seconds', 0)
     const dtype = requireOneOf(options.dtype ?? 'f32', 'Kernels.time.dtype', ['f32', 'bf16'])
-    const plan = { dtype, warmup, repeats, seconds: Number.MAX_VALUE, withFloor: false }
+    const plan = { dtype, warmup, repeats, seconds, withFloor: false }
     return (await call(() => this.#native.time(op, { ...shape }, plan))).seconds
   }
 

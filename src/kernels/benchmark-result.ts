@@ -1,13 +1,6 @@
 import type { ComputeDtype, NativeEngineInfo, NativeTimedOp } from '../native/types.ts'
+import { medianOf, quantileOf } from '../statistics/quantiles.ts'
 import type { OpBenchmark } from './inputs.ts'
-
-/** The value below which `share` of the sorted values lie, between two of them where it falls there. */
-function quantile(sorted: Float64Array, share: number): number {
-  const position = share * (sorted.length - 1)
-  const below = Math.floor(position)
-  const above = Math.min(below + 1, sorted.length - 1)
-  return sorted[below]! + (position - below) * (sorted[above]! - sorted[below]!)
-}
 
 /** Times as percentiles and rates, against the floor where there is one. */
 export function benchmarkResult(
@@ -16,13 +9,12 @@ export function benchmarkResult(
   timed: NativeTimedOp,
 ): OpBenchmark {
   const { seconds, flops, bytes, floor } = timed
-  const sorted = seconds.slice().sort()
-  const p50 = quantile(sorted, 0.5)
+  const p50 = medianOf(seconds)
   const { device, isa, threads } = info
   return {
     ...what,
     ...{ device, isa, threads, iterations: seconds.length, seconds },
-    ...{ p20: quantile(sorted, 0.2), p50, p80: quantile(sorted, 0.8) },
+    ...{ p20: quantileOf(seconds, 0.2), p50, p80: quantileOf(seconds, 0.8) },
     gflops: flops > 0 ? flops / p50 / 1e9 : null,
     gbytes: bytes / p50 / 1e9,
     ...{ flops, bytes, floor: floor?.seconds ?? null },

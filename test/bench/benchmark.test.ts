@@ -94,16 +94,16 @@ describe('a benchmark', () => {
   }
 
   it('is bounded by what the machine can do', async () => {
-    const cases: [string, Record<string, number>, string][] = [
-      ['linear', { rows: 256, cols: 512, inner: 512 }, 'f32'],
-      ['attention', { sequences: 4, length: 256, num_heads: 4, num_kv_heads: 4, head_dim: 64 }, 'f32'],
-      ['add', { rows: 4096, cols: 256 }, 'moving'],
-      ['sum_of_squares', { elements: 2 ** 22 }, 'reading'],
-      ['adamw', { elements: 2 ** 20 }, 'moving'],
+    const cases: [string, Record<string, number>, boolean][] = [
+      ['linear', { rows: 256, cols: 512, inner: 512 }, true],
+      ['attention', { sequences: 4, length: 256, num_heads: 4, num_kv_heads: 4, head_dim: 64 }, true],
+      ['add', { rows: 4096, cols: 256 }, false],
+      ['sum_of_squares', { elements: 2 ** 22 }, false],
+      ['adamw', { elements: 2 ** 20 }, false],
     ]
-    for (const [op, shape, peakOf] of cases) {
+    for (const [op, shape, isArithmetic] of cases) {
       const found = await engine.benchmark(op, shape, { seconds: 0.1 })
-      assert.equal(found.peakOf, peakOf, op)
+      assert.equal(found.peakOf === 'f32', isArithmetic, op)
       // Peak and op are measured one after the other on a machine that has other work, too.
       assert.ok(found.peakShare! > 0 && found.peakShare! < 1.3, `${op}: ${found.peakShare}`)
       assert.ok(found.iterations >= 3, op)

@@ -1,5 +1,4 @@
-import { environment } from '../../index.ts'
-import { medianOf, quantileOf } from '../bench/quantiles.ts'
+import { environment, medianOf, quantileOf } from '../../index.ts'
 import { formatBytes, textTable } from '../table.ts'
 import type { CompareCase } from './cases.ts'
 import type { MeasuredLine } from './contender-line.ts'

@@ -6,6 +6,7 @@ import {
   concatBatches,
   type ListView,
   type Policy,
+  quantileOf,
   type RolloutBatch,
   readTable,
   writeTable,
@@ -15,7 +16,6 @@ import { type BenchContext, type BenchRow, benchRow, type Measured } from './ben
 import { readThrough } from './file-cache.ts'
 import { BENCH_MODELS, contextOf, openModel, promptsOfLength, tinyModel } from './model-shapes.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { quantileOf } from './quantiles.ts'
 import { timeRuns } from './time-runs.ts'
 
 const SAMPLES = 8

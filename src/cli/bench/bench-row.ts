@@ -1,6 +1,5 @@
 import { availableParallelism } from 'node:os'
-import { type Environment, environment } from '../../index.ts'
-import { quantileOf } from './quantiles.ts'
+import { type Environment, environment, type OpBenchmark, quantileOf } from '../../index.ts'
 
 /** One measured thing. Times are of one run of it, in milliseconds. */
 export interface BenchRow {
@@ -25,6 +24,8 @@ export interface BenchRow {
   /** What the floor is computed from: 10^9 operations and 10^9 bytes a second, as far as it goes by them. */
   peak_gflops?: number
   peak_gbytes?: number
+  /** Of an op: the peak that its floor comes from. */
+  peak_of?: PeakOf
   no_floor?: string
   tokens_per_second?: number
   answers_per_second?: number
@@ -67,8 +68,11 @@ export interface Measured {
   peakRssMib: number
 }
 
+/** `f32` multiply-adds, products of `bf16` pairs, reading, or reading and writing. */
+export type PeakOf = NonNullable<OpBenchmark['peakOf']>
+
 /** What a run takes at least, in seconds, and the peaks that say so; or why nobody can say. */
-export type RowFloor = { seconds: number; gflops?: number; gbytes?: number } | string
+export type RowFloor = { seconds: number; gflops?: number; gbytes?: number; peakOf?: PeakOf } | string
 
 let shared: Environment | undefined
 
@@ -103,12 +107,13 @@ export function benchRow(
 
 function floorKeys(floor: RowFloor, median: number) {
   if (typeof floor === 'string') return { peak_share: null, no_floor: floor }
-  const { seconds, gflops, gbytes } = floor
+  const { seconds, gflops, gbytes, peakOf } = floor
   return {
     peak_share: significant(seconds / median),
     floor_ms: significant(1000 * seconds),
     ...(gflops !== undefined && { peak_gflops: significant(gflops) }),
     ...(gbytes !== undefined && { peak_gbytes: significant(gbytes) }),
+    ...(peakOf !== undefined && { peak_of: peakOf }),
   }
 }
 

@@ -2,7 +2,7 @@ import { type ComputeDtype, type MachinePeaks, machinePeaks } from '../../index.
 import { type BenchContext, type BenchRow, benchRow, type Measured, type RowFloor } from './bench-row.ts'
 import { floorSeconds, type Peaks, type Work } from './floors.ts'
 
-const NO_CPU = 'no CPU: peaks of other devices are not measured'
+export const NO_CPU = 'no CPU: peaks of other devices are not measured'
 
 const kept = new Map<string, Promise<MachinePeaks>>()
 

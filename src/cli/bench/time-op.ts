@@ -12,8 +12,6 @@ export async function timesOfOp(
   { repeats, seconds, signal }: Timing,
 ): Promise<number[]> {
   signal?.throwIfAborted()
-  const [once] = await kernels.time(op, shape, { dtype, repeats: 1, warmup: 1 })
-  signal?.throwIfAborted()
-  const fitting = Math.max(MIN_RUNS, Math.min(repeats, Math.round(seconds / once!)))
-  return [...(await kernels.time(op, shape, { dtype, repeats: fitting, warmup: 1 }))]
+  const times = { repeats: Math.max(MIN_RUNS, repeats), seconds, warmup: 1 }
+  return [...(await kernels.time(op, shape, { dtype, ...times }))]
 }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { quantileOf } from '../../../src/cli/bench/quantiles.ts'
 import {
   comparisonRow,
   comparisonTable,
   type Entry,
   ratioOf,
 } from '../../../src/cli/bench-compare/comparison-row.ts'
+import { quantileOf } from '../../../src/statistics/quantiles.ts'
 import { lineOf, SMALL_PRODUCT } from './sample-case.ts'
 
 const ENTRY: Entry = { contender: 'them', variant: 'plain', setting: 'bound', settingsTried: { bound: 2 } }
