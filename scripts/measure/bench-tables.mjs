@@ -32,6 +32,7 @@ const COLUMNS = [
   ['columns copied', (row) => row.copied_columns],
   ['99th percentile', (row) => row.p99_ms && `${row.p99_ms} ms`],
   ['floor', (row) => row.floor_ms && `${row.floor_ms} ms`],
+  ['floor of', (row) => row.peak_of],
   [
     'share of peak',
     (row) => (row.peak_share === null ? undefined : `${(100 * row.peak_share).toFixed(1)} %`),

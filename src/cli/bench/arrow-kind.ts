@@ -124,7 +124,7 @@ async function measureFile(
       peakRssMib: peakRssMib(),
     }
     if (direction === 'write')
-      return benchRow(context, measured, 'a disk’s rate for durable writes is not known')
+      return benchRow(context, measured, 'how quickly a disk can write for good is not known')
     const floor = quantileOf(await timeRuns(timing, () => readThrough(path)), 0.5)
     return benchRow(context, measured, { seconds: floor, gbytes: bytes / floor / 1e9 })
   } finally {
