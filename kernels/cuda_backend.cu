@@ -156,7 +156,7 @@ void CudaBackend::attention_backward(Context&, const Tensor&, const Tensor&, con
 void CudaBackend::swiglu_forward(Context&, const Tensor&, const Tensor&) {
   not_here("swiglu_forward");
 }
-void CudaBackend::swiglu_backward(Context&, const Tensor&, const Tensor&, const Tensor&) {
+void CudaBackend::swiglu_backward(Context&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) {
   not_here("swiglu_backward");
 }
 void CudaBackend::add_forward(Context&, const Tensor&, const Tensor&, const Tensor&) {

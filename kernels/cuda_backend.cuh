@@ -78,7 +78,7 @@ class CudaBackend final : public Backend {
                           const float*, const Tensor&, const Tensor&, const Tensor&, const AttentionBatch&,
                           const AttentionShape&) override;
   void swiglu_forward(Context&, const Tensor&, const Tensor&) override;
-  void swiglu_backward(Context&, const Tensor&, const Tensor&, const Tensor&) override;
+  void swiglu_backward(Context&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) override;
   void add_forward(Context&, const Tensor&, const Tensor&, const Tensor&) override;
   void gather_rows(Context&, const Tensor&, const Tensor&, const int32_t*) override;
   void sample(Context&, int32_t*, float*, float*, float*, const Tensor&, const Parameter&, const SampleKey*,

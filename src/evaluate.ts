@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { invalidArgument } from './errors.ts'
 import { collapsedText, type DistinctKey, type GradedPrompt, gradePrompt } from './evaluate/graded-prompt.ts'
-import { judge } from './judge.ts'
+import { GroupJudge, judge } from './judge.ts'
 import { refuseUnknownKeys, requireInteger } from './options.ts'
 import type { GenerateOptions, Policy } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
@@ -184,17 +184,26 @@ export async function evaluateGreedily(
   policy: Policy,
   prompts: readonly PromptRow[],
   pool: VerifierPool,
-  options: Pick<EvaluateOptions, 'maxCompletionLength' | 'stopTokens' | 'signal' | 'bootstrap'> = {},
+  options: Pick<EvaluateOptions, 'maxCompletionLength' | 'stopTokens' | 'signal' | 'bootstrap'> &
+    Pick<GenerateOptions, 'maxLiveSequences'> = {},
 ): Promise<GreedyEvaluation> {
-  const { maxCompletionLength, stopTokens, signal } = options
-  const rollouts = await policy.generateAll(prompts, {
-    numGenerations: 1,
-    temperature: 0,
-    ...(maxCompletionLength !== undefined && { maxCompletionLength }),
-    ...(stopTokens !== undefined && { stopTokens }),
-    ...(signal !== undefined && { signal }),
-  })
-  const judged = await judge(rollouts, pool, signal === undefined ? {} : { signal })
+  const { maxCompletionLength, maxLiveSequences, stopTokens, signal } = options
+  const judging = new GroupJudge(pool, signal === undefined ? {} : { signal })
+  let judged: RolloutBatch
+  try {
+    const rollouts = await policy.generateAll(prompts, {
+      numGenerations: 1,
+      temperature: 0,
+      ...(maxCompletionLength !== undefined && { maxCompletionLength }),
+      ...(maxLiveSequences !== undefined && { maxLiveSequences }),
+      ...(stopTokens !== undefined && { stopTokens }),
+      ...(signal !== undefined && { signal }),
+      onGroup: (group) => judging.add(group),
+    })
+    judged = await judging.finish(rollouts)
+  } finally {
+    judging.close()
+  }
   const { rewards = [], verdicts } = columnsOf(judged)
   const right = rewards.map((reward, row) => (isRight(reward, verdicts?.[row]) ? 1 : 0))
   return { accuracy: bootstrapMeans([right], options.bootstrap)[0]!, rollouts: judged }

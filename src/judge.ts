@@ -1,4 +1,5 @@
 import { Float32, vectorFromArray } from 'apache-arrow'
+import type { SampledGroup } from './policy.ts'
 import {
   appendColumns,
   columnsOf,
@@ -8,8 +9,8 @@ import {
   textColumn,
   tokenColumnsOf,
 } from './rollouts.ts'
-import type { Sample } from './verdicts.ts'
-import type { VerifierPool, VerifyCallOptions } from './verify.ts'
+import type { Judgement, Sample } from './verdicts.ts'
+import type { Verification, VerifierPool, VerifyCallOptions } from './verify.ts'
 
 const NO_TOKENS = new Int32Array(0)
 
@@ -55,12 +56,58 @@ export async function judge(
   pool: VerifierPool,
   options: VerifyCallOptions = {},
 ): Promise<RolloutBatch> {
-  const judgements = await pool.verify(samplesOf(batch), options)
+  return withVerdicts(batch, await pool.verify(samplesOf(batch), options), pool)
+}
+
+/**
+ * Judges rollouts while they are sampled: each group as soon as it has ended, beside the engine's work on the others. Close it in
+ * any case.
+ */
+export class GroupJudge {
+  readonly #pool: VerifierPool
+  readonly #call: Verification
+  /** The prompt of each group, in the order in which the groups have come. */
+  readonly #prompts: number[] = []
+
+  constructor(pool: VerifierPool, options: VerifyCallOptions = {}) {
+    this.#pool = pool
+    this.#call = pool.open(options)
+  }
+
+  /** Throws what the verification has failed with. */
+  add({ prompt, samples }: SampledGroup): void {
+    this.#prompts.push(prompt)
+    this.#call.add(samples)
+  }
+
+  /** As `judge` on the rollouts of all groups that have come, which stand in the order of their prompts. */
+  async finish(rollouts: RolloutBatch): Promise<RolloutBatch> {
+    const judgements = await this.#call.finish()
+    const groupRows = judgements.length / this.#prompts.length
+    const ordered = new Array<Judgement>(judgements.length)
+    this.#prompts.forEach((prompt, group) => {
+      for (let row = 0; row < groupRows; row++)
+        ordered[prompt * groupRows + row] = judgements[group * groupRows + row]!
+    })
+    return withVerdicts(rollouts, ordered, this.#pool)
+  }
+
+  /** Gives up what is not judged yet. */
+  close(): void {
+    this.#call.close()
+  }
+}
+
+function withVerdicts(
+  batch: RolloutBatch,
+  judgements: readonly Judgement[],
+  { parts }: VerifierPool,
+): RolloutBatch {
   return appendColumns(batch, {
     reward: judgements.map(({ reward }) => reward),
     verdict: judgements.map(({ verdict }) => verdict),
     ...Object.fromEntries(
-      pool.parts.map((name, part) => [
+      parts.map((name, part) => [
         partColumn(name),
         vectorFromArray(
           judgements.map(({ partRewards }) => partRewards?.[part] ?? null),

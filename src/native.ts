@@ -123,6 +123,11 @@ export function call<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+/** A flag that ends the native jobs that it was given to, whether they have begun or not. */
+export function stopFlag(): NativeStopFlag {
+  return new (addon().StopFlag)()
+}
+
 /**
  * Runs a native job that an AbortSignal may end early. A job that ended early has changed nothing, and the promise is
  * rejected with the signal's reason.
@@ -133,7 +138,7 @@ export async function callCancellable<T extends { cancelled: boolean }>(
 ): Promise<T> {
   if (signal === undefined) return call(() => work(undefined))
   signal.throwIfAborted()
-  const stop = new (addon().StopFlag)()
+  const stop = stopFlag()
   const onAbort = () => stop.set()
   signal.addEventListener('abort', onAbort, { once: true })
   try {

@@ -1,3 +1,4 @@
+import { getHeapSpaceStatistics } from 'node:v8'
 import { type ModelConfig, modelConfigOf } from './checkpoint.ts'
 import { Kernels } from './kernels.ts'
 import { addon, callNow } from './native.ts'
@@ -24,13 +25,20 @@ export function planMemory(options: PlanMemoryOptions): PlanRow[] {
   return [...callNow(() => addon().planMemory(config, backend, request)), ...rolloutRow(work, request)]
 }
 
-/** What the heap of JavaScript grows by in a run, between two collections and across them. */
-const HEAP_GROWTH = 32 * 2 ** 20
+/** What V8 lets young objects fill before it moves them: two halves of 16 MiB, unless Node.js was started with another size. */
+const YOUNG_GENERATION = 32 * 2 ** 20
+/** What the old objects' part grows by in a run, code that is compiled late included. */
+const OLD_GENERATION_GROWTH = 8 * 2 ** 20
 
-/** What this process takes beside its policies' engines: Node.js, the program, tokenizers, prompts. */
+/**
+ * What this process takes beside its policies' engines: Node.js, the program, tokenizers, prompts. What is resident now, and what
+ * the heap of JavaScript will grow by.
+ */
 export function processRow(policies: readonly { readonly allocatedBytes: number }[] = []): PlanRow {
   const held = policies.reduce((sum, { allocatedBytes }) => sum + allocatedBytes, 0)
-  return { what: 'Node.js', bytes: Math.max(0, process.memoryUsage.rss() - held) + HEAP_GROWTH }
+  const young = getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')
+  const growth = Math.max(0, YOUNG_GENERATION - (young?.space_size ?? 0)) + OLD_GENERATION_GROWTH
+  return { what: 'Node.js', bytes: Math.max(0, process.memoryUsage.rss() - held) + growth }
 }
 
 export function totalBytes(rows: readonly PlanRow[]): number {

@@ -19,18 +19,20 @@ import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/type
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 import { generateGroups, requireSeed, sampledSchema } from './policy/generate.ts'
-import { type FinishedGroup, groupBatch, joinedBatch } from './policy/group-batch.ts'
+import { type FinishedGroup, groupBatch, joinedBatch, samplesOfGroup } from './policy/group-batch.ts'
 import { memoryRequest, microBatchesOf, rolloutRow, tokenBudgetOf } from './policy/memory-request.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
 import type {
   ApplyUpdateOptions,
   BackendOptions,
+  GenerateAllOptions,
   GenerateOptions,
   GradOptions,
   InitOptions,
   LoadOptions,
   PlanOptions,
   PlanRow,
+  PreparedUpdate,
   SaveOptions,
   ScoreOptions,
   Scores,
@@ -39,7 +41,7 @@ import type {
   UpdateResult,
   UpdateStats,
 } from './policy/options.ts'
-import { applyUpdate, supervisedStep, updateByObjective } from './policy/update.ts'
+import { applyUpdate, applyUpdates, supervisedStep, updateByObjective } from './policy/update.ts'
 import type { PromptRow } from './prompts.ts'
 import { emptyBatch, type RolloutBatch } from './rollouts.ts'
 import { Tokenizer } from './tokenizer.ts'
@@ -177,10 +179,14 @@ export class Policy implements AsyncDisposable {
   }
 
   /** Samples completions of all prompts and joins them in the order of the prompts; without any, a batch of no rows. */
-  async generateAll(prompts: readonly PromptRow[], options: GenerateOptions = {}): Promise<RolloutBatch> {
+  async generateAll(prompts: readonly PromptRow[], options: GenerateAllOptions = {}): Promise<RolloutBatch> {
+    const { onGroup, ...sampling } = options
     const groups: FinishedGroup[] = []
-    for await (const group of this.#groups(prompts, options, GROUPS_AHEAD)) groups.push(group)
-    if (groups.length === 0) return emptyBatch(sampledSchema(options))
+    for await (const group of this.#groups(prompts, sampling, GROUPS_AHEAD)) {
+      groups.push(group)
+      onGroup?.({ prompt: group.native.prompt, samples: samplesOfGroup(group) })
+    }
+    if (groups.length === 0) return emptyBatch(sampledSchema(sampling))
     return joinedBatch(groups.sort((a, b) => a.native.prompt - b.native.prompt))
   }
 
@@ -222,6 +228,15 @@ export class Policy implements AsyncDisposable {
   /** One optimiser step on advantages and norms from elsewhere; what `update` comes down to. */
   applyUpdate(rows: Rows, options: ApplyUpdateOptions): Promise<UpdateStats> {
     return applyUpdate(this.#engine, rows, options)
+  }
+
+  /**
+   * Optimiser steps one behind the other, of which the engine is given the next before it is done with the last: it waits for
+   * JavaScript at none of them. Yields what each did. `updates` is asked for one at a time, while the engine computes. Where a
+   * step is refused, those behind it are not made; where the loop is left, neither is the one under way.
+   */
+  applyUpdates(updates: Iterable<PreparedUpdate>): AsyncGenerator<UpdateStats, void, void> {
+    return applyUpdates(this.#engine, updates)
   }
 
   /** One optimiser step of maximum likelihood on the completions: the mean of -log pi over tokens that are not masked. */

@@ -108,7 +108,7 @@ export async function* sft(options: SftOptions): AsyncGenerator<SftStep, void, v
       num_tokens: numTokens,
       ...clock.metrics(),
     }
-    await run?.appendMetrics(metrics)
+    run?.appendMetrics(metrics)
     const stopped = signal?.aborted === true
     const last = step === settings.steps
     const due = last || stopped || ((options.saveEvery ?? 0) > 0 && step % options.saveEvery! === 0)

@@ -1,15 +1,20 @@
 import { CoppiceError } from './errors.ts'
 import { evaluateGreedily } from './evaluate.ts'
-import { judge, judgedColumns, partRewardMeans } from './judge.ts'
+import { GroupJudge, judgedColumns, partRewardMeans } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from './objectives.ts'
-import type { PlanOptions } from './policy.ts'
+import type { PlanOptions, SampledGroup } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
 import { appendColumns, columnsOf, type RolloutBatch, tokenColumnsOf, writeTable } from './rollouts.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
-import { microBatchesOf, type ReservedPolicy, reserveMemory } from './trainer/reserve-memory.ts'
+import {
+  liveSequencesOf,
+  microBatchesOf,
+  type ReservedPolicy,
+  reserveMemory,
+} from './trainer/reserve-memory.ts'
 import { RowOrder } from './trainer/row-order.ts'
 import type { RunFolder } from './trainer/run-folder.ts'
 import { trainRecord } from './trainer/run-record.ts'
@@ -91,7 +96,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     const seconds = { ...clock.metrics(), ...saving }
     saving = {}
     const metrics = { step, ...learned, num_tokens: numTokens, ...evaluated, ...byClock, ...seconds }
-    await run.appendMetrics(metrics)
+    run.appendMetrics(metrics)
     if (byClock.clock_verdicts > 0) await run.writeRecord(record)
     if (stopped || last || isDue(step, options.saveEvery ?? 0, last)) {
       trainer.tell(step, 'save', 0)
@@ -113,6 +118,7 @@ function policiesOf(options: TrainOptions, settings: ResolvedSettings): Reserved
   const training: PlanOptions = {
     ...{ promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP, longestPrompt },
     ...microBatchesOf(options),
+    ...liveSequencesOf(options),
   }
   const work = [training]
   if (settings.evalEvery > 0) {
@@ -168,28 +174,24 @@ class Trainer {
 
   /** Rollouts of the step with verdicts, advantages and, for a KL term, reference log-probs. Changes no parameter. */
   async sample(step: number, clock: PhaseClock): Promise<Sampled> {
-    const { policy, reference, signal } = this.#options
+    const { reference, signal } = this.#options
     const rows = this.#order.rowsOf(step)
-    const prompts = rows.map((row) => this.#options.prompts[row]!)
-    let engineSeconds = 0
-    const rollouts = await clock.time('generate', () =>
-      policy.generateAll(prompts, {
-        ...this.#sampling(step),
-        promptIndices: Int32Array.from(rows),
-        onProgress: (progress) => {
-          engineSeconds = progress.engineSeconds
-          this.tell(step, 'generate', progress.finishedGroups / progress.groups)
-        },
-      }),
-    )
-    clock.add('generate_engine', engineSeconds)
-    this.tell(step, 'verify', 0)
-    const judged = await clock.time('verify', () =>
-      judge(rollouts, this.#verifier, {
-        ...(signal !== undefined && { signal }),
-        onProgress: (done, total) => this.tell(step, 'verify', done / total),
-      }),
-    )
+    const judging = new GroupJudge(this.#verifier, {
+      ...(signal !== undefined && { signal }),
+      onProgress: (done, total) => {
+        if (generated) this.tell(step, 'verify', done / total)
+      },
+    })
+    let generated = false
+    let judged: RolloutBatch
+    try {
+      const rollouts = await this.#generate(step, clock, rows, (group) => judging.add(group))
+      generated = true
+      this.tell(step, 'verify', 0)
+      judged = await clock.time('verify', () => judging.finish(rollouts))
+    } finally {
+      judging.close()
+    }
     const advantages = assignAdvantages(judgedColumns(judged), this.#settings.objective)
     const { offsets } = tokenColumnsOf(judged).completionTokens
     let weighed = appendColumns(judged, {
@@ -209,12 +211,37 @@ class Trainer {
     return { rollouts: weighed, advantages }
   }
 
+  async #generate(
+    step: number,
+    clock: PhaseClock,
+    rows: readonly number[],
+    onGroup: (group: SampledGroup) => void,
+  ): Promise<RolloutBatch> {
+    let engineSeconds = 0
+    const rollouts = await clock.time('generate', () =>
+      this.#options.policy.generateAll(
+        rows.map((row) => this.#options.prompts[row]!),
+        {
+          ...this.#sampling(step),
+          promptIndices: Int32Array.from(rows),
+          onGroup,
+          onProgress: (progress) => {
+            engineSeconds = progress.engineSeconds
+            this.tell(step, 'generate', progress.finishedGroups / progress.groups)
+          },
+        },
+      ),
+    )
+    clock.add('generate_engine', engineSeconds)
+    return rollouts
+  }
+
   /** The step's updates. Not stopped by the signal: half a step could not be resumed. */
   async learn(step: number, sampled: Sampled, clock: PhaseClock): Promise<Record<string, number>> {
     const learningRate = learningRateAt(step, this.#settings)
     this.tell(step, 'update', 0)
     try {
-      const updates = await clock.time('update', () =>
+      const updating = clock.time('update', () =>
         learn({
           ...sampled,
           policy: this.#options.policy,
@@ -227,12 +254,13 @@ class Trainer {
           },
         }),
       )
-      return {
+      // While the engine computes the first of them.
+      const describing = async () => ({
         ...rolloutMetrics(sampled.rollouts, sampled.advantages),
         ...partMetrics(partRewardMeans(sampled.rollouts, this.#verifier)),
-        ...updates,
-        learning_rate: learningRate,
-      }
+      })
+      const [updates, described] = await Promise.all([updating, describing()])
+      return { ...described, ...updates, learning_rate: learningRate }
     } catch (error) {
       throw error instanceof RefusedUpdate ? await this.#refused(step, error) : error
     }
@@ -243,6 +271,7 @@ class Trainer {
     const { accuracy } = await clock.time('evaluate', () =>
       evaluateGreedily(this.#options.policy, this.#options.evalPrompts ?? [], this.#verifier, {
         maxCompletionLength: this.#settings.maxCompletionLength,
+        ...liveSequencesOf(this.#options),
         ...(this.#settings.stopTokens !== null && { stopTokens: this.#settings.stopTokens }),
       }),
     )
@@ -261,6 +290,7 @@ class Trainer {
       this.#settings
     return {
       ...{ numGenerations, temperature, topP, topK, minP, maxCompletionLength, seed, step, entropies: true },
+      ...liveSequencesOf(this.#options),
       ...(stopTokens !== null && { stopTokens }),
       ...(this.#options.signal !== undefined && { signal: this.#options.signal }),
     }

@@ -7,9 +7,10 @@ import { builtinNameOf, builtinVerifier } from './verifiers/builtin.ts'
 import { inProcessRunner } from './verifiers/in-process.ts'
 import { cachedRunner, JudgementCache } from './verifiers/judgement-cache.ts'
 import type { SampleRunner } from './verifiers/outcome.ts'
-import { VerifierPool, type VerifyCallOptions } from './verifiers/pool.ts'
+import { VerifierPool } from './verifiers/pool.ts'
 import { processRunner } from './verifiers/process-runner.ts'
 import type { ProcessLimits } from './verifiers/process-worker.ts'
+import type { VerifyCallOptions } from './verifiers/verification.ts'
 import {
   partNames,
   resolveWeights,
@@ -20,7 +21,8 @@ import {
 import type { WorkerSource } from './verifiers/worker-messages.ts'
 
 export { verifierNames } from './verifiers/builtin.ts'
-export type { VerifierPool, VerifyCallOptions } from './verifiers/pool.ts'
+export type { VerifierPool } from './verifiers/pool.ts'
+export type { Verification, VerifyCallOptions } from './verifiers/verification.ts'
 export type { WeightedVerifiers } from './verifiers/weighted.ts'
 
 /**

@@ -5,9 +5,10 @@ import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
 import { defaultConfig } from '../src/checkpoint.ts'
 import { CoppiceError, type ErrorCode } from '../src/errors.ts'
+import { samplesOf } from '../src/judge.ts'
 import { weighTokens } from '../src/objectives/token-weights.ts'
 import { resolveObjective } from '../src/objectives.ts'
-import { Policy } from '../src/policy.ts'
+import { Policy, type PreparedUpdate, type SampledGroup, type UpdateStats } from '../src/policy.ts'
 import { lossParams } from '../src/policy-loss.ts'
 import {
   appendColumns,
@@ -47,6 +48,33 @@ function judged(batch: RolloutBatch): RolloutBatch {
 
 describe('generate', () => {
   const options = { numGenerations: 3, maxCompletionLength: 20 }
+
+  it('tells of every group when it ends, with the rows that the batch will have', async () => {
+    const tokenizer = Tokenizer.fromDefinition(characterTokenizer('abcdefghij'))
+    await using policy = await Policy.init({
+      config: { ...TINY_CONFIG, vocab_size: tokenizer.vocabSize, eos_token_id: tokenizer.eosTokenId },
+      tokenizer,
+      threads: 1,
+    })
+    const prompts = ['abc', 'de', 'f'].map((prompt, i) => ({
+      ...{ promptId: `p${i}`, prompt, reference: `r${i}`, promptTokens: tokenizer.encode(prompt) },
+    }))
+    const groups: SampledGroup[] = []
+    const batch = await policy.generateAll(prompts, { ...options, onGroup: (group) => groups.push(group) })
+    assert.deepEqual(groups.map(({ prompt }) => prompt).sort(), [0, 1, 2])
+    const told = groups.sort((a, b) => a.prompt - b.prompt).flatMap(({ samples }) => samples)
+    assert.deepEqual(told, samplesOf(batch))
+    let calls = 0
+    const refusing = policy.generateAll(prompts, {
+      ...options,
+      onGroup: () => {
+        calls++
+        throw new Error('enough')
+      },
+    })
+    await assert.rejects(refusing, /enough/)
+    assert.equal(calls, 1)
+  })
 
   it('fills the columns of rollouts, and no others', async () => {
     await using policy = await tinyPolicy()
@@ -290,6 +318,55 @@ describe('update', () => {
       (await policy.supervisedStep(batch([0, 0, 0, 0]), { learningRate: 1 })).skipped,
       'no-completion',
     )
+  })
+
+  it('makes steps one behind the other as it makes them one by one, and none behind one that is refused', async () => {
+    await using queued = await tinyPolicy()
+    await using single = await tinyPolicy()
+    const name = 'model.layers.0.mlp.up_proj.weight'
+    const batch = await rollouts(queued)
+    const tokens = columnsOf(batch).completionTokens.values.length
+    const step = (advantage: number): PreparedUpdate => ({
+      rows: batch,
+      advantages: new Float32Array(tokens).fill(advantage),
+      norm: new Float32Array(tokens).fill(1 / tokens),
+      lossParams: lossParams(resolveObjective(objective)),
+      optimizer: { learningRate: 1e-3 },
+    })
+    let prepared = 0
+    function* steps(...advantages: number[]) {
+      for (const advantage of advantages) {
+        prepared++
+        yield step(advantage)
+      }
+    }
+    const done: UpdateStats[] = []
+    for await (const stats of queued.applyUpdates(steps(1, -1, 0.5))) done.push(stats)
+    for (const [i, advantage] of [1, -1, 0.5].entries()) {
+      const { rows, ...options } = step(advantage)
+      assert.equal((await single.applyUpdate(rows, options)).loss, done[i]!.loss)
+    }
+    assert.equal(done.length, 3)
+    assert.equal(bits(await queued.parameter(name)), bits(await single.parameter(name)))
+
+    // The third one is handed over while the second one, which is refused, is under way or waits.
+    const { rows, ...options } = step(2)
+    await single.applyUpdate(rows, options)
+    prepared = 0
+    const refusing = async () => {
+      for await (const stats of queued.applyUpdates(steps(2, Number.NaN, 3, 4))) done.push(stats)
+    }
+    await assert.rejects(refusing(), refused('NON_FINITE', /parameters untouched/))
+    assert.equal(prepared, 3)
+    assert.equal(done.length, 4)
+    assert.equal(queued.policyStep, single.policyStep)
+    assert.equal(bits(await queued.parameter(name)), bits(await single.parameter(name)))
+
+    // A loop that is left takes back what has not been made; whatever was under way is made in whole or not at all.
+    for await (const _ of queued.applyUpdates(steps(1, 1, 1, 1, 1, 1))) break
+    assert.ok(queued.policyStep - single.policyStep <= 2)
+    await queued.update(batch, { objective, learningRate: 1e-3 })
+    for await (const _ of queued.applyUpdates(steps())) assert.fail('there was no step to make')
   })
 
   it('refuses numbers that are not finite and changes nothing', async () => {

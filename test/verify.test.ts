@@ -102,6 +102,65 @@ describe('a verifier in this process', () => {
     await pool.dispose()
   })
 
+  it('judges samples as they come, and gives judgements in their order', async () => {
+    const judged: string[] = []
+    const verifier: Verifier = async ({ completion }): Promise<number> => {
+      await sleep(Number(completion) % 3)
+      judged.push(completion)
+      return Number(completion)
+    }
+    const pool = await createVerifierPool(verifier, { concurrency: 2 })
+    const totals: number[] = []
+    const call = pool.open({ onProgress: (_, total) => totals.push(total) })
+    call.add(samples('1', '2', '3'))
+    while (judged.length < 3) await sleep(1)
+    call.add(samples())
+    call.add(samples('4'))
+    call.add(samples('5', '6', '7'))
+    const rewards = (await call.finish()).map(({ reward }) => reward)
+    assert.deepEqual(rewards, [1, 2, 3, 4, 5, 6, 7])
+    assert.deepEqual(totals.slice(0, 3), [3, 3, 3])
+    assert.equal(totals.at(-1), 7)
+    assert.deepEqual(await pool.open().finish(), [])
+    await pool.dispose()
+  })
+
+  it('calls a verifier useless only when it failed on every sample of a call', async () => {
+    const verifier: Verifier = ({ completion }) => {
+      if (completion === 'throw') throw new Error('no')
+      return 'right'
+    }
+    await using pool = await createVerifierPool(verifier)
+    const call = pool.open()
+    call.add(samples('throw', 'throw'))
+    call.add(samples('a'))
+    assert.deepEqual(
+      (await call.finish()).map(({ reward }) => reward),
+      [null, null, 1],
+    )
+    await using other = await createVerifierPool(verifier)
+    const failing = other.open()
+    failing.add(samples('throw', 'throw'))
+    await assert.rejects(failing.finish(), { code: 'INVALID_ARGUMENT', message: /works on no sample/ })
+  })
+
+  it('takes no more samples after a failure, an abort or a disposal, and tells why', async () => {
+    const hangs: Verifier = () => new Promise(() => {})
+    const pool = await createVerifierPool(hangs)
+    const controller = new AbortController()
+    const [aborted, disposed, closed] = [pool.open({ signal: controller.signal }), pool.open(), pool.open()]
+    for (const call of [aborted, disposed, closed]) call.add(samples('a', 'b', 'c'))
+    closed.close()
+    controller.abort(new Error('enough'))
+    assert.throws(() => aborted.add(samples('d')), /enough/)
+    await assert.rejects(aborted.finish(), /enough/)
+    const finishing = assert.rejects(disposed.finish(), { code: 'DISPOSED' })
+    await pool.dispose()
+    await finishing
+    assert.throws(() => disposed.add(samples('d')), { code: 'DISPOSED' })
+    assert.throws(() => pool.open(), { code: 'DISPOSED' })
+  })
+
   it('gives other work its turn', async () => {
     const busy: Verifier = () => {
       const until = performance.now() + 1

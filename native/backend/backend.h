@@ -104,6 +104,20 @@ struct HeadItems {
   int64_t count = 0;
 };
 
+// What stands between the head's forward and its backward.
+class HeadLoss {
+ public:
+  // From lp and entropy of items [begin, end), which are there, their g_lp (and g_entropy); lp and entropy of
+  // the items before them are there too. Called on the op's own thread, for ranges that follow each other and
+  // cover all items; the op's scratch is taken.
+  virtual void differentiate(int64_t begin, int64_t end) = 0;
+  // Whether an item's gradient may depend on items of other ranges: all items are then one range.
+  virtual bool needs_all_items() const = 0;
+
+ protected:
+  ~HeadLoss() = default;
+};
+
 enum class Importance : uint8_t { kNone, kToken, kSequence };
 enum class KlKind : uint8_t { kK1, kK2, kK3 };
 
@@ -193,6 +207,9 @@ class Backend {
   virtual size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols, DType dtype) const = 0;
   virtual size_t attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const = 0;
   virtual size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType dtype) const = 0;
+  // Of head_forward_backward, which head_forward and head_backward may be given as well.
+  virtual size_t head_forward_backward_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden,
+                                                     DType dtype) const;
   virtual size_t sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden, DType dtype) const = 0;
 
   // ---- ops: see ops/ops.h ----
@@ -227,7 +244,7 @@ class Backend {
                                   const Tensor& k, const Tensor& v, const AttentionBatch& batch,
                                   const AttentionShape& shape) = 0;
   virtual void swiglu_forward(Context&, const Tensor& out, const Tensor& gate_up) = 0;
-  virtual void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& dout,
+  virtual void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
                                const Tensor& gate_up) = 0;
   virtual void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b) = 0;
   virtual void gather_rows(Context&, const Tensor& out, const Tensor& inp, const int32_t* row_index) = 0;
@@ -255,6 +272,16 @@ class Backend {
   // out = residual + inp W^T. out may be residual itself; `staging` is [rows, out cols].
   virtual void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                                const Tensor& residual, const Tensor& staging);
+  // gate_up = inp W^T, out = swiglu of it; and the way back through the linear map behind it.
+  virtual void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                             const Parameter& weight);
+  virtual void linear_swiglu_backward(Context&, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                                      const Parameter& weight);
+  // head_forward, loss.differentiate, head_backward.
+  virtual void head_forward_backward(Context&, const Tensor& dhidden, float* dweight, float* lp,
+                                     float* entropy, float* lse, const Tensor& hidden,
+                                     const Parameter& weight, const HeadItems& items, const float* g_lp,
+                                     const float* g_entropy, HeadLoss& loss);
 
  private:
   std::atomic<uint64_t> held_bytes_{0};

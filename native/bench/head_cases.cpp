@@ -1,5 +1,6 @@
 // The log-prob head and sampling: hidden states [rows, cols] against a head [vocab, cols].
 #include "bench/op_case.h"
+#include "engine/micro_batch_loss.h"
 #include "ops/ops.h"
 
 namespace coppice::bench {
@@ -69,6 +70,27 @@ ReadyOp head_backward(CaseMemory& memory, const OpShape& shape) {
           }};
 }
 
+// With gradients that are there already, so that the loss itself takes no time.
+ReadyOp head_forward_backward(CaseMemory& memory, const OpShape& shape) {
+  const Head h(memory, shape);
+  const HeadItems items = h.items(memory);
+  Context& context =
+      memory.context(memory.backend().head_forward_backward_scratch_bytes(h.rows, h.vocab, h.cols, h.dtype));
+  const Tensor& dhidden = memory.tensor(h.rows, h.cols);
+  float *const dweight = memory.constants(h.vocab * h.cols, 0), *const g_lp = memory.constants(h.rows, 1);
+  const double gradient = 4.0 * static_cast<double>(h.vocab * h.cols);
+  return {.flops = 3 * h.logits(),
+          .bytes = h.weight_bytes() + 2 * gradient + 2 * h.hidden_bytes(),
+          .written = gradient + h.hidden_bytes(),
+          .memory = h.weight_bytes() + gradient + 2 * h.hidden_bytes(),
+          .arithmetic = h.dtype,
+          .run = [h, items, &context, &dhidden, dweight, g_lp] {
+            GivenGradient loss;
+            ops::head_forward_backward(context, dhidden, dweight, h.lp, h.entropy, h.lse, h.hidden, h.weight,
+                                       items, g_lp, nullptr, loss);
+          }};
+}
+
 ReadyOp sample_by(CaseMemory& memory, const OpShape& shape, const SampleParams& rule) {
   const Head h(memory, shape);
   Context& context = memory.context(memory.backend().sample_scratch_bytes(h.rows, h.vocab, h.cols, h.dtype));
@@ -102,6 +124,7 @@ std::vector<OpCase> head_cases() {
       decoding = {{1, 128, 256}, {256, 128, 256}, {32, 4096, 512}, {1, 151936, 896}, {32, 151936, 896}};
   return {{"head", sizes, head, training},
           {"head_backward", sizes, head_backward, training},
+          {"head_forward_backward", sizes, head_forward_backward, training},
           {"sample", sizes, sample, decoding},
           {"sample_truncated", sizes, sample_truncated, decoding}};
 }

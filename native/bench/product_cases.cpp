@@ -1,11 +1,18 @@
 // Linear maps. inner -> cols: weight [cols, inner].
 #include <algorithm>
 
+#include "base/error.h"
 #include "bench/op_case.h"
 #include "ops/ops.h"
 
 namespace coppice::bench {
 namespace {
+
+void check_even(int64_t cols) {
+  if (cols % 2 == 0) return;
+  fail(ErrorCode::kShapeMismatch, "shape of linear_swiglu: cols: expected an even number; received %lld",
+       static_cast<long long>(cols));
+}
 
 struct Product {
   int64_t rows, cols, inner;
@@ -68,6 +75,34 @@ ReadyOp linear_backward_weight(CaseMemory& memory, const OpShape& shape) {
   return ready;
 }
 
+// Of the model's gate and up, and the gate: cols is twice what comes out.
+ReadyOp linear_swiglu(CaseMemory& memory, const OpShape& shape) {
+  const Product p(memory, shape);
+  check_even(p.cols);
+  const Tensor& out = memory.tensor(p.rows, p.cols / 2);
+  ReadyOp ready = p.ready(p.cols, 2.0 * static_cast<double>(p.rows * p.cols),
+                          [p, &out] { ops::linear_swiglu(p.context, out, p.out, p.inp, p.weight); });
+  ready.written += 2.0 * static_cast<double>(p.rows * p.cols);
+  return ready;
+}
+
+// Back through inner -> cols and the gate before it. The gate's input becomes its gradient, so it is put back
+// from a copy before each run, which takes time, too.
+ReadyOp linear_swiglu_backward(CaseMemory& memory, const OpShape& shape) {
+  const Product p(memory, shape);
+  const Tensor &gate_up = memory.tensor(p.rows, 2 * p.inner), &kept = memory.tensor(p.rows, 2 * p.inner);
+  Backend& backend = memory.backend();
+  const size_t bytes = float_bytes(2 * p.rows * p.inner);
+  // The copy is read and written, and so is its target after that; p.inp is what the gate let through.
+  ReadyOp ready = p.ready(p.inner, 4.0 * static_cast<double>(bytes), [p, &gate_up, &kept, &backend, bytes] {
+    backend.copy(gate_up.data, kept.data, bytes);
+    ops::linear_swiglu_backward(p.context, gate_up, p.inp, p.out, p.weight);
+  });
+  ready.written += 2.0 * static_cast<double>(bytes);
+  ready.memory = ready.bytes - 2.0 * static_cast<double>(bytes);
+  return ready;
+}
+
 // Rows of decoding and of training against the maps of model S (hidden 256, feed-forward 1024), M (512, 2048)
 // and Qwen2.5-0.5B (896, 4864).
 std::vector<std::vector<int64_t>> shapes(const std::vector<int64_t>& few_rows) {
@@ -102,6 +137,11 @@ std::vector<OpCase> product_cases() {
             {32, 896, 4864},
             {256, 896, 4864},
             {2048, 896, 4864}}},
+          {"linear_swiglu", sizes, linear_swiglu, {{256, 2048, 256}, {4096, 2048, 256}, {2048, 9728, 896}}},
+          {"linear_swiglu_backward",
+           sizes,
+           linear_swiglu_backward,
+           {{256, 256, 1024}, {4096, 256, 1024}, {2048, 896, 4864}}},
           {"linear_backward_input", sizes, linear_backward_input, shapes({8, 32, 256})},
           {"linear_backward_weight", sizes, linear_backward_weight, shapes({8, 32, 256})}};
 }

@@ -54,13 +54,14 @@ ReadyOp swiglu(CaseMemory& memory, const OpShape& shape) {
           }};
 }
 
+// Writes the forward's output once more.
 ReadyOp swiglu_backward(CaseMemory& memory, const OpShape& shape) {
   const Rows r(shape);
   Context& context = memory.context(0);
   const Tensor &gate_up = memory.tensor(r.rows, 2 * r.cols), &dgate_up = memory.tensor(r.rows, 2 * r.cols);
-  const Tensor& dout = memory.tensor(r.rows, r.cols);
-  return {.bytes = 5 * r.bytes, .written = 2 * r.bytes, .run = [&context, &dgate_up, &dout, &gate_up] {
-            ops::swiglu_backward(context, dgate_up, dout, gate_up);
+  const Tensor &dout = memory.tensor(r.rows, r.cols), &out = memory.tensor(r.rows, r.cols);
+  return {.bytes = 6 * r.bytes, .written = 3 * r.bytes, .run = [&context, &dgate_up, &out, &dout, &gate_up] {
+            ops::swiglu_backward(context, dgate_up, out, dout, gate_up);
           }};
 }
 

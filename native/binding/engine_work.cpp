@@ -141,7 +141,14 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     return submit(make_job(
         info.Env(), StopFlagObject::read(info[2]),
         [worker = worker_.get(), state](StopFlag& stop) {
-          state->stats = worker->engine().update(state->input, &stop);
+          try {
+            state->stats = worker->engine().update(state->input, &stop);
+          } catch (...) {
+            // Updates that wait behind it under the same flag were meant for the parameters it would have
+            // made.
+            stop.store(true);
+            throw;
+          }
         },
         [state](Napi::Env env) -> Napi::Value { return update_stats_to_js(env, state->stats); }));
   });

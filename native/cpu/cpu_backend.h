@@ -23,6 +23,8 @@ class CpuBackend final : public CpuBackendBase {
   size_t linear_scratch_bytes(int64_t rows, int64_t out_cols, int64_t in_cols, DType dtype) const override;
   size_t attention_scratch_bytes(const AttentionShape& shape, int64_t rows) const override;
   size_t head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType dtype) const override;
+  size_t head_forward_backward_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden,
+                                             DType dtype) const override;
   size_t sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden, DType dtype) const override;
 
   void embedding_forward(Context&, const Tensor& out, const Parameter& weight,
@@ -37,6 +39,10 @@ class CpuBackend final : public CpuBackendBase {
                               DType dtype) override;
   void linear_residual(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
                        const Tensor& residual, const Tensor& staging) override;
+  void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                     const Parameter& weight) override;
+  void linear_swiglu_backward(Context&, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                              const Parameter& weight) override;
   void rmsnorm_forward(Context&, const Tensor& out, float* rstd, const Tensor& inp, const Parameter& weight,
                        float eps) override;
   void rmsnorm_backward(Context&, const Tensor& dinp, float* dweight, const Tensor& dout, const Tensor& inp,
@@ -55,7 +61,8 @@ class CpuBackend final : public CpuBackendBase {
                           const Tensor& out, const float* lse, const Tensor& q, const Tensor& k,
                           const Tensor& v, const AttentionBatch& batch, const AttentionShape& shape) override;
   void swiglu_forward(Context&, const Tensor& out, const Tensor& gate_up) override;
-  void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) override;
+  void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                       const Tensor& gate_up) override;
   void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b) override;
   void gather_rows(Context&, const Tensor& out, const Tensor& inp, const int32_t* row_index) override;
   void head_forward(Context&, float* lp, float* entropy, float* lse, const Tensor& hidden,
@@ -63,6 +70,10 @@ class CpuBackend final : public CpuBackendBase {
   void head_backward(Context&, const Tensor& dhidden, float* dweight, const Tensor& hidden,
                      const Parameter& weight, const HeadItems& items, const float* lse, const float* entropy,
                      const float* g_lp, const float* g_entropy) override;
+  void head_forward_backward(Context&, const Tensor& dhidden, float* dweight, float* lp, float* entropy,
+                             float* lse, const Tensor& hidden, const Parameter& weight,
+                             const HeadItems& items, const float* g_lp, const float* g_entropy,
+                             HeadLoss& loss) override;
   void policy_loss(Context&, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp,
                    const float* entropy, const float* old_lp, const float* ref_lp, const float* advantage,
                    const float* norm, const int32_t* offsets, int64_t sequences,

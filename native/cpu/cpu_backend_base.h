@@ -2,6 +2,8 @@
 // flags, because the standard library's inline functions must not be (see cpu/simd.h).
 #pragma once
 
+#include <memory>
+
 #include "backend/backend.h"
 #include "base/thread_pool.h"
 
@@ -27,6 +29,8 @@ class CpuBackendBase : public Backend {
 
  private:
   ThreadTeam team_;
+  struct Mappings;
+  std::unique_ptr<Mappings> mappings_;
 };
 
 // Each is compiled with its own flags; the caller owns the result. A set that this build lacks is not linked.

@@ -37,6 +37,53 @@ ColumnSpan span_at(const Product& p, int64_t j, int widest) {
   return {vectors, static_cast<int>(smaller(left, vectors * kLanes)), false};
 }
 
+// Where no instruction takes words (simd.h), a product of several tiles takes them apart into floats first:
+// each word becomes two steps of k, its second number before its first, in the order of dot_pairs, so that
+// the tiles are those of floats and their bits those of words.
+#if defined(COPPICE_NATIVE_DOT_PAIRS)
+constexpr bool kWordsApart = false;
+#else
+constexpr bool kWordsApart = true;
+#endif
+constexpr int64_t kApartDepth = 2 * kProductDepth;
+constexpr int64_t kApartCols = 128;
+
+// A thread's own, since a product has no memory: it stays in the second-level cache while tiles go by.
+struct ApartScratch {
+  alignas(64) float right[kApartCols * kApartDepth];  // panels [2 depth][kPanel]
+  alignas(64) float left[kTileRows * kApartDepth];    // rows of a tile, each [2 depth]
+};
+thread_local ApartScratch apart_scratch;
+
+// `panels` panels of words [depth][kPanel], panel_stride apart, as panels of floats.
+void take_apart_panels(float* out, const float* words, int64_t panel_stride, int64_t panels, int64_t depth) {
+  for (int64_t p = 0; p < panels; ++p) {
+    const float* from = words + p * panel_stride;
+    float* to = out + p * 2 * depth * kPanel;
+    for (int64_t k = 0; k < depth; ++k, from += kPanel, to += 2 * kPanel) {
+      for (int64_t half = 0; half < kPanel; half += kLanes) {
+        const Vec word = load(from + half);
+        store(to + half, second_of_pair(word));
+        store(to + kPanel + half, first_of_pair(word));
+      }
+    }
+  }
+}
+
+void take_apart_rows(float* out, const Left& words, int64_t rows, int64_t depth) {
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* from = words.row(i);
+    float* to = out + i * kApartDepth;
+    for_lanes(depth, [&](int64_t k, int n) {
+      const Vec word = load_lanes(from + k, n);
+      Vec front = second_of_pair(word), back = first_of_pair(word);
+      interleave(front, back);
+      store(to + 2 * k, front);
+      store(to + 2 * k + kLanes, back);
+    });
+  }
+}
+
 // Where a packed tile begins: the line more than it has spreads the tiles' lines over the sets of the cache.
 int64_t packed_tile_at(int64_t tile, int64_t row, int64_t depth) {
   return row * depth + tile * kLanes;
@@ -44,8 +91,8 @@ int64_t packed_tile_at(int64_t tile, int64_t row, int64_t depth) {
 
 // Copies a block of a transposed A, [depth][rows] with wide steps from k to k, into tiles of [depth][rows of
 // the tile]. A few k at a time for all tiles: neighbours share cache lines that would be gone after a whole
-// column, and the next few k's are fetched meanwhile.
-void pack_block(float* out, const Left& a, const RowTiles& tiles, int64_t depth) {
+// column, and the next few k's are fetched meanwhile. Where `apart`, two floats for each word.
+void pack_block(float* out, const Left& a, const RowTiles& tiles, int64_t depth, bool apart) {
   constexpr int64_t kAtOnce = 8;
   const int64_t lines = ceil_div(tiles.rows(), kLanes),
                 fetched_a_tile = ceil_div(kAtOnce * lines, tiles.count);
@@ -59,42 +106,81 @@ void pack_block(float* out, const Left& a, const RowTiles& tiles, int64_t depth)
         __builtin_prefetch(a.data + (last + i / lines) * a.stride + i % lines * kLanes);
       const int height = static_cast<int>(tiles.rows_of(t));
       const float* from = a.data + row;
-      float* to = out + packed_tile_at(t, row, depth);
-      for (int64_t k = first; k < last; ++k)
-        store_first(to + k * height, load_first(from + k * a.stride, height), height);
+      if (apart) {
+        float* to = out + packed_tile_at(t, row, 2 * depth);
+        for (int64_t k = first; k < last; ++k) {
+          const Vec words = load_first(from + k * a.stride, height);
+          store_first(to + 2 * k * height, second_of_pair(words), height);
+          store_first(to + (2 * k + 1) * height, first_of_pair(words), height);
+        }
+      } else {
+        float* to = out + packed_tile_at(t, row, depth);
+        for (int64_t k = first; k < last; ++k)
+          store_first(to + k * height, load_first(from + k * a.stride, height), height);
+      }
       row += height;
     }
   }
 }
 
-// All columns for the rows of `tiles`, which begin at `row_begin`, over one block of k, of which `a` is A. A
-// tile meets all panels of a block of columns before the next tile does: its rows stay in the first-level
-// cache and the panels, which the processor fetches ahead as they are read in order, in the second.
-void block_product(const Product& p, const RowTiles& tiles, int64_t row_begin, const Left& a, bool packed,
-                   int64_t k_begin, int64_t depth) {
-  const bool first = k_begin == 0, last = k_begin + depth >= p.depth;
-  const bool apart = p.partial != nullptr;
-  float* partial = apart ? p.partial : p.out;
-  const int64_t partial_stride = apart ? p.partial_stride : p.out_stride;
-  const int widest = tile_vectors(static_cast<int>(tiles.tallest()));
-  const TileOperands operands = {packed || a.transposed, p.dtype == DType::kBF16    ? TileRight::kWordPanels
-                                                         : p.b.row_stride == kPanel ? TileRight::kPanels
-                                                                                    : TileRight::kRows};
+// One block of k of a product's rows from row_begin on.
+struct BlockOfRows {
+  const RowTiles& tiles;
+  int64_t row_begin;
+  const Left& a;
+  bool packed;  // A stands in p.pack
+  int64_t k_begin;
+  int64_t depth;
+  bool apart;  // words are taken apart; where packed, they are already
+};
 
-  for (int64_t block = 0; block < p.cols; block += kBlockCols) {
-    const int64_t block_end = smaller(block + kBlockCols, p.cols);
+// All columns over one block of k. A tile meets all panels of a block of columns before the next tile does:
+// its rows stay in the first-level cache and the panels, which the processor fetches ahead as they are read
+// in order, in the second.
+void block_product(const Product& p, const BlockOfRows& block) {
+  const RowTiles& tiles = block.tiles;
+  const bool first = block.k_begin == 0, last = block.k_begin + block.depth >= p.depth;
+  const bool separate = p.partial != nullptr;
+  float* partial = separate ? p.partial : p.out;
+  const int64_t partial_stride = separate ? p.partial_stride : p.out_stride;
+  const int widest = tile_vectors(static_cast<int>(tiles.tallest()));
+  const TileOperands operands = {block.packed || block.a.transposed,
+                                 p.dtype == DType::kBF16 && !block.apart ? TileRight::kWordPanels
+                                 : p.b.row_stride == kPanel              ? TileRight::kPanels
+                                                                         : TileRight::kRows};
+  const int64_t depth = block.apart ? 2 * block.depth : block.depth;
+
+  const int64_t block_cols = block.apart ? kApartCols : kBlockCols;
+  for (int64_t col = 0; col < p.cols; col += block_cols) {
+    const int64_t col_end = smaller(col + block_cols, p.cols);
+    Right b = p.b;
+    b.data += (col / kPanel) * b.panel_stride + block.k_begin * b.row_stride;
+    if (block.apart) {
+      take_apart_panels(apart_scratch.right, b.data, b.panel_stride, ceil_div(col_end - col, kPanel),
+                        block.depth);
+      b = packed_right(apart_scratch.right, depth);
+    }
     int64_t row = 0;
     for (int64_t t = 0; t < tiles.count; ++t) {
-      const int64_t rows = tiles.rows_of(t), i = row_begin + row;
+      const int64_t rows = tiles.rows_of(t), i = block.row_begin + row;
       Tile tile = {};
-      tile.a = packed ? p.pack + packed_tile_at(t, row, depth) : a.row(row);
-      tile.a_stride = packed ? rows : a.stride;
-      tile.b_panel_stride = p.b.panel_stride;
-      tile.b_row_stride = p.b.row_stride;
+      if (block.packed) {
+        tile.a = p.pack + packed_tile_at(t, row, depth);
+        tile.a_stride = rows;
+      } else if (block.apart) {
+        take_apart_rows(apart_scratch.left, block.a.from(row, 0), rows, block.depth);
+        tile.a = apart_scratch.left;
+        tile.a_stride = kApartDepth;
+      } else {
+        tile.a = block.a.row(row);
+        tile.a_stride = block.a.stride;
+      }
+      tile.b_panel_stride = b.panel_stride;
+      tile.b_row_stride = b.row_stride;
       tile.depth = depth;
-      for (int64_t j = block; j < block_end;) {
+      for (int64_t j = col; j < col_end;) {
         const ColumnSpan span = span_at(p, j, widest);
-        tile.b = p.b.data + (j / kPanel) * p.b.panel_stride + j % kPanel + k_begin * p.b.row_stride;
+        tile.b = b.data + (j - col) / kPanel * b.panel_stride + (j - col) % kPanel;
         tile.cols = span.cols;
         float* sums = partial + i * partial_stride + j;
         float* out = p.out + i * p.out_stride + j;
@@ -116,15 +202,19 @@ void block_product(const Product& p, const RowTiles& tiles, int64_t row_begin, c
 
 void product(const Product& p) {
   if (p.rows <= 0 || p.cols <= 0) return;
-  for (int64_t row = 0; row < p.rows; row += kPackRows) {
-    const RowTiles tiles(smaller(kPackRows, p.rows - row));
+  const bool packed = p.a.transposed && p.pack != nullptr;
+  const bool words = kWordsApart && p.dtype == DType::kBF16;
+  // A pack of words taken apart holds half as many rows.
+  const int64_t at_once = words && packed ? kPackRows / 2 : kPackRows;
+  for (int64_t row = 0; row < p.rows; row += at_once) {
+    const RowTiles tiles(smaller(at_once, p.rows - row));
+    const bool apart = words && tiles.count > 1 && (packed || !p.a.transposed);
     int64_t k = 0;
     do {
       const int64_t depth = smaller(kProductDepth, p.depth - k);
       const Left a = p.a.from(row, k);
-      const bool packed = a.transposed && p.pack != nullptr && depth > 0;
-      if (packed) pack_block(p.pack, a, tiles, depth);
-      block_product(p, tiles, row, a, packed, k, depth);
+      if (packed && depth > 0) pack_block(p.pack, a, tiles, depth, apart);
+      block_product(p, {tiles, row, a, packed && depth > 0, k, depth, apart});
       k += depth;
     } while (k < p.depth);
   }

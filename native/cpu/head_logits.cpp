@@ -6,7 +6,8 @@ namespace COPPICE_ISA {
 int64_t logit_tile_rows(int64_t rows, int64_t blocks, int threads, int64_t most) {
   int64_t tile = most;
   while (tile >= 2 * kTileRows && ceil_div(rows, tile) * blocks < 2 * threads) tile /= 2;
-  return tile;
+  // Even ones: a tile of few rows reads as much of the weight as one of many.
+  return smaller(tile, round_up(ceil_div(rows, ceil_div(rows, tile)), kTileRows));
 }
 
 void block_logits(float* y, int64_t y_stride, Left hidden, int64_t rows, const Parameter& weight,

@@ -3,53 +3,13 @@
 #include "cpu/cpu_backend.h"
 #include "cpu/gemm.h"
 #include "cpu/left_operand.h"
+#include "cpu/product_grid.h"
 #include "cpu/row_ranges.h"
+#include "cpu/swiglu_rows.h"
 
 namespace coppice {
 namespace COPPICE_ISA {
 namespace {
-
-// Below this many multiply-adds a parallel region costs more than it saves.
-constexpr int64_t kWorthSharing = 1 << 17;
-
-struct Grid {
-  int64_t row_parts = 1;
-  int64_t col_parts = 1;
-  int64_t rows = 0;
-  int64_t cols = 0;
-
-  int64_t count() const { return row_parts * col_parts; }
-  int64_t row_begin(int64_t task) const { return (task / col_parts) * rows / row_parts; }
-  int64_t row_end(int64_t task) const { return (task / col_parts + 1) * rows / row_parts; }
-  // Column ranges begin at panels.
-  int64_t col_at(int64_t part) const {
-    return smaller(cols, (part * ceil_div(cols, kPanel) / col_parts) * kPanel);
-  }
-  int64_t col_begin(int64_t task) const { return col_at(task % col_parts); }
-  int64_t col_end(int64_t task) const { return col_at(task % col_parts + 1); }
-};
-
-// The grid whose largest part takes the shortest time; what a part costs beside its products (packing a
-// transposed A, fetching the rows) counts as one more panel.
-Grid choose_grid(int threads, int64_t rows, int64_t cols, int64_t depth) {
-  Grid best;
-  best.rows = rows;
-  best.cols = cols;
-  if (threads <= 1 || rows * cols * depth < kWorthSharing) return best;
-  const int64_t panels = ceil_div(cols, kPanel);
-  int64_t best_cost = INT64_MAX;
-  for (int64_t col_parts = 1; col_parts <= smaller(threads, panels); ++col_parts) {
-    const int64_t row_parts = smaller(threads / col_parts, ceil_div(rows, kTileRows));
-    const int64_t cost = larger(ceil_div(rows, row_parts), 4) * (ceil_div(panels, col_parts) + 1);
-    if (cost >= best_cost) continue;
-    best_cost = cost;
-    best.row_parts = row_parts;
-    best.col_parts = col_parts;
-  }
-  // Finer parts, so that a thread that is done early finds something to take over.
-  best.row_parts *= larger(1, ceil_div(rows, best.row_parts * kPackRows));
-  return best;
-}
 
 // body(first column, columns) for every panel of `cols` columns, divided among the threads.
 template <typename Body>
@@ -133,6 +93,57 @@ void forward(const ThreadTeam& team, float* scratch, const Tensor& inp, const Pa
   });
 }
 
+// Rows and columns of an output that are worked on at a time.
+struct BlockSize {
+  int64_t rows;
+  int64_t cols;
+};
+// What follows a product finds so much of its output in the second-level cache.
+constexpr BlockSize kFusedBlock = {kPackRows / 2, kBlockCols};
+
+// body(row, rows, col, cols) for the blocks of one of the grid's tasks.
+template <typename Body>
+void for_blocks(const Grid& grid, int64_t task, BlockSize block, const Body& body) {
+  const int64_t row_end = grid.row_end(task), col_end = grid.col_end(task);
+  for (int64_t row = grid.row_begin(task); row < row_end;) {
+    const int64_t rows = smaller(block.rows, row_end - row);
+    for (int64_t col = grid.col_begin(task); col < col_end;) {
+      const int64_t cols = smaller(block.cols, col_end - col);
+      body(row, rows, col, cols);
+      col += cols;
+    }
+    row += rows;
+  }
+}
+
+// dinp = r(dout) W, block by block; after(row, rows, col, cols) follows each.
+template <typename After>
+void backward_input(const ThreadTeam& team, float* words, const Tensor& dinp, const Tensor& dout,
+                    const Parameter& weight, BlockSize block, const After& after) {
+  const int64_t depth = product_depth(weight.dtype, weight.rows), cols = weight.cols;
+  float* panels = words + left_floats(weight.dtype, dout.rows, weight.rows);
+  const Left left = left_operand(team, dout, weight.dtype, words);
+  for_panels(team, depth, cols, [&](int64_t col, int64_t count) {
+    pack_parameter_rows(panels + col * depth, weight, 0, weight.rows, col, count);
+  });
+  const Grid grid = choose_grid(team.threads(), dout.rows, cols, depth);
+  team.parallel_for(grid.count(), [&](int64_t task, int) {
+    for_blocks(grid, task, block, [&](int64_t row, int64_t rows, int64_t col, int64_t count) {
+      Product p;
+      p.dtype = weight.dtype;
+      p.a = left.from(row, 0);
+      p.b = packed_right(panels + col * depth, depth);
+      p.rows = rows;
+      p.cols = count;
+      p.depth = depth;
+      p.out = dinp.f32() + row * dinp.stride + col;
+      p.out_stride = dinp.stride;
+      product(p);
+      after(row, rows, col, count);
+    });
+  });
+}
+
 }  // namespace
 
 // Also what rmsnorm_backward needs for its partial sums: a row of `in_cols` for each block of rows.
@@ -168,27 +179,48 @@ void CpuBackend::linear_residual(Context& context, const Tensor& out, const Tens
 
 void CpuBackend::linear_backward_input(Context& context, const Tensor& dinp, const Tensor& dout,
                                        const Parameter& weight) {
-  const int64_t depth = product_depth(weight.dtype, weight.rows), cols = weight.cols;
-  float* words = static_cast<float*>(context.scratch.data);
-  float* panels = words + left_floats(weight.dtype, dout.rows, weight.rows);
-  const Left left = left_operand(team(), dout, weight.dtype, words);
-  for_panels(team(), depth, cols, [&](int64_t col, int64_t count) {
-    pack_parameter_rows(panels + col * depth, weight, 0, weight.rows, col, count);
-  });
-  const Grid grid = choose_grid(threads(), dout.rows, cols, depth);
+  backward_input(team(), static_cast<float*>(context.scratch.data), dinp, dout, weight,
+                 {INT64_MAX, INT64_MAX}, [](int64_t, int64_t, int64_t, int64_t) {});
+}
+
+// Gate and up of the same columns, so that SwiGLU finds both in the cache.
+void CpuBackend::linear_swiglu(Context& context, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                               const Parameter& weight) {
+  const int64_t ff = out.cols;
+  if (ff % kPanel != 0) return Backend::linear_swiglu(context, out, gate_up, inp, weight);
+  const Left left = left_operand(team(), inp, weight.dtype, static_cast<float*>(context.scratch.data));
+  const int64_t depth = product_depth(weight.dtype, weight.cols);
+  const Grid grid = choose_grid(team().threads(), inp.rows, ff, 2 * depth);
   team().parallel_for(grid.count(), [&](int64_t task, int) {
-    const int64_t row = grid.row_begin(task), col = grid.col_begin(task);
-    Product p;
-    p.dtype = weight.dtype;
-    p.a = left.from(row, 0);
-    p.b = packed_right(panels + col * depth, depth);
-    p.rows = grid.row_end(task) - row;
-    p.cols = grid.col_end(task) - col;
-    p.depth = depth;
-    p.out = dinp.f32() + row * dinp.stride + col;
-    p.out_stride = dinp.stride;
-    product(p);
+    for_blocks(grid, task, kFusedBlock, [&](int64_t row, int64_t rows, int64_t col, int64_t cols) {
+      const Tensor block = gate_up.row_range(row, rows);
+      Product p;
+      p.dtype = weight.dtype;
+      p.a = left.from(row, 0);
+      p.rows = rows;
+      p.cols = cols;
+      p.depth = depth;
+      p.out_stride = gate_up.stride;
+      for (const int64_t half : {col, ff + col}) {
+        p.b = parameter_right(weight, half);
+        p.out = block.f32() + half;
+        product(p);
+      }
+      swiglu_rows(out.row_range(row, rows).columns(col, cols), block.columns(col, cols),
+                  block.columns(ff + col, cols));
+    });
   });
+}
+
+void CpuBackend::linear_swiglu_backward(Context& context, const Tensor& gate_up, const Tensor& out,
+                                        const Tensor& dout, const Parameter& weight) {
+  backward_input(team(), static_cast<float*>(context.scratch.data), out, dout, weight, kFusedBlock,
+                 [&](int64_t row, int64_t rows, int64_t col, int64_t cols) {
+                   const Tensor block = gate_up.row_range(row, rows), swiglu = out.row_range(row, rows);
+                   const Tensor gate = block.columns(col, cols), up = block.columns(out.cols + col, cols);
+                   const Tensor own = swiglu.columns(col, cols);
+                   swiglu_backward_rows(gate, up, own, own, gate, up);
+                 });
 }
 
 // X is packed by all threads for all of them, some blocks of rows at a time; in bf16 dout's rows become pairs

@@ -64,53 +64,51 @@ double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, cons
 }
 
 template <typename T>
-double loss_of_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t begin, int64_t end,
-                        const PolicyLossParams& params) {
+void add_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t begin, int64_t end,
+                  const PolicyLossParams& params) {
   const SequenceRatio sequence = measure_ratio(arrays, begin, end, stats);
   const bool by_sequence = params.importance == Importance::kSequence;
   const double shared = by_sequence ? shared_gradient(arrays, begin, end, sequence, params) : 0.0;
-  double loss = 0.0;
   for (int64_t t = begin; t < end; ++t) {
     double gradient = 0.0, entropy_gradient = 0.0;
     if (arrays.norm[t] != T{0}) {
       const double norm = arrays.norm[t], advantage = arrays.advantage[t], lp = arrays.lp[t];
       if (params.importance == Importance::kNone) {
-        loss -= norm * (advantage * lp);
+        stats->loss -= norm * (advantage * lp);
         gradient = -norm * advantage;
       } else {
         const double ratio = __builtin_exp(by_sequence ? sequence.mean_log_ratio : arrays.log_ratio(t));
         const Surrogate surrogate = clipped_surrogate(ratio, advantage, params);
         stats->clipped_low += surrogate.bound == ClipBound::kLow;
         stats->clipped_high += surrogate.bound == ClipBound::kHigh;
-        loss -= norm * surrogate.value;
+        stats->loss -= norm * surrogate.value;
         gradient = by_sequence ? shared : -norm * through_ratio(surrogate.slope, ratio);
       }
       if (arrays.ref_lp != nullptr) {
         const KlTerm kl = kl_term(params.kl_kind, static_cast<double>(arrays.ref_lp[t]) - lp);
         stats->kl_sum += kl.value;
         if (params.kl_coef != 0.0) {
-          loss += norm * params.kl_coef * kl.value;
+          stats->loss += norm * params.kl_coef * kl.value;
           gradient += norm * params.kl_coef * kl.slope;
         }
       }
       if (arrays.entropy != nullptr) {
         const double entropy = arrays.entropy[t];
         stats->entropy_sum += entropy;
-        if (params.entropy_coef != 0.0) loss -= norm * params.entropy_coef * entropy;
+        if (params.entropy_coef != 0.0) stats->loss -= norm * params.entropy_coef * entropy;
       }
       entropy_gradient = -norm * params.entropy_coef;
     }
     arrays.g_lp[t] = static_cast<T>(gradient);
     if (arrays.g_entropy != nullptr) arrays.g_entropy[t] = static_cast<T>(entropy_gradient);
   }
-  return loss;
 }
 
 template <typename T>
 void loss_of_sequences(PolicyLossStats* stats, const Arrays<T>& arrays, const int32_t* offsets,
                        int64_t sequences, const PolicyLossParams& params) {
   for (int64_t i = 0; i < sequences; ++i) {
-    stats->loss += loss_of_sequence(stats, arrays, offsets[i], offsets[i + 1], params);
+    add_sequence(stats, arrays, offsets[i], offsets[i + 1], params);
   }
 }
 

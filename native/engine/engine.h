@@ -73,9 +73,9 @@ struct UpdateStats {
   AdamwStats adamw;
   int64_t optimizer_step = 0;  // after this step
   int64_t micro_batches = 0;
-  int64_t packed_tokens = 0;  // rows of all packed batches: what was computed
-  double seconds_forward = 0;
-  double seconds_backward = 0;
+  int64_t packed_tokens = 0;    // rows of all packed batches: what was computed
+  double seconds_forward = 0;   // up to the head
+  double seconds_backward = 0;  // the head, the loss and everything backward
   double seconds_optimizer = 0;
 };
 

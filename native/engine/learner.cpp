@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "engine/micro_batch_loss.h"
 #include "ops/ops.h"
 
 namespace coppice {
@@ -74,12 +75,15 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const BatchSize& size) cons
   pass.lp = carver.floats(size.items);
   pass.entropy = carver.floats(size.items);
   pass.lse = carver.floats(size.items);
+  const auto head_bytes = pass.keep == Keep::kNothing ? &Backend::head_scratch_bytes
+                                                      : &Backend::head_forward_backward_scratch_bytes;
   pass.scratch.bytes = std::max(
       transformer_.scratch_bytes(size.rows),
-      backend_.head_scratch_bytes(size.items, config_.vocab_size, config_.hidden_size, parameters_.dtype()));
+      (backend_.*head_bytes)(size.items, config_.vocab_size, config_.hidden_size, parameters_.dtype()));
   pass.scratch.data = carver.bytes(pass.scratch.bytes);
   if (pass.keep == Keep::kNothing) return;
   pass.sequence_offsets = carver.ints(size.sequences + 1);
+  pass.range_offsets = carver.ints(2);
   pass.old_lp = carver.floats(size.items);
   pass.ref_lp = carver.floats(size.items);
   pass.advantage = carver.floats(size.items);
@@ -124,24 +128,28 @@ DeviceBatch Learner::device_batch() const {
   return device;
 }
 
+Context Learner::pass_context() {
+  return {&backend_, pass_.scratch, true};
+}
+
 HeadItems Learner::head_items() const {
   return {pass_.item_row, pass_.item_target, pass_.temperature, static_cast<int64_t>(batch_.item_row.size())};
 }
 
-// Fills pass_.lp, pass_.entropy and pass_.lse.
+// Up to what the head reads.
 void Learner::forward() {
-  Context context{&backend_, pass_.scratch, true};
+  Context context = pass_context();
   transformer_.forward(context, device_batch(), pass_.pages, pass_.activations, pass_.keep);
-  ops::head_forward(context, pass_.lp, pass_.entropy, pass_.lse, pass_.activations.hidden, parameters_.head(),
-                    head_items());
 }
 
-// From pass_.g_lp (and g_entropy, or null) into the gradient arena.
-void Learner::backward(const float* g_entropy) {
-  Context context{&backend_, pass_.scratch, true};
-  ops::head_backward(context, pass_.dhidden, parameters_.in_arena(gradients_.f32(), &parameters_.head()),
-                     pass_.activations.hidden, parameters_.head(), head_items(), pass_.lse, pass_.entropy,
-                     pass_.g_lp, g_entropy);
+// Fills pass_.lp, pass_.entropy and pass_.lse, has `loss` fill pass_.g_lp (and g_entropy, or null), and adds
+// to the gradient arena.
+void Learner::head_and_backward(HeadLoss& loss, const float* g_entropy) {
+  Context context = pass_context();
+  ops::head_forward_backward(context, pass_.dhidden,
+                             parameters_.in_arena(gradients_.f32(), &parameters_.head()), pass_.lp,
+                             pass_.entropy, pass_.lse, pass_.activations.hidden, parameters_.head(),
+                             head_items(), pass_.g_lp, g_entropy, loss);
   transformer_.backward(context, device_batch(), pass_.pages, pass_.activations, pass_.keep, pass_.dhidden,
                         gradients_.f32());
 }
@@ -193,6 +201,9 @@ ScoreResult Learner::score(const RolloutRows& rows, float* lp, float* entropy, i
     if (stopped(stop)) return {.cancelled = true};
     begin(Keep::kNothing);
     forward();
+    Context context = pass_context();
+    ops::head_forward(context, pass_.lp, pass_.entropy, pass_.lse, pass_.activations.hidden,
+                      parameters_.head(), head_items());
     store_items(pass_.lp, lp);
     if (entropy != nullptr) store_items(pass_.entropy, entropy);
   }
@@ -208,15 +219,17 @@ ScoreResult Learner::grad(const RolloutRows& rows, const float* token_weight, do
     if (stopped(stop)) return {.cancelled = true};
     begin(kept_under(micro_batches.checkpointing));
     forward();
-    staging_.resize(batch_.item_source.size());
-    backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
-    for (size_t i = 0; i < staging_.size(); ++i) {
-      const float weight = token_weight[batch_.item_source[i]];
-      if (weight != 0.0f) *loss -= static_cast<double>(weight) * static_cast<double>(staging_[i]);
-      staging_[i] = -weight;
-    }
+    const std::vector<int32_t>& source = batch_.item_source;
+    staging_.resize(source.size());
+    for (size_t i = 0; i < source.size(); ++i) staging_[i] = -token_weight[source[i]];
     upload(backend_, pass_.g_lp, staging_);
-    backward(nullptr);
+    GivenGradient given;
+    head_and_backward(given, nullptr);
+    backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
+    for (size_t i = 0; i < source.size(); ++i) {
+      const float weight = token_weight[source[i]];
+      if (weight != 0.0f) *loss -= static_cast<double>(weight) * static_cast<double>(staging_[i]);
+    }
   }
   return {};
 }
@@ -243,17 +256,26 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
     if (input.old_lp != nullptr) load_items(input.old_lp, pass_.old_lp);
     if (input.ref_lp != nullptr) load_items(input.ref_lp, pass_.ref_lp);
     forward();
-    Context context{&backend_, pass_.scratch, true};
+    stats.seconds_forward += watch.lap();
     float* const g_entropy = with_entropy ? pass_.g_entropy : nullptr;
-    ops::policy_loss(context, &stats.loss, pass_.g_lp, g_entropy, pass_.lp, pass_.entropy,
-                     input.old_lp == nullptr ? pass_.lp : pass_.old_lp,
-                     input.ref_lp == nullptr ? nullptr : pass_.ref_lp, pass_.advantage, pass_.norm,
-                     pass_.sequence_offsets, batch_.size().sequences, input.loss);
+    MicroBatchLoss loss(pass_context(), stats.loss,
+                        {.g_lp = pass_.g_lp,
+                         .g_entropy = g_entropy,
+                         .lp = pass_.lp,
+                         .entropy = pass_.entropy,
+                         .old_lp = input.old_lp == nullptr ? nullptr : pass_.old_lp,
+                         .ref_lp = input.ref_lp == nullptr ? nullptr : pass_.ref_lp,
+                         .advantage = pass_.advantage,
+                         .norm = pass_.norm,
+                         .sequence_offsets = pass_.sequence_offsets,
+                         .sequences = batch_.size().sequences,
+                         .items = batch_.size().items,
+                         .range_offsets = pass_.range_offsets},
+                        input.loss);
+    head_and_backward(loss, g_entropy);
     staging_.resize(batch_.item_row.size());
     backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
     non_finite.look(batch_, staging_);
-    stats.seconds_forward += watch.lap();
-    backward(g_entropy);
     stats.seconds_backward += watch.lap();
     ++stats.micro_batches;
     stats.packed_tokens += batch_.size().rows;

@@ -41,7 +41,7 @@ class Learner {
     std::vector<KvPages> pages = {{}};  // one entry, which all layers share
     int32_t *tokens, *positions, *page_table;
     Segment* segments;
-    int32_t *item_row, *item_target, *sequence_offsets;
+    int32_t *item_row, *item_target, *sequence_offsets, *range_offsets;
     float *temperature, *lp, *entropy, *lse;
     float *old_lp, *ref_lp, *advantage, *norm, *g_lp, *g_entropy;
     Tensor dhidden;
@@ -53,8 +53,9 @@ class Learner {
   void begin(Keep keep);
   DeviceBatch device_batch() const;
   HeadItems head_items() const;
+  Context pass_context();
   void forward();
-  void backward(const float* g_entropy);
+  void head_and_backward(HeadLoss& loss, const float* g_entropy);
   // The per-token values that belong to the batch's items, to and from the device.
   void load_items(const float* from, float* to);
   void store_items(const float* from, float* to);

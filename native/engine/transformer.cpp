@@ -40,8 +40,6 @@ void Activations::carve(Carver& carver, const ModelConfig& config, int64_t rows,
   dnormed = carver.tensor(rows, hidden_size);
   dqkv = carver.tensor(rows, config.qkv_cols());
   dattention = carver.tensor(rows, q);
-  dgate_up = carver.tensor(rows, 2 * ff);
-  dswiglu = carver.tensor(rows, ff);
 }
 
 namespace {
@@ -133,8 +131,7 @@ void Transformer::layer_forward(Context& context, const DeviceBatch& batch, int3
   ops::linear_residual(context, residual_mid, attention, *parameters.attention_out, residual_in, staging);
 
   ops::rmsnorm_forward(context, normed, saved.rstd_mlp, residual_mid, *parameters.mlp_norm, c.rms_norm_eps);
-  ops::linear_forward(context, gate_up, normed, *parameters.gate_up, nullptr);
-  ops::swiglu_forward(context, swiglu, gate_up);
+  ops::linear_swiglu(context, swiglu, gate_up, normed, *parameters.gate_up);
   ops::linear_residual(context, residual_out, swiglu, *parameters.down, residual_mid, staging);
 }
 
@@ -167,16 +164,14 @@ void Transformer::layer_backward(Context& context, const DeviceBatch& batch, int
   };
   const Tensor dresidual = first_rows(work.dresidual, rows), dnormed = first_rows(work.dnormed, rows);
   const Tensor normed = first_rows(work.normed, rows), swiglu = first_rows(work.swiglu, rows);
-  const Tensor dswiglu = first_rows(work.dswiglu, rows), dgate_up = first_rows(work.dgate_up, rows);
   const Tensor gate_up = first_rows(saved.gate_up, rows), residual_mid = first_rows(saved.residual_mid, rows);
 
-  ops::swiglu_forward(context, swiglu, gate_up);
+  // From here on the saved gate_up is its own gradient.
+  ops::linear_swiglu_backward(context, gate_up, swiglu, dresidual, *parameters.down);
   ops::linear_backward_weight(context, gradient(parameters.down), nullptr, dresidual, swiglu, dtype());
-  ops::linear_backward_input(context, dswiglu, dresidual, *parameters.down);
-  ops::swiglu_backward(context, dgate_up, dswiglu, gate_up);
   ops::rmsnorm_forward(context, normed, saved.rstd_mlp, residual_mid, *parameters.mlp_norm, c.rms_norm_eps);
-  ops::linear_backward_weight(context, gradient(parameters.gate_up), nullptr, dgate_up, normed, dtype());
-  ops::linear_backward_input(context, dnormed, dgate_up, *parameters.gate_up);
+  ops::linear_backward_weight(context, gradient(parameters.gate_up), nullptr, gate_up, normed, dtype());
+  ops::linear_backward_input(context, dnormed, gate_up, *parameters.gate_up);
   ops::rmsnorm_backward(context, dresidual, gradient(parameters.mlp_norm), dnormed, residual_mid,
                         *parameters.mlp_norm, saved.rstd_mlp, /*accumulate=*/true);
 

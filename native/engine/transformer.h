@@ -37,7 +37,7 @@ struct LayerActivations {
   float* lse = nullptr;       // [T * NH]
   Tensor residual_mid;        // [T, C]
   float* rstd_mlp = nullptr;  // [T]
-  Tensor gate_up;             // [T, 2 FF]
+  Tensor gate_up;             // [T, 2 FF]; its gradient from the layer's backward on
 };
 
 // Every tensor of a pass over at most `rows` packed tokens.
@@ -56,8 +56,6 @@ struct Activations {
   Tensor dnormed;     // [T, C]
   Tensor dqkv;        // [T, q + k + v]
   Tensor dattention;  // [T, q]
-  Tensor dgate_up;    // [T, 2 FF]
-  Tensor dswiglu;     // [T, FF]
 
   void carve(Carver& carver, const ModelConfig& config, int64_t rows, Keep keep);
 };

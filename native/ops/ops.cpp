@@ -193,12 +193,39 @@ void swiglu_forward(Context& context, const Tensor& out, const Tensor& gate_up) 
   context.backend->swiglu_forward(context, out, gate_up);
 }
 
-void swiglu_backward(Context& context, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) {
+void swiglu_backward(Context& context, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                     const Tensor& gate_up) {
   constexpr const char* op = "swiglu_backward";
   check_tensor(op, "dout", dout, kAny, kAny);
+  check_tensor(op, "out", out, dout.rows, dout.cols);
   check_tensor(op, "gate_up", gate_up, dout.rows, 2 * dout.cols);
   check_tensor(op, "dgate_up", dgate_up, dout.rows, 2 * dout.cols);
-  context.backend->swiglu_backward(context, dgate_up, dout, gate_up);
+  context.backend->swiglu_backward(context, dgate_up, out, dout, gate_up);
+}
+
+void linear_swiglu(Context& context, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                   const Parameter& weight) {
+  constexpr const char* op = "linear_swiglu";
+  check_parameter(op, "weight", weight, kMatrix, kAny, kAny);
+  check_that(op, weight.rows % 2 == 0, "the weight must have a row of gate for each row of up");
+  check_tensor(op, "inp", inp, kAny, weight.cols);
+  check_tensor(op, "gate_up", gate_up, inp.rows, weight.rows);
+  check_tensor(op, "out", out, inp.rows, weight.rows / 2);
+  check_scratch(op, context,
+                context.backend->linear_scratch_bytes(inp.rows, weight.rows, weight.cols, weight.dtype));
+  context.backend->linear_swiglu(context, out, gate_up, inp, weight);
+}
+
+void linear_swiglu_backward(Context& context, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                            const Parameter& weight) {
+  constexpr const char* op = "linear_swiglu_backward";
+  check_parameter(op, "weight", weight, kMatrix, kAny, kAny);
+  check_tensor(op, "dout", dout, kAny, weight.rows);
+  check_tensor(op, "out", out, dout.rows, weight.cols);
+  check_tensor(op, "gate_up", gate_up, dout.rows, 2 * weight.cols);
+  check_scratch(op, context,
+                context.backend->linear_scratch_bytes(dout.rows, weight.rows, weight.cols, weight.dtype));
+  context.backend->linear_swiglu_backward(context, gate_up, out, dout, weight);
 }
 
 void add_forward(Context& context, const Tensor& out, const Tensor& a, const Tensor& b) {
@@ -220,14 +247,17 @@ void gather_rows(Context& context, const Tensor& out, const Tensor& inp, const i
 namespace {
 
 void check_head(const char* op, const Context& context, const Tensor& hidden, const Parameter& weight,
-                const HeadItems& items) {
+                const HeadItems& items, size_t scratch_bytes) {
   check_parameter(op, "weight", weight, kMatrix, kAny, kAny);
   check_tensor(op, "hidden", hidden, kAny, weight.cols);
   check_array(op, "row_index", items.row_index, items.count);
   check_array(op, "target", items.target, items.count);
   check_array(op, "temperature", items.temperature, items.count);
-  check_scratch(op, context,
-                context.backend->head_scratch_bytes(items.count, weight.rows, weight.cols, weight.dtype));
+  check_scratch(op, context, scratch_bytes);
+}
+
+size_t scratch_bytes(const Context& context, const Parameter& weight, const HeadItems& items) {
+  return context.backend->head_scratch_bytes(items.count, weight.rows, weight.cols, weight.dtype);
 }
 
 }  // namespace
@@ -235,7 +265,7 @@ void check_head(const char* op, const Context& context, const Tensor& hidden, co
 void head_forward(Context& context, float* lp, float* entropy, float* lse, const Tensor& hidden,
                   const Parameter& weight, const HeadItems& items) {
   constexpr const char* op = "head_forward";
-  check_head(op, context, hidden, weight, items);
+  check_head(op, context, hidden, weight, items, scratch_bytes(context, weight, items));
   check_array(op, "lp", lp, items.count);
   check_array(op, "lse", lse, items.count);
   context.backend->head_forward(context, lp, entropy, lse, hidden, weight, items);
@@ -245,7 +275,7 @@ void head_backward(Context& context, const Tensor& dhidden, float* dweight, cons
                    const Parameter& weight, const HeadItems& items, const float* lse, const float* entropy,
                    const float* g_lp, const float* g_entropy) {
   constexpr const char* op = "head_backward";
-  check_head(op, context, hidden, weight, items);
+  check_head(op, context, hidden, weight, items, scratch_bytes(context, weight, items));
   check_tensor(op, "dhidden", dhidden, hidden.rows, hidden.cols);
   check_array(op, "dweight", dweight, weight.rows);
   check_array(op, "lse", lse, items.count);
@@ -253,6 +283,23 @@ void head_backward(Context& context, const Tensor& dhidden, float* dweight, cons
   if (g_entropy != nullptr) check_array(op, "entropy", entropy, items.count);
   context.backend->head_backward(context, dhidden, dweight, hidden, weight, items, lse, entropy, g_lp,
                                  g_entropy);
+}
+
+void head_forward_backward(Context& context, const Tensor& dhidden, float* dweight, float* lp, float* entropy,
+                           float* lse, const Tensor& hidden, const Parameter& weight, const HeadItems& items,
+                           const float* g_lp, const float* g_entropy, HeadLoss& loss) {
+  constexpr const char* op = "head_forward_backward";
+  check_head(op, context, hidden, weight, items,
+             context.backend->head_forward_backward_scratch_bytes(items.count, weight.rows, weight.cols,
+                                                                  weight.dtype));
+  check_tensor(op, "dhidden", dhidden, hidden.rows, hidden.cols);
+  check_array(op, "dweight", dweight, weight.rows);
+  check_array(op, "lp", lp, items.count);
+  check_array(op, "lse", lse, items.count);
+  check_array(op, "g_lp", g_lp, items.count);
+  if (g_entropy != nullptr) check_array(op, "entropy", entropy, items.count);
+  context.backend->head_forward_backward(context, dhidden, dweight, lp, entropy, lse, hidden, weight, items,
+                                         g_lp, g_entropy, loss);
 }
 
 namespace {

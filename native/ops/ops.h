@@ -108,7 +108,19 @@ void attention_backward(Context&, const Tensor& dq, const Tensor& dk, const Tens
 // gate_up [T, 2 FF]: gate = columns [0, FF), up = columns [FF, 2 FF).  out = gate * sigmoid(gate) * up.  out
 // [T, FF].
 void swiglu_forward(Context&, const Tensor& out, const Tensor& gate_up);
-void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up);
+// dgate_up [T, 2 FF] from dout [T, FF], and the forward's out once more, bit for bit, in the same pass:
+// nobody has to keep it. dgate_up may be gate_up, and out may be dout.
+void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                     const Tensor& gate_up);
+// Composite: gate_up = r(inp) W^T, out = swiglu_forward(gate_up).  inp [T, K], weight [2 FF, K]. Same bits as
+// linear_forward and swiglu_forward.
+void linear_swiglu(Context&, const Tensor& out, const Tensor& gate_up, const Tensor& inp,
+                   const Parameter& weight);
+// Composite, the way back through y = out W^T, out = swiglu_forward(gate_up): gate_up becomes its own
+// gradient, and out is written.  dout [T, M], weight [M, FF], gate_up [T, 2 FF], out [T, FF]. Same bits as
+// linear_backward_input into out and swiglu_backward in place.
+void linear_swiglu_backward(Context&, const Tensor& gate_up, const Tensor& out, const Tensor& dout,
+                            const Parameter& weight);
 
 // out = a + b. out may be a or b.
 void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b);
@@ -130,6 +142,13 @@ void head_backward(Context&, const Tensor& dhidden, float* dweight, const Tensor
                    const Parameter& weight, const HeadItems& items, const float* lse, const float* entropy,
                    const float* g_lp, const float* g_entropy);
 
+// Composite: head_forward, the loss, head_backward. Same bits as the three by themselves. A backend that
+// holds logits in between takes the items range by range, and computes every logit once: 6 N V C operations
+// for 8. `loss` writes what g_lp and g_entropy (or null) point at. Needs head_forward_backward_scratch_bytes.
+void head_forward_backward(Context&, const Tensor& dhidden, float* dweight, float* lp, float* entropy,
+                           float* lse, const Tensor& hidden, const Parameter& weight, const HeadItems& items,
+                           const float* g_lp, const float* g_entropy, HeadLoss& loss);
+
 // The loss of sequences packed by offsets [sequences + 1]; token t of sequence i is active when norm[t] != 0.
 //   L = sum_t norm_t * ( -surrogate_t + kl_coef * kl_t - entropy_coef * entropy_t ),   rho_t = exp(lp_t -
 //   old_lp_t) importance none:      surrogate = advantage * lp importance token:     surrogate = min(rho A,
@@ -143,7 +162,8 @@ void head_backward(Context&, const Tensor& dhidden, float* dweight, const Tensor
 // where inactive. On a clip boundary and at ties of min/max the unclipped branch is taken. ref_lp may be null
 // when kl_coef is 0; entropy may be null when entropy_coef is 0 (entropy_sum is then 0). Advantage excludes
 // the norm: token_weight = advantage * norm. `stats` is a host value, added to, not overwritten; sums are in
-// fp64, sequences in order.
+// fp64, tokens in order: where importance is not sequence, a call may be cut between any two tokens (on the
+// CPU with the same bits).
 void policy_loss(Context&, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp,
                  const float* entropy, const float* old_lp, const float* ref_lp, const float* advantage,
                  const float* norm, const int32_t* offsets, int64_t sequences,

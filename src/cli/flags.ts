@@ -81,6 +81,14 @@ export const TOKEN_BUDGET_FLAG = {
   },
 } as const satisfies Record<string, Options>
 
+export const LIVE_SEQUENCES_FLAG = {
+  'max-live-sequences': {
+    type: 'number',
+    default: 256,
+    describe: 'sequences decoded at a time: memory against speed',
+  },
+} as const satisfies Record<string, Options>
+
 /** Of work with a backward pass. */
 export const MICRO_BATCH_FLAGS = {
   ...TOKEN_BUDGET_FLAG,

@@ -2,6 +2,7 @@ import { createProgressWriter, Policy, readPrompts, requireRunnable, writeTable 
 import { COLUMN_FLAGS, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
   JSON_FLAG,
+  LIVE_SEQUENCES_FLAG,
   loadOptions,
   MODEL_FLAGS,
   SAMPLING_FLAGS,
@@ -35,7 +36,7 @@ export const generateVerb = defineVerb({
     entropies: { type: 'boolean', default: false, describe: 'record the entropy at each token too' },
     ...SEED_FLAG,
     step: { type: 'number', default: 0, describe: 'second part of the key of the sampling noise' },
-    'max-live-sequences': { type: 'number', default: 256, describe: 'sequences decoded at a time' },
+    ...LIVE_SEQUENCES_FLAG,
     ...JSON_FLAG,
   },
   async run(args) {

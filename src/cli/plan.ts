@@ -12,7 +12,14 @@ import {
   totalBytes,
 } from '../index.ts'
 import { EXIT_BAD_INPUT } from './exit-codes.ts'
-import { BACKEND_FLAGS, backendOptions, JSON_FLAG, MICRO_BATCH_FLAGS, microBatchOptions } from './flags.ts'
+import {
+  BACKEND_FLAGS,
+  backendOptions,
+  JSON_FLAG,
+  LIVE_SEQUENCES_FLAG,
+  MICRO_BATCH_FLAGS,
+  microBatchOptions,
+} from './flags.ts'
 import { fetchModel, REVISION_FLAG } from './hub-files.ts'
 import { PRESET_FLAG, trainPreset } from './preset-flags.ts'
 import { formatBytes, formatCount, textTable } from './table.ts'
@@ -39,7 +46,7 @@ const FLAGS = {
     type: 'number',
     describe: 'tokens of the longest prompt [default: 1024, or what the model has room for]',
   },
-  'max-live-sequences': { type: 'number', default: 256, describe: 'sequences decoded at a time' },
+  ...LIVE_SEQUENCES_FLAG,
   ...MICRO_BATCH_FLAGS,
   'memory-gib': { type: 'number', describe: 'memory to fit into [default: that of this machine]' },
   measure: {

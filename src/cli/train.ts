@@ -12,6 +12,7 @@ import { clockNote } from './clock-note.ts'
 import { COLUMN_FLAGS, columnOptions, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
   JSON_FLAG,
+  LIVE_SEQUENCES_FLAG,
   loadOptions,
   MICRO_BATCH_FLAGS,
   MODEL_FLAGS,
@@ -89,6 +90,7 @@ export const trainVerb = defineVerb({
     resume: { type: 'boolean', default: false, describe: 'go on from the newest checkpoint in --out' },
     ...SEED_FLAG,
     ...MICRO_BATCH_FLAGS,
+    ...LIVE_SEQUENCES_FLAG,
     ...JSON_FLAG,
   },
   examples: [
@@ -148,6 +150,7 @@ export const trainVerb = defineVerb({
         resume: args.resume,
         seed: args.seed,
         ...microBatchOptions(args),
+        maxLiveSequences: args.maxLiveSequences,
         signal,
         onPlan: (rows) => progress.note(planLine(rows)),
         onProgress: (state) =>

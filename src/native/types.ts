@@ -268,6 +268,7 @@ export interface NativeEngine {
     microBatches: NativeMicroBatches,
     stop?: NativeStopFlag,
   ): Promise<NativeGrad>
+  /** One that fails sets `stop`: updates queued behind it under the same flag do nothing and are cancelled. */
   update(rows: NativeRows, input: NativeUpdateInput, stop?: NativeStopFlag): Promise<NativeUpdateStats>
   /** `promptIndex`: the prompts' global indices; `policyStep` fills the column of that name. */
   generate(

@@ -1,7 +1,8 @@
 import type { NativeGroup } from '../native/types.ts'
 import type { PromptRow } from '../prompts.ts'
-import { type ColumnValues, makeBatch, type RolloutBatch } from '../rollouts.ts'
+import { type ColumnValues, FINISH_REASONS, makeBatch, type RolloutBatch } from '../rollouts.ts'
 import type { Tokenizer } from '../tokenizer.ts'
+import type { Sample } from '../verdicts.ts'
 
 /** All completions of one prompt. */
 export interface FinishedGroup {
@@ -21,6 +22,18 @@ export function finishedGroup(
     textOf(completionTokens.subarray(completionOffsets[row], completionOffsets[row + 1]), tokenizer),
   )
   return { native, prompt, texts }
+}
+
+/** The group's rows as a verifier sees them, over native memory. */
+export function samplesOfGroup({ native, prompt, texts }: FinishedGroup): Sample[] {
+  const { promptTokens, promptOffsets, completionTokens, completionOffsets, finishReasons } = native
+  const { promptId, prompt: text, reference } = prompt
+  return texts.map((completion, row) => ({
+    ...{ promptId, prompt: text, reference, completion },
+    promptTokens: promptTokens.subarray(promptOffsets[row], promptOffsets[row + 1]),
+    completionTokens: completionTokens.subarray(completionOffsets[row], completionOffsets[row + 1]),
+    finishReason: FINISH_REASONS[finishReasons[row]!]!,
+  }))
 }
 
 /** One group as a batch: native memory under the numbers. */

@@ -4,6 +4,8 @@ import type { ObjectiveOptions, ObjectiveSpec } from '../objective-options.ts'
 import type { EmptyClass } from '../objectives.ts'
 import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
 import type { Tokenizer } from '../tokenizer.ts'
+import type { Sample } from '../verdicts.ts'
+import type { Rows } from './native-rows.ts'
 
 // What the methods of Policy take and give, with every default. The methods themselves are in policy.ts.
 
@@ -114,6 +116,22 @@ export interface GenerateOptions {
   onProgress?: (progress: GenerateProgress) => void
 }
 
+/** The completions of one prompt, as soon as the last of them has ended. */
+export interface SampledGroup {
+  /** Index into the prompts given. */
+  prompt: number
+  /** The rows of the group, in their order, as verifiers take them. */
+  samples: Sample[]
+}
+
+export interface GenerateAllOptions extends GenerateOptions {
+  /**
+   * Told of every group while the engine goes on with the others, so that they can be judged meanwhile. What it throws ends
+   * the generation.
+   */
+  onGroup?: (group: SampledGroup) => void
+}
+
 export interface ScoreOptions {
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
@@ -182,6 +200,11 @@ export interface ApplyUpdateOptions extends MicroBatchOptions {
   signal?: AbortSignal
 }
 
+/** An optimiser step among several; see `Policy.applyUpdates`. */
+export interface PreparedUpdate extends Omit<ApplyUpdateOptions, 'signal'> {
+  rows: Rows
+}
+
 /** What one optimiser step did. */
 export interface UpdateStats extends PolicyLossStats {
   loss: number
@@ -195,7 +218,9 @@ export interface UpdateStats extends PolicyLossStats {
   microBatches: number
   /** Tokens that were computed, shared prompts counted once a micro-batch. */
   packedTokens: number
+  /** Up to the head. */
   secondsForward: number
+  /** The head, the loss, and everything backward. */
   secondsBackward: number
   secondsOptimizer: number
 }

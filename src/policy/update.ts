@@ -1,6 +1,12 @@
 import { CoppiceError, invalidArgument } from '../errors.ts'
-import type { NativeAdamw, NativeEngine } from '../native/types.ts'
-import { callCancellable } from '../native.ts'
+import type {
+  NativeAdamw,
+  NativeEngine,
+  NativeRows,
+  NativeUpdateInput,
+  NativeUpdateStats,
+} from '../native/types.ts'
+import { call, callCancellable, stopFlag } from '../native.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
 import { assignAdvantages, type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
@@ -25,6 +31,7 @@ import {
 import type {
   ApplyUpdateOptions,
   OptimizerOptions,
+  PreparedUpdate,
   SupervisedOptions,
   UpdateOptions,
   UpdateResult,
@@ -92,26 +99,69 @@ export async function applyUpdate(
   rows: Rows,
   options: ApplyUpdateOptions,
 ): Promise<UpdateStats> {
+  const { native, input } = nativeUpdate(rows, options)
+  const { cancelled: _, ...stats } = await callCancellable(options.signal, (stop) =>
+    engine.update(native, input, stop),
+  )
+  return stats
+}
+
+/** Steps that the engine holds at a time: it goes on to the next one while JavaScript learns of the last. */
+const STEPS_AHEAD = 2
+
+/** Optimiser steps one behind the other; see `Policy.applyUpdates`. */
+export async function* applyUpdates(
+  engine: NativeEngine,
+  updates: Iterable<PreparedUpdate>,
+): AsyncGenerator<UpdateStats, void, void> {
+  const stop = stopFlag()
+  const submitted: Promise<NativeUpdateStats>[] = []
+  const source = updates[Symbol.iterator]()
+  try {
+    for (let more = true; ; ) {
+      while (more && submitted.length < STEPS_AHEAD) {
+        const { value, done } = source.next()
+        more = done !== true
+        if (done) break
+        const { rows, ...options } = value
+        const { native, input } = nativeUpdate(rows, options)
+        const running = call(() => engine.update(native, input, stop))
+        // One behind a failure is cancelled, and nobody comes to wait for it.
+        running.catch(() => {})
+        submitted.push(running)
+      }
+      const first = submitted.shift()
+      if (first === undefined) return
+      const { cancelled: _, ...stats } = await first
+      yield stats
+    }
+  } finally {
+    stop.set()
+    await Promise.allSettled(submitted)
+    source.return?.()
+  }
+}
+
+/** An optimiser step as the engine takes it. */
+function nativeUpdate(
+  rows: Rows,
+  options: ApplyUpdateOptions,
+): { native: NativeRows; input: NativeUpdateInput } {
   const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'lossParams', 'optimizer']
   refuseUnknownKeys(options, [...own, ...JOB_KEYS], 'applyUpdate')
   const columns = tokenColumns(rows)
   const array = (values: Float32Array, name: string) =>
     requirePerToken(values, columns, `applyUpdate.${name}`)
-  const optimizer = adamwOf(options.optimizer, 'applyUpdate.optimizer')
   const input = {
     advantages: array(options.advantages, 'advantages'),
     norm: array(options.norm, 'norm'),
     oldLogprobs: oldLogprobsOf(columns, options),
     refLogprobs: options.refLogprobs && array(options.refLogprobs, 'refLogprobs'),
     loss: options.lossParams,
-    optimizer,
+    optimizer: adamwOf(options.optimizer, 'applyUpdate.optimizer'),
     microBatches: microBatchesOf(options, 'applyUpdate'),
   }
-  const native = nativeRows(columns, options.temperature, 'applyUpdate')
-  const { cancelled: _, ...stats } = await callCancellable(options.signal, (stop) =>
-    engine.update(native, input, stop),
-  )
-  return stats
+  return { native: nativeRows(columns, options.temperature, 'applyUpdate'), input }
 }
 
 /** Maximum likelihood of completions; see `Policy.supervisedStep`. */

@@ -1,14 +1,15 @@
 import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
-import type {
-  ApplyUpdateOptions,
-  MicroBatchOptions,
-  OptimizerOptions,
-  Policy,
-  UpdateStats,
-} from '../policy.ts'
+import type { MicroBatchOptions, OptimizerOptions, Policy, PreparedUpdate, UpdateStats } from '../policy.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
-import { columnsOf, type ListView, type RolloutBatch, takeRows, tokenColumnsOf } from '../rollouts.ts'
+import {
+  dropColumns,
+  float32List,
+  type ListView,
+  type RolloutBatch,
+  takeRows,
+  tokenColumnsOf,
+} from '../rollouts.ts'
 import type { ResolvedSettings } from './train-options.ts'
 
 export interface LearnInput {
@@ -32,60 +33,67 @@ export interface LearnInput {
  *   the mini-batches before
  */
 export async function learn(input: LearnInput): Promise<Record<string, number>> {
-  const { policy, settings } = input
+  const { policy, rollouts, settings } = input
   const { objective } = settings
-  const optimizer = optimizerOptions(settings, input.learningRate)
   const miniBatches = cutRows(input.advantages.keptRows, settings.miniBatchRows)
   const total = miniBatches.length * settings.numIterations
-  const completionMask = tokenColumnsOf(input.rollouts).completionMask!
-  const completions = { offsets: completionMask.offsets, mask: completionMask.values }
-  const prepare = (update: number): MiniBatch | null => {
-    if (update === total) return null
-    const rows = miniBatches[update % miniBatches.length]!
-    const weights = weighTokens(rows, input.advantages.rowAdvantages, completions, objective, 'f32')
-    if (weights === null) return null
-    const rollouts = takeRows(input.rollouts, weights.rows)
-    const { advantages, norm } = weights
-    if (objective.beta === 0) return { rollouts, advantages, norm }
-    return { rollouts, advantages, norm, refLogprobs: contiguous(columnsOf(rollouts).refLogprobs!) }
+  const common = {
+    lossParams: lossParams(objective),
+    optimizer: optimizerOptions(settings, input.learningRate),
+    ...input.microBatches,
   }
-  const common = { lossParams: lossParams(objective), optimizer, ...input.microBatches }
+  const tokens = columnsToLearnFrom(rollouts)
+  const completionMask = tokenColumnsOf(tokens).completionMask!
+  const completions = { offsets: completionMask.offsets, mask: completionMask.values }
+  /** The mini-batches that were handed over. */
+  const taken: { update: number; rows: Int32Array }[] = []
+
+  function* updates(): Generator<PreparedUpdate, void, void> {
+    for (let update = 0; update < total; update++) {
+      const rows = miniBatches[update % miniBatches.length]!
+      const weights = weighTokens(rows, input.advantages.rowAdvantages, completions, objective, 'f32')
+      if (weights === null) continue
+      taken.push({ update, rows: weights.rows })
+      const miniBatch = takeRows(tokens, weights.rows)
+      const { advantages, norm } = weights
+      yield {
+        ...{ rows: miniBatch, advantages, norm, ...common },
+        ...(objective.beta !== 0 && { refLogprobs: contiguous(float32List(miniBatch, 'ref_logprobs')) }),
+      }
+    }
+  }
+
   const done: UpdateStats[] = []
-  let next = prepare(0)
-  for (let update = 0; update < total; update++) {
-    const miniBatch = next
-    const running = miniBatch && takeStep(policy, miniBatch, common)
-    // While the engine computes; where this throws, the step under way is nobody's business any more.
-    running?.catch(() => {})
-    next = prepare(update + 1)
-    if (running === null) continue
-    const stats = await running
-    done.push(stats)
-    input.onUpdate(update + 1, total, stats)
+  try {
+    for await (const stats of policy.applyUpdates(updates())) {
+      const { update } = taken[done.length]!
+      done.push(stats)
+      input.onUpdate(update + 1, total, stats)
+    }
+  } catch (cause) {
+    const refused = taken[done.length]
+    if ((cause as { code?: unknown }).code !== 'NON_FINITE' || refused === undefined) throw cause
+    throw new RefusedUpdate(takeRows(rollouts, refused.rows), cause as Error)
   }
   return updateMetrics(done, objective.beta !== 0)
 }
 
-/** What one optimiser step learns from. */
-interface MiniBatch {
-  rollouts: RolloutBatch
-  advantages: Float32Array
-  norm: Float32Array
-  refLogprobs?: Float32Array
-}
+const LEARNT_COLUMNS = [
+  'prompt_tokens',
+  'completion_tokens',
+  'completion_mask',
+  'logprobs',
+  'temperature',
+  'ref_logprobs',
+]
 
-async function takeStep(
-  policy: Policy,
-  { rollouts, ...weights }: MiniBatch,
-  common: Pick<ApplyUpdateOptions, 'lossParams' | 'optimizer'> & MicroBatchOptions,
-): Promise<UpdateStats> {
-  try {
-    return await policy.applyUpdate(rollouts, { ...weights, ...common })
-  } catch (cause) {
-    throw (cause as { code?: unknown }).code === 'NON_FINITE'
-      ? new RefusedUpdate(rollouts, cause as Error)
-      : cause
-  }
+/** The rollouts without texts and all else that would be copied into mini-batches for nothing. */
+function columnsToLearnFrom(rollouts: RolloutBatch): RolloutBatch {
+  const names = rollouts.schema.fields.map(({ name }) => name)
+  return dropColumns(
+    rollouts,
+    names.filter((name) => !LEARNT_COLUMNS.includes(name)),
+  )
 }
 
 /** An optimiser step that was refused because of numbers that are not finite. */

@@ -48,6 +48,13 @@ export function microBatchesOf(options: MicroBatchOptions): MicroBatchOptions {
   }
 }
 
+/** How many sequences a run decodes at a time. */
+export function liveSequencesOf({
+  maxLiveSequences,
+}: Pick<PlanOptions, 'maxLiveSequences'>): Pick<PlanOptions, 'maxLiveSequences'> {
+  return maxLiveSequences === undefined ? {} : { maxLiveSequences }
+}
+
 /** Kinds of work follow on each other: of each class the largest counts. */
 function largestRows(plans: readonly (readonly PlanRow[])[]): PlanRow[] {
   const largest = new Map<string, number>()

@@ -2,7 +2,7 @@ import { invalidArgument } from '../errors.ts'
 import type { ObjectiveSpec, ResolvedObjective } from '../objective-options.ts'
 import { resolveObjective } from '../objectives.ts'
 import { refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
-import type { MicroBatchOptions, PlanRow, Policy } from '../policy.ts'
+import type { GenerateOptions, MicroBatchOptions, PlanRow, Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
 import type { RolloutBatch } from '../rollouts.ts'
 import type { VerifierSource, VerifyOptions } from '../verify.ts'
@@ -55,7 +55,10 @@ export interface TrainSettings {
 }
 
 /** What a run is made of and how it is kept; may differ when the run is resumed. */
-export interface TrainOptions extends TrainSettings, MicroBatchOptions {
+export interface TrainOptions
+  extends TrainSettings,
+    MicroBatchOptions,
+    Pick<GenerateOptions, 'maxLiveSequences'> {
   policy: Policy
   prompts: readonly PromptRow[]
   /** A function, the name of a built-in verifier, or the path of a module whose default export is one. */
@@ -153,6 +156,7 @@ const OTHER_NAMES = [
   'keepCheckpoints',
   'tokenBudget',
   'activationCheckpointing',
+  'maxLiveSequences',
   'onPlan',
   'verify',
   'signal',

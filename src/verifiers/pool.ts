@@ -3,24 +3,7 @@ import { CoppiceError } from '../errors.ts'
 import type { Judgement, Sample } from '../verdicts.ts'
 import type { JudgementCache } from './judgement-cache.ts'
 import { abstention, type SampleRunner } from './outcome.ts'
-
-export interface VerifyCallOptions {
-  /** Ends the call with the signal's reason; samples under way are given up. */
-  signal?: AbortSignal
-  /** Called after every sample. */
-  onProgress?: (done: number, total: number) => void
-}
-
-/** One call of `verify`, shared by the lanes that work on it. */
-interface Call {
-  samples: readonly Sample[]
-  judgements: Judgement[]
-  signal: AbortSignal
-  onProgress: VerifyCallOptions['onProgress']
-  next: number
-  done: number
-  firstFailure: string | undefined
-}
+import { Verification, type VerifyCallOptions } from './verification.ts'
 
 /** A verifier that never worked on so many samples is broken, whatever the samples. */
 const FAILURES_BEFORE_GIVING_UP = 32
@@ -43,6 +26,7 @@ export class VerifierPool {
   readonly #disposal = new AbortController()
   readonly #waiting: (() => void)[] = []
   #free: number
+  #turnEnds: number | undefined
   #failures = 0
   #clockVerdicts = 0
   #judged = 0
@@ -80,35 +64,29 @@ export class VerifierPool {
    * verifier has failed on every sample so far, and with DISPOSED after `dispose`.
    */
   async verify(samples: readonly Sample[], options: VerifyCallOptions = {}): Promise<Judgement[]> {
-    const sources = [this.#disposal.signal, ...(options.signal === undefined ? [] : [options.signal])]
-    for (const source of sources) source.throwIfAborted()
-    // Aborts with the first source, and at the end, so that no lane outlives the call.
-    const controller = new AbortController()
-    setMaxListeners(0, controller.signal)
-    const forward = (event: Event) => controller.abort((event.target as AbortSignal).reason)
-    for (const source of sources) source.addEventListener('abort', forward, { once: true })
-    const aborted = new Promise<never>((_, reject) => {
-      controller.signal.addEventListener('abort', () => reject(controller.signal.reason), { once: true })
-    })
-    const { signal } = controller
-    const call: Call = {
-      samples,
-      judgements: [],
-      signal,
-      onProgress: options.onProgress,
-      next: 0,
-      done: 0,
-      firstFailure: undefined,
-    }
-    const width = Math.min(this.#runner.concurrency, samples.length)
+    const call = this.open(options)
     try {
-      await Promise.race([Promise.all(Array.from({ length: width }, () => this.#inTurn(call))), aborted])
+      call.add(samples)
+      return await call.finish()
     } finally {
-      for (const source of sources) source.removeEventListener('abort', forward)
-      controller.abort()
+      call.close()
     }
-    if (call.firstFailure !== undefined && this.#judged === 0) throw this.#uselessVerifier(call.firstFailure)
-    return call.judgements
+  }
+
+  /**
+   * A call whose samples come bit by bit: each is judged while others are still to come. What `verify` says of errors holds;
+   * close it in any case.
+   */
+  open({ signal, onProgress }: VerifyCallOptions = {}): Verification {
+    const sources = [this.#disposal.signal, ...(signal === undefined ? [] : [signal])]
+    const lanes = {
+      concurrency: this.#runner.concurrency,
+      work: (call: Verification) => this.#inTurn(call),
+      check: ({ firstFailure }: Verification) => {
+        if (firstFailure !== undefined && this.#judged === 0) throw this.#uselessVerifier(firstFailure)
+      },
+    }
+    return new Verification(lanes, sources, onProgress)
   }
 
   /** Ends the verifier's processes. Calls under way reject with DISPOSED. Disposing twice is harmless. */
@@ -124,7 +102,7 @@ export class VerifierPool {
   }
 
   /** Works on the call as soon as one of the pool's places is free. */
-  async #inTurn(call: Call): Promise<void> {
+  async #inTurn(call: Verification): Promise<void> {
     if (this.#free === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve))
     else this.#free--
     try {
@@ -137,32 +115,39 @@ export class VerifierPool {
   }
 
   /** Takes the call's samples one after the other, as long as there are any. */
-  async #work(call: Call): Promise<void> {
-    const { samples, signal } = call
-    let turnEnds = performance.now() + TURN_MS
-    while (call.next < samples.length && !signal.aborted) {
-      const index = call.next++
-      const run = this.#runner.run(samples[index]!, signal)
+  async #work(call: Verification): Promise<void> {
+    for (let taken = call.take(); taken !== undefined; taken = call.take()) {
+      const { index, sample } = taken
+      while (this.#isTurnOver()) await new Promise(setImmediate)
+      if (call.signal.aborted) return
+      const run = this.#runner.run(sample, call.signal)
       const outcome = run instanceof Promise ? await run : run
-      if (signal.aborted) return
+      if (call.signal.aborted) return
       if ('failure' in outcome) {
         this.#failures++
-        call.firstFailure ??= `${outcome.failure} (prompt ${samples[index]!.promptId})`
-        call.judgements[index] = abstention(outcome.failure)
+        call.firstFailure ??= `${outcome.failure} (prompt ${sample.promptId})`
+        call.put(index, abstention(outcome.failure))
         if (this.#judged === 0 && this.#failures >= FAILURES_BEFORE_GIVING_UP) {
           throw this.#uselessVerifier(call.firstFailure)
         }
       } else {
         this.#judged++
         if (outcome.byClock) this.#clockVerdicts++
-        call.judgements[index] = outcome.judgement
-      }
-      call.onProgress?.(++call.done, samples.length)
-      if (performance.now() > turnEnds) {
-        await new Promise(setImmediate)
-        turnEnds = performance.now() + TURN_MS
+        call.put(index, outcome.judgement)
       }
     }
+  }
+
+  /** Whether samples have been judged for so long that other work of this process should come first. */
+  #isTurnOver(): boolean {
+    const now = performance.now()
+    if (this.#turnEnds === undefined) {
+      this.#turnEnds = now + TURN_MS
+      setImmediate(() => {
+        this.#turnEnds = undefined
+      })
+    }
+    return now > this.#turnEnds
   }
 
   #uselessVerifier(firstFailure: string): CoppiceError {

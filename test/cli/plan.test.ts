@@ -63,6 +63,11 @@ describe('plan', () => {
     assert.match(stderr, /does not fit: .*--dtype bf16/)
     const { plan: hopeless } = await plan(...model, '--memory-gib', '20')
     assert.match(hopeless.advice, /not even --dtype bf16 .*a smaller model/)
+    const { stdout: help } = await coppice(['train', '--help'])
+    const flags: string[] = hopeless.advice.match(/--[\w-]+/g)
+    assert.ok(flags.length > 2, hopeless.advice)
+    for (const flag of [...flags, '--max-live-sequences'])
+      assert.ok(help.includes(`${flag} `), `train does not take ${flag}`)
   })
 
   it('says what checkpointing of activations saves', async () => {

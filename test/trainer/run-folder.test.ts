@@ -53,14 +53,14 @@ describe('RunFolder', () => {
   it('cuts metrics back to a checkpoint, an unfinished last line included', async () => {
     const run = new RunFolder(join(root, 'metrics'))
     await run.writeRecord({})
-    for (const step of [1, 2, 3]) await run.appendMetrics({ step, reward: step / 2 })
+    for (const step of [1, 2, 3]) run.appendMetrics({ step, reward: step / 2 })
     await appendFile(run.metricsPath, '{"step":4,"rew')
     assert.deepEqual(
       await readMetrics(run.metricsPath),
       [1, 2, 3].map((step) => ({ step, reward: step / 2 })),
     )
     await run.cutMetrics(2)
-    await run.appendMetrics({ step: 3, reward: 9 })
+    run.appendMetrics({ step: 3, reward: 9 })
     const lines = (await readFile(run.metricsPath, 'utf8')).trimEnd().split('\n')
     assert.deepEqual(lines, ['{"step":1,"reward":0.5}', '{"step":2,"reward":1}', '{"step":3,"reward":9}'])
   })

@@ -1,6 +1,8 @@
 // What the engine does with memory: gradients are the same bits whether layers are kept or computed again,
 // micro-batches stay within their bounds, what was reserved is what the plan says and all that is ever taken,
-// and neither a token nor a micro-batch allocates.
+// neither a token nor a micro-batch allocates, and large arrays that are released are the system's again.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "engine/memory.h"
 #include "random_model.h"
 
 // Every allocation of this process through operator new; those of over-aligned types come to the second.
@@ -237,6 +240,41 @@ void a_micro_batch_allocates_nothing(ActivationCheckpointing checkpointing) {
                                 std::to_string(of_many) + " for many");
 }
 
+#if defined(__linux__)
+int64_t resident_bytes() {
+  long pages = 0;
+  if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
+    if (std::fscanf(file, "%*d %ld", &pages) != 1) pages = 0;
+    std::fclose(file);
+  }
+  return int64_t{pages} * sysconf(_SC_PAGESIZE);
+}
+
+// malloc raises its threshold for pages of the system's own when a larger array is freed, and keeps the next.
+void released_arrays_are_given_back() {
+  const auto backend = open_backend({"cpu", "", 1});
+  const auto written = [&](size_t mebibytes) {
+    Buffer buffer(*backend, mebibytes << 20);
+    std::memset(buffer.data(), 1, buffer.bytes());
+    return buffer;
+  };
+  const int64_t before = resident_bytes();
+  const auto held = [&](int64_t mebibytes, const char* what) {
+    const int64_t excess = resident_bytes() - before - (mebibytes << 20);
+    expect(std::abs(excess) < 1 << 20, std::string(what) + ": " + std::to_string(excess) + " bytes too many");
+  };
+  written(28);
+  for (int round = 0; round < 3; ++round) {
+    Buffer a = written(24), b = written(24);
+    held(48, "two arrays");
+    a = Buffer();
+    held(24, "one array released");
+    b = Buffer();
+    held(0, "both released");
+  }
+}
+#endif
+
 }  // namespace
 
 int main() {
@@ -247,6 +285,9 @@ int main() {
     }
     for (uint64_t seed = 1; seed <= 300; ++seed) micro_batches_stay_within_their_bounds(seed);
     a_token_allocates_nothing();
+#if defined(__linux__)
+    released_arrays_are_given_back();
+#endif
     for (const auto checkpointing : {ActivationCheckpointing::kNone, ActivationCheckpointing::kLayer}) {
       for (const DType dtype : {DType::kF32, DType::kBF16})
         reserved_is_planned_and_enough(dtype, checkpointing);
