@@ -70,7 +70,7 @@ ReadyOp head_backward(CaseMemory& memory, const OpShape& shape) {
           }};
 }
 
-// Log-probs and both gradients in one pass.
+// With gradients that are there already, so that the loss itself takes no time.
 ReadyOp head_forward_backward(CaseMemory& memory, const OpShape& shape) {
   const Head h(memory, shape);
   const HeadItems items = h.items(memory);
@@ -78,14 +78,14 @@ ReadyOp head_forward_backward(CaseMemory& memory, const OpShape& shape) {
       memory.context(memory.backend().head_forward_backward_scratch_bytes(h.rows, h.vocab, h.cols, h.dtype));
   const Tensor& dhidden = memory.tensor(h.rows, h.cols);
   float *const dweight = memory.constants(h.vocab * h.cols, 0), *const g_lp = memory.constants(h.rows, 1);
-  GivenGradient& loss = memory.own<GivenGradient>();
   const double gradient = 4.0 * static_cast<double>(h.vocab * h.cols);
   return {.flops = 3 * h.logits(),
           .bytes = h.weight_bytes() + 2 * gradient + 2 * h.hidden_bytes(),
           .written = gradient + h.hidden_bytes(),
           .memory = h.weight_bytes() + gradient + 2 * h.hidden_bytes(),
           .arithmetic = h.dtype,
-          .run = [h, items, &context, &dhidden, dweight, g_lp, &loss] {
+          .run = [h, items, &context, &dhidden, dweight, g_lp] {
+            GivenGradient loss;
             ops::head_forward_backward(context, dhidden, dweight, h.lp, h.entropy, h.lse, h.hidden, h.weight,
                                        items, g_lp, nullptr, loss);
           }};

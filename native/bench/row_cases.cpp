@@ -54,6 +54,7 @@ ReadyOp swiglu(CaseMemory& memory, const OpShape& shape) {
           }};
 }
 
+// Writes the forward's output once more.
 ReadyOp swiglu_backward(CaseMemory& memory, const OpShape& shape) {
   const Rows r(shape);
   Context& context = memory.context(0);

@@ -46,8 +46,8 @@ void run_swiglu_backward(Backend& backend, float* dgate_up, const float* dout, c
                          int64_t rows, int64_t cols) {
   OwnContext context(backend, 0);
   const DeviceMatrix gradient(backend, dout, rows, cols), input(backend, gate_up, rows, 2 * cols),
-      dinput(backend, rows, 2 * cols), out(backend, rows, cols);
-  ops::swiglu_backward(context.get(), dinput.view(), out.view(), gradient.view(), input.view());
+      dinput(backend, rows, 2 * cols);
+  ops::swiglu_backward(context.get(), dinput.view(), gradient.view(), gradient.view(), input.view());
   dinput.download(dgate_up);
 }
 
