@@ -5,12 +5,13 @@ import { defaultConfig } from '../../src/checkpoint.ts'
 import { Policy } from '../../src/policy.ts'
 import { promptsOfLength } from './tiny-policy.ts'
 
+/** Large enough that a few engines are more than what V8 and the allocator keep one time and not the next. */
 const config = defaultConfig({
   vocabSize: 512,
-  hiddenSize: 128,
-  numLayers: 2,
+  hiddenSize: 256,
+  numLayers: 4,
   numHeads: 4,
-  intermediateSize: 256,
+  intermediateSize: 768,
   maxPositions: 64,
 })
 const residentMegabytes = () => process.memoryUsage().rss / 2 ** 20
