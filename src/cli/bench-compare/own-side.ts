@@ -49,7 +49,7 @@ function parseCase(text: string): CompareCase {
 
 const MEASURES: Readonly<
   Record<CompareCase['kind'], (asked: CompareCase, isa: string | undefined) => Promise<Measured>>
-> = { op: measureOp, head: measureHead, step: measureStep, generate: measureGeneration }
+> = { op: measureOp, head: measureOp, step: measureStep, generate: measureGeneration }
 
 function backendOf({ threads }: CompareCase, isa: string | undefined) {
   return { device: 'cpu', threads, ...(isa !== undefined && { isa }) } as const
@@ -62,17 +62,6 @@ function timeOp(kernels: Kernels, op: string, { sizes, dtype, seconds }: Compare
 async function measureOp(asked: CompareCase, isa: string | undefined): Promise<Measured> {
   await using kernels = await Kernels.open(backendOf(asked, isa))
   return { seconds: await timeOp(kernels, asked.op, asked), isa: kernels.info.isa }
-}
-
-/** Log-probs, and then both gradients: the sum of the two ops' times. */
-async function measureHead(asked: CompareCase, isa: string | undefined): Promise<Measured> {
-  await using kernels = await Kernels.open(backendOf(asked, isa))
-  const half = { ...asked, seconds: asked.seconds / 2 }
-  const forward = await timeOp(kernels, 'head', half)
-  const backward = await timeOp(kernels, 'head_backward', half)
-  const pairs = Math.min(forward.length, backward.length)
-  const seconds = forward.slice(0, pairs).map((time, i) => time + backward[i]!)
-  return { seconds, isa: kernels.info.isa }
 }
 
 function openPolicy(asked: CompareCase, isa: string | undefined): Promise<Policy> {

@@ -1,13 +1,21 @@
 import { Kernels } from '../../index.ts'
 import type { BenchCase, BenchKind } from './bench-case.ts'
+import type { Measured } from './bench-row.ts'
 import { describeShape } from './op-kind.ts'
 import { peakRssMib } from './peak-rss.ts'
 import { rowWithFloor } from './peaks.ts'
 import { timesOfOp } from './time-op.ts'
 
+/** In the order in which memory grows: a row's `peak_rss_mib` is what the process has held so far. */
+const PRODUCTS = [
+  ['head', 1],
+  ['head_backward', 2],
+  ['head_forward_backward', 3],
+] as const
+
 /**
- * Log-probs at targets with entropies, and both gradients, in chunks that are never stored. Counted are one product forward and two
- * backward; the logits that the backward pass computes again are its own affair.
+ * Log-probs at targets with entropies; both gradients; and all of it in the one pass that training makes. Counted are one product forward and
+ * two backward: the logits that `head_backward` computes again are its own affair.
  */
 function headCase(rows: number, vocab: number, cols: number): BenchCase {
   const name = `head/${rows}x${vocab}x${cols}`
@@ -18,30 +26,15 @@ function headCase(rows: number, vocab: number, cols: number): BenchCase {
       await using kernels = await Kernels.open(options)
       const size = isQuick ? { rows: 8, vocab: 64, cols: 16 } : { rows, vocab, cols }
       const product = 2 * size.rows * size.vocab * size.cols
-      const halves = {
-        head: { seconds: await timesOfOp(kernels, 'head', size, dtype, timing), flops: product },
-        head_backward: {
-          seconds: await timesOfOp(kernels, 'head_backward', size, dtype, timing),
-          flops: 2 * product,
-        },
+      const measured: Measured[] = []
+      for (const [op, products] of PRODUCTS) {
+        const seconds = await timesOfOp(kernels, op, size, dtype, timing)
+        const work = { flops: products * product, tokens: size.rows, peakRssMib: peakRssMib() }
+        measured.push({ op, shape: describeShape(size), seconds, ...work })
       }
-      const pairs = Math.min(...Object.values(halves).map(({ seconds }) => seconds.length))
-      const both = Array.from(
-        { length: pairs },
-        (_, i) => halves.head.seconds[i]! + halves.head_backward.seconds[i]!,
-      )
-      const rss = peakRssMib()
-      const all = { ...halves, head_forward_backward: { seconds: both, flops: 3 * product } }
-      for (const [op, { seconds, flops }] of Object.entries(all)) {
-        const measured = {
-          op,
-          shape: describeShape(size),
-          seconds,
-          flops,
-          tokens: size.rows,
-          peakRssMib: rss,
-        }
-        yield rowWithFloor({ ...kernels.info, dtype, case: name }, measured, [{ flops, bytes: 0 }])
+      // Not before: the peaks take memory of their own.
+      for (const { flops = 0, ...row } of measured) {
+        yield rowWithFloor({ ...kernels.info, dtype, case: name }, { ...row, flops }, [{ flops, bytes: 0 }])
       }
     },
   }
