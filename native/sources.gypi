@@ -42,6 +42,7 @@
       "native/engine/device_memory.cpp",
       "native/engine/engine.cpp",
       "native/engine/generator.cpp",
+      "native/engine/generator_memory.cpp",
       "native/engine/kv_cache.cpp",
       "native/engine/learner.cpp",
       "native/engine/memory.cpp",

@@ -205,6 +205,25 @@ COPPICE_INLINE void for_tiles(const Segment& segment, const AttentionShape& shap
   }
 }
 
+// All tiles of a batch, dealt out; before(tile) runs on the thread that has the tile.
+template <typename Before>
+void run_tiles(const ThreadTeam& team, const AttentionScratch& scratch, const Tensor& out, float* lse,
+               const Tensor& q, const KvPages& pages, const AttentionBatch& batch,
+               const AttentionShape& shape, const Before& before) {
+  const int64_t lanes = dealt_lanes(team.threads());
+  team.parallel_for(lanes, [&](int64_t lane, int thread) {
+    const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
+    HeadDealer dealer(lane, lanes, batch.segment_count);
+    for (int32_t s = 0; s < batch.segment_count; ++s) {
+      for_tiles(batch.segments[s], shape, [&](const QueryTile& tile) {
+        if (!dealer.mine(tile.kv_head == 0 && tile.first_head == 0)) return;
+        before(tile);
+        work.run(tile);
+      });
+    }
+  });
+}
+
 // One token each, and none reads what another writes: what a step of decoding is.
 bool decodes(const AttentionBatch& batch, const AttentionShape& shape) {
   if (shape.num_heads / shape.num_kv_heads > kTileQueries) return false;
@@ -224,16 +243,7 @@ void CpuBackend::attention_forward(Context& context, const Tensor& out, float* l
                                    const KvPages& pages, const AttentionBatch& batch,
                                    const AttentionShape& shape) {
   const AttentionScratch scratch = attention_scratch(context.scratch.data, shape, q.rows, threads());
-  const int64_t lanes = dealt_lanes(threads());
-  team().parallel_for(lanes, [&](int64_t lane, int thread) {
-    const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
-    HeadDealer dealer(lane, lanes, batch.segment_count);
-    for (int32_t s = 0; s < batch.segment_count; ++s) {
-      for_tiles(batch.segments[s], shape, [&](const QueryTile& tile) {
-        if (dealer.mine(tile.kv_head == 0 && tile.first_head == 0)) work.run(tile);
-      });
-    }
-  });
+  run_tiles(team(), scratch, out, lse, q, pages, batch, shape, [](const QueryTile&) {});
 }
 
 // Of a step of decoding each head's key is written just before it is read: it is a column, whose lines
@@ -246,18 +256,9 @@ void CpuBackend::kv_write_attention(Context& context, const Tensor& out, float* 
     return;
   }
   const AttentionScratch scratch = attention_scratch(context.scratch.data, shape, q.rows, threads());
-  const int64_t lanes = dealt_lanes(threads());
-  team().parallel_for(lanes, [&](int64_t lane, int thread) {
-    const ForwardTile work(out, lse, q, pages, batch, shape, forward_scratch(scratch, shape, thread));
-    HeadDealer dealer(lane, lanes, batch.segment_count);
-    for (int32_t s = 0; s < batch.segment_count; ++s) {
-      const Segment& segment = batch.segments[s];
-      for_tiles(segment, shape, [&](const QueryTile& tile) {
-        if (!dealer.mine(tile.kv_head == 0)) return;
-        write_block(pages, k, v, batch, shape, segment, segment.position_begin / kKeyBlock, tile.kv_head);
-        work.run(tile);
-      });
-    }
+  run_tiles(team(), scratch, out, lse, q, pages, batch, shape, [&](const QueryTile& tile) {
+    const Segment& segment = *tile.segment;
+    write_block(pages, k, v, batch, shape, segment, segment.position_begin / kKeyBlock, tile.kv_head);
   });
 }
 

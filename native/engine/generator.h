@@ -43,6 +43,10 @@ class Generator final : public Generation {
   static uint64_t record_bytes(const GenerationParams& params);
 
  private:
+  // New prompts are read in at most this many rows a step (a longer prompt alone), so that running sequences
+  // are not held up.
+  static constexpr int64_t kPrefillRows = 2048;
+
   struct Group {
     int64_t prompt = 0;
     int32_t admitted = 0;  // samples that were given a place
@@ -96,6 +100,9 @@ class Generator final : public Generation {
     Scratch scratch;
   };
 
+  static bool truncates(const SampleParams& sampling);
+  // Pages beyond the prompt's whole ones, for a completion of `limit` tokens.
+  static int32_t own_pages(int32_t prompt, int32_t limit);
   // Pages that `live` sequences of the longest request need, its prompt's own pages counted once a group.
   static int32_t pages_wanted(const ModelConfig& config, const GenerationParams& params,
                               int32_t longest_prompt, int64_t live);
