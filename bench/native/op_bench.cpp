@@ -3,7 +3,7 @@
 //
 //   op_bench [--isa NAME] [--dtype f32|bf16] [--threads N] [--op NAME] [--seconds S] [--quick] [--json]
 //
-// --quick: every op once or twice at the first of its shapes, to see that it runs.
+// --quick: every op a few times at the first of its shapes, to see that it runs.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>

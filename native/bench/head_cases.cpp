@@ -50,24 +50,39 @@ ReadyOp head(CaseMemory& memory, const OpShape& shape) {
           }};
 }
 
-// The gradients of hidden states and head. That the logits are computed once more is not counted.
+// What a pass that adds to the gradients of hidden states and head reads and writes, besides.
+struct HeadGradient {
+  const Tensor& dhidden;
+  float *dweight, *g_lp;
+  double gradient_bytes;
+
+  HeadGradient(CaseMemory& memory, const Head& h)
+      : dhidden(memory.tensor(h.rows, h.cols)),
+        dweight(memory.constants(h.vocab * h.cols, 0)),
+        g_lp(memory.constants(h.rows, 1)),
+        gradient_bytes(4.0 * static_cast<double>(h.vocab * h.cols)) {}
+
+  ReadyOp ready(const Head& h, double flops, std::function<void()> run) const {
+    return {.flops = flops,
+            .bytes = h.weight_bytes() + 2 * gradient_bytes + 2 * h.hidden_bytes(),
+            .written = gradient_bytes + h.hidden_bytes(),
+            .memory = h.weight_bytes() + gradient_bytes + 2 * h.hidden_bytes(),
+            .arithmetic = h.dtype,
+            .run = std::move(run)};
+  }
+};
+
+// That the logits are computed once more is not counted.
 ReadyOp head_backward(CaseMemory& memory, const OpShape& shape) {
   const Head h(memory, shape);
   const HeadItems items = h.items(memory);
   Context& context = head_context(memory, h);
   ops::head_forward(context, h.lp, h.entropy, h.lse, h.hidden, h.weight, items);
-  const Tensor& dhidden = memory.tensor(h.rows, h.cols);
-  float *const dweight = memory.constants(h.vocab * h.cols, 0), *const g_lp = memory.constants(h.rows, 1);
-  const double gradient = 4.0 * static_cast<double>(h.vocab * h.cols);
-  return {.flops = 2 * h.logits(),
-          .bytes = h.weight_bytes() + 2 * gradient + 2 * h.hidden_bytes(),
-          .written = gradient + h.hidden_bytes(),
-          .memory = h.weight_bytes() + gradient + 2 * h.hidden_bytes(),
-          .arithmetic = h.dtype,
-          .run = [h, items, &context, &dhidden, dweight, g_lp] {
-            ops::head_backward(context, dhidden, dweight, h.hidden, h.weight, items, h.lse, h.entropy, g_lp,
-                               nullptr);
-          }};
+  const HeadGradient g(memory, h);
+  return g.ready(h, 2 * h.logits(), [h, items, &context, g] {
+    ops::head_backward(context, g.dhidden, g.dweight, h.hidden, h.weight, items, h.lse, h.entropy, g.g_lp,
+                       nullptr);
+  });
 }
 
 // With gradients that are there already, so that the loss itself takes no time.
@@ -76,19 +91,12 @@ ReadyOp head_forward_backward(CaseMemory& memory, const OpShape& shape) {
   const HeadItems items = h.items(memory);
   Context& context =
       memory.context(memory.backend().head_forward_backward_scratch_bytes(h.rows, h.vocab, h.cols, h.dtype));
-  const Tensor& dhidden = memory.tensor(h.rows, h.cols);
-  float *const dweight = memory.constants(h.vocab * h.cols, 0), *const g_lp = memory.constants(h.rows, 1);
-  const double gradient = 4.0 * static_cast<double>(h.vocab * h.cols);
-  return {.flops = 3 * h.logits(),
-          .bytes = h.weight_bytes() + 2 * gradient + 2 * h.hidden_bytes(),
-          .written = gradient + h.hidden_bytes(),
-          .memory = h.weight_bytes() + gradient + 2 * h.hidden_bytes(),
-          .arithmetic = h.dtype,
-          .run = [h, items, &context, &dhidden, dweight, g_lp] {
-            GivenGradient loss;
-            ops::head_forward_backward(context, dhidden, dweight, h.lp, h.entropy, h.lse, h.hidden, h.weight,
-                                       items, g_lp, nullptr, loss);
-          }};
+  const HeadGradient g(memory, h);
+  return g.ready(h, 3 * h.logits(), [h, items, &context, g] {
+    GivenGradient loss;
+    ops::head_forward_backward(context, g.dhidden, g.dweight, h.lp, h.entropy, h.lse, h.hidden, h.weight,
+                               items, g.g_lp, nullptr, loss);
+  });
 }
 
 ReadyOp sample_by(CaseMemory& memory, const OpShape& shape, const SampleParams& rule) {

@@ -25,6 +25,8 @@ constexpr size_t kLargestArray = size_t{1} << 30;
 constexpr size_t kUnknownCache = size_t{64} << 20;
 // A sample reads at least so much: a region of threads takes microseconds to open.
 constexpr size_t kBytesPerSample = size_t{16} << 20;
+// A thread's share begins and ends with a cache line.
+constexpr int64_t kLineFloats = 16;
 constexpr int64_t kRounds = 20000;
 constexpr double kSeconds = 0.05;
 constexpr int kMinSamples = 8;
@@ -119,7 +121,7 @@ double MachinePeaks::measure_flops(double (*loop)(int64_t rounds)) const {
 template <typename Loop>
 double MachinePeaks::measure_array(size_t bytes, const Loop& loop) const {
   const int64_t threads = team_.threads();
-  const int64_t share = static_cast<int64_t>(bytes / sizeof(float)) / threads;
+  const int64_t share = static_cast<int64_t>(bytes / sizeof(float)) / threads / kLineFloats * kLineFloats;
   const int64_t passes = static_cast<int64_t>(std::max<size_t>(1, kBytesPerSample / bytes));
   // From the backend, as what its ops read is; written to, or there would be no memory behind it.
   const Buffer array(backend_, bytes);

@@ -53,7 +53,6 @@ void run_attention(Backend& backend, float* out, const AttentionOperands& operan
 }
 
 void run_logprob_gather(Backend& backend, float* lp, float* entropy, const HeadOperands& operands) {
-  if (operands.count() == 0) return;
   const DeviceHead head(backend, operands);
   head.forward();
   head.lp.download(lp);

@@ -88,6 +88,7 @@ Napi::Value KernelsObject::time(const Napi::CallbackInfo& info) {
         info.Env(), nullptr,
         [worker = worker_.get(), op, shape, dtype, plan, timed](StopFlag& stop) {
           timed->op = bench::time_op(worker->backend(), op, shape, dtype, plan, stop);
+          timed->has_floor = timed->has_floor && !stop.load(std::memory_order_relaxed);
           if (timed->has_floor) timed->floor = bench::floor_of(worker->peaks(), timed->op);
         },
         [timed](Napi::Env env) -> Napi::Value { return to_js(env, *timed); }));

@@ -134,7 +134,7 @@ DType read_compute_dtype(const Napi::Value& value) {
 }
 
 int64_t read_token_budget(const Napi::Value& value) {
-  return read_integer(value, "tokenBudget", 1, kMaxSafeInteger);
+  return read_integer(value, "tokenBudget", 1, INT32_MAX);
 }
 
 MicroBatchParams read_micro_batches(const Napi::Value& value) {

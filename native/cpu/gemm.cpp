@@ -48,10 +48,12 @@ constexpr bool kWordsApart = true;
 constexpr int64_t kApartDepth = 2 * kProductDepth;
 constexpr int64_t kApartCols = 128;
 
-// A thread's own, since a product has no memory: it stays in the second-level cache while tiles go by.
+// A thread's own, since a product has no memory: it stays in the second-level cache while tiles go by. Empty
+// where words are never taken apart.
 struct ApartScratch {
-  alignas(64) float right[kApartCols * kApartDepth];  // panels [2 depth][kPanel]
-  alignas(64) float left[kTileRows * kApartDepth];    // rows of a tile, each [2 depth]
+  static constexpr int64_t kDepth = kWordsApart ? kApartDepth : 0;
+  alignas(64) float right[kApartCols * kDepth + 1];  // panels [2 depth][kPanel]
+  alignas(64) float left[kTileRows * kDepth + 1];    // rows of a tile, each [2 depth]
 };
 thread_local ApartScratch apart_scratch;
 

@@ -85,7 +85,12 @@ void HeadChunk::log_probs(float* lp, float* entropy, float* lse) const {
 void HeadChunk::differentiate(const Tensor& dhidden, float* dweight, const HeadGradients& gradients) const {
   const int64_t hidden = weight_.cols;
   team_.parallel_for(count_, [&](int64_t i, int) { clear_row(scratch_.dhidden + i * hidden, hidden); });
-  pack_right(scratch_.hidden_panels, scratch_.rows.hidden, hidden, count_, hidden, weight_.dtype);
+  const int64_t depth = product_depth(weight_.dtype, count_);
+  team_.parallel_for(ceil_div(hidden, kPanel), [&](int64_t panel, int) {
+    const int64_t col = panel * kPanel;
+    pack_right(scratch_.hidden_panels + col * depth, scratch_.rows.hidden + col, hidden, count_,
+               smaller(kPanel, hidden - col), weight_.dtype);
+  });
   for (int64_t i = 0; i < shape_.spans; ++i) {
     const Span part = span(i);
     make_dlogits(part, gradients);

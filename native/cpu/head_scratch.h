@@ -20,8 +20,8 @@ inline constexpr int64_t kMostChunkDepths = 16;       // a chunk is 1 to 16 time
 inline constexpr int64_t kInputColumns = kBlockCols;  // columns of weight turned at once for dhidden, at most
 
 struct HeadShape {
-  int64_t chunk;  // items; a multiple of kProductDepth unless there are fewer: sums over items are cut alike
-                  // by both
+  int64_t chunk;  // items; a multiple of kProductDepth unless there are fewer, so that chunks cut a sum over
+                  // items where the products rule does
   int64_t span;   // vocabulary rows
   int64_t span_stride;
   int64_t spans;

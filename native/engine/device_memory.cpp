@@ -1,11 +1,13 @@
 #include "engine/device_memory.h"
 
+#include "engine/kv_cache.h"
+
 namespace coppice {
 
 int32_t PackedForest::add(int32_t length, int32_t parent, int32_t position) {
   const int32_t page_begin = static_cast<int32_t>(page_table.size());
   const int64_t shared_blocks = parent < 0 ? 0 : position / kKeyBlock;
-  for (int64_t block = 0; block * kKeyBlock < position + length; ++block) {
+  for (int64_t block = 0; block < blocks_of(position + length); ++block) {
     const bool shared = block < shared_blocks;
     page_table.push_back(
         shared ? page_table[static_cast<size_t>(segments[static_cast<size_t>(parent)].page_begin + block)]

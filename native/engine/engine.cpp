@@ -315,12 +315,12 @@ MemoryPlan TransformerEngine::plan(const MemoryRequest& request) const {
                      {{"fp32 masters", master}, {"gradients", master}, {"optimizer moments", 2 * master}});
   }
   plan.rows.push_back({"activations and scratch", workspace_bytes(request)});
-  uint64_t host = host_bytes(largest_batch_of(request));
+  uint64_t host = Learner::host_bytes(largest_batch_of(request));
   if (request.generation) {
     plan.rows.push_back(
         {"key/value cache", Generator::cache_bytes(config_, request.params, request.longest_prompt) +
                                 Generator::prompt_bytes(config_, request.params)});
-    host += Generator::record_bytes(request.params);
+    host += Generator::record_bytes(config_, request.params);
   }
   plan.rows.push_back({"packing and sampling", host});
   return plan;

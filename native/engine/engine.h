@@ -192,7 +192,8 @@ class Engine {
 
   // What the work needs, in bytes.
   virtual MemoryPlan plan(const MemoryRequest& request) const = 0;
-  // Takes all of it now, and writes to it, so that no later job within the request can run out of it.
+  // Takes the backend's part of it now, and writes to it, so that no later job within the request can run out
+  // of it.
   virtual void reserve(const MemoryRequest& request) = 0;
   virtual uint64_t allocated_bytes() const = 0;
 };

@@ -40,7 +40,7 @@ class Generator final : public Generation {
   static uint64_t workspace_bytes(const Backend& backend, const ModelConfig& config,
                                   const Transformer& transformer, const GenerationParams& params,
                                   int64_t longest_prompt);
-  static uint64_t record_bytes(const GenerationParams& params);
+  static uint64_t record_bytes(const ModelConfig& config, const GenerationParams& params);
 
  private:
   // New prompts are read in at most this many rows a step (a longer prompt alone), so that running sequences
@@ -103,7 +103,16 @@ class Generator final : public Generation {
   static bool truncates(const SampleParams& sampling);
   // Pages beyond the prompt's whole ones, for a completion of `limit` tokens.
   static int32_t own_pages(int32_t prompt, int32_t limit);
-  // Pages that `live` sequences of the longest request need, its prompt's own pages counted once a group.
+  // Of one sequence, over all prompts of up to `longest_prompt` tokens. A longer prompt may need fewer of its
+  // own: one that ends at a page's last position begins its completion on a page that it shares.
+  struct SequencePages {
+    int32_t own;     // beyond the prompt's whole ones
+    int32_t in_all;  // with all of the prompt's
+  };
+  static SequencePages most_pages(const ModelConfig& config, const GenerationParams& params,
+                                  int32_t longest_prompt);
+  static int32_t most_tokens(const ModelConfig& config, const GenerationParams& params);  // of a completion
+  // Pages that `live` sequences need whatever their prompts' lengths, a prompt's own counted once a group.
   static int32_t pages_wanted(const ModelConfig& config, const GenerationParams& params,
                               int32_t longest_prompt, int64_t live);
   // What is taken of them. OUT_OF_MEMORY where params.kv_bytes does not even hold `pages_for_one`.

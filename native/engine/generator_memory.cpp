@@ -51,7 +51,7 @@ void Generator::StepBatch::reserve(const StepSize& largest) {
 // that no token allocates.
 void Generator::make_records() {
   const auto places = static_cast<size_t>(params_.max_live_sequences);
-  const auto tokens = static_cast<size_t>(std::min(params_.max_completion_length, config_.max_positions));
+  const auto tokens = static_cast<size_t>(most_tokens(config_, params_));
   const auto pages = static_cast<size_t>(
       blocks_of(std::min<int64_t>(longest_prompt_ + static_cast<int64_t>(tokens), config_.max_positions)) +
       1);
@@ -67,9 +67,13 @@ void Generator::make_records() {
   }
 }
 
-uint64_t Generator::record_bytes(const GenerationParams& params) {
+int32_t Generator::most_tokens(const ModelConfig& config, const GenerationParams& params) {
+  return std::min(params.max_completion_length, config.max_positions);
+}
+
+uint64_t Generator::record_bytes(const ModelConfig& config, const GenerationParams& params) {
   const uint64_t arrays = truncates(params.sampling) ? 4 : 3;
-  return arrays * sizeof(float) * static_cast<uint64_t>(params.max_completion_length) *
+  return arrays * sizeof(float) * static_cast<uint64_t>(most_tokens(config, params)) *
          static_cast<uint64_t>(params.max_live_sequences);
 }
 
@@ -78,13 +82,24 @@ uint64_t Generator::prompt_bytes(const ModelConfig& config, const GenerationPara
          sizeof(float);
 }
 
+Generator::SequencePages Generator::most_pages(const ModelConfig& config, const GenerationParams& params,
+                                               int32_t longest_prompt) {
+  SequencePages most = {};
+  for (int32_t prompt = 1; prompt <= longest_prompt; ++prompt) {
+    const int32_t limit = std::max(1, std::min(params.max_completion_length, config.max_positions - prompt));
+    const int32_t own = own_pages(prompt, limit);
+    most.own = std::max(most.own, own);
+    most.in_all = std::max(most.in_all, blocks_of(prompt) + own);
+  }
+  return most;
+}
+
 int32_t Generator::pages_wanted(const ModelConfig& config, const GenerationParams& params,
                                 int32_t longest_prompt, int64_t live) {
-  const int32_t limit =
-      std::max(1, std::min(params.max_completion_length, config.max_positions - longest_prompt));
   const int64_t groups = (live + params.num_generations - 1) / params.num_generations + 1;
   return static_cast<int32_t>(std::min<int64_t>(
-      groups * blocks_of(longest_prompt) + live * own_pages(longest_prompt, limit), int64_t{1} << 30));
+      groups * blocks_of(longest_prompt) + live * most_pages(config, params, longest_prompt).own,
+      int64_t{1} << 30));
 }
 
 int32_t Generator::pages_taken(const ModelConfig& config, const GenerationParams& params,
@@ -106,11 +121,9 @@ int32_t Generator::pages_taken(const ModelConfig& config, const GenerationParams
 
 uint64_t Generator::cache_bytes(const ModelConfig& config, const GenerationParams& params,
                                 int32_t longest_prompt) {
-  const int32_t limit =
-      std::max(1, std::min(params.max_completion_length, config.max_positions - longest_prompt));
-  const int32_t pages_for_one = blocks_of(longest_prompt) + own_pages(longest_prompt, limit);
   return KvCache::page_bytes(config, config.num_layers) *
-         static_cast<uint64_t>(pages_taken(config, params, longest_prompt, pages_for_one));
+         static_cast<uint64_t>(
+             pages_taken(config, params, longest_prompt, most_pages(config, params, longest_prompt).in_all));
 }
 
 Generator::StepSize Generator::largest_step(const ModelConfig& config, const GenerationParams& params,

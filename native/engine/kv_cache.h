@@ -34,7 +34,6 @@ class KvCache {
   // Bytes of one page over `layers` layers.
   static uint64_t page_bytes(const ModelConfig& config, int32_t layers);
 
-  int32_t page_count() const { return page_count_; }
   int32_t free_pages() const { return static_cast<int32_t>(free_.size()); }
   int32_t take();            // a page with one reference; INTERNAL when none is free (callers reserve first)
   void share(int32_t page);  // one more reference

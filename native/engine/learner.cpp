@@ -168,13 +168,17 @@ void Learner::store_items(const float* from, float* to) {
 
 void Learner::reserve_state() {
   parameters_.make_masters();
-  clear_gradients();
+  if (gradients_.empty()) clear_gradients();  // those of the last update may still be read
   moments_m();
 }
 
 void Learner::reserve_host(const BatchSize& largest) {
   batch_.reserve(largest);
   staging_.reserve(static_cast<size_t>(largest.items));
+}
+
+uint64_t Learner::host_bytes(const BatchSize& largest) {
+  return coppice::host_bytes(largest) + static_cast<uint64_t>(largest.items) * sizeof(float);
 }
 
 void Learner::clear_gradients() {

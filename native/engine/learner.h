@@ -30,8 +30,9 @@ class Learner {
   uint64_t workspace_bytes(const BatchSize& size, Keep keep) const;
   // Makes now what the first update would make: masters, gradients and moments.
   void reserve_state();
-  // Room for the host's side of micro-batches of at most that size.
+  // Room for the host's side of micro-batches of at most that size, and its bytes.
   void reserve_host(const BatchSize& largest);
+  static uint64_t host_bytes(const BatchSize& largest);
 
  private:
   // One packed micro-batch and everything computed from it, in the workspace.

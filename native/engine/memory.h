@@ -50,7 +50,6 @@ class Carver {
     return static_cast<int32_t*>(bytes(static_cast<size_t>(count) * sizeof(int32_t)));
   }
   size_t used() const { return used_; }
-  bool measuring() const { return base_ == nullptr; }
 
  private:
   char* base_;

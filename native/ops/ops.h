@@ -79,10 +79,11 @@ void rope_backward(Context&, const Tensor& inout, const int32_t* positions, cons
 
 // Writes the rows of every segment into its own pages: position p of segment s goes to slot p % kKeyBlock of
 // page page_table[s.page_begin + p / kKeyBlock]. Where a child begins inside a block, the caller gives it a
-// page of its own; the slots before position_begin % kKeyBlock of that page are filled from the parent's page
-// by this op when the parent is in the batch (parents are written first), or by kv_copy when it is not. Slots
-// of a page past its last position are never read for their value, but must hold finite numbers: fresh pages
-// are zeroed by their owner. k, v [T, NKV * HD] (k already rotated).
+// page of its own, whose slots before position_begin % kKeyBlock this op fills from the rows of the ancestors
+// that are in the batch, and from the first of those ancestors' page what lies before them; where no ancestor
+// is in the batch, kv_copy has filled them. Slots of a page past its last position are never read for their
+// value, but must hold finite numbers: fresh pages are zeroed by their owner. k, v [T, NKV * HD] (k already
+// rotated).
 void kv_write(Context&, const KvPages& pages, const Tensor& k, const Tensor& v, const AttentionBatch& batch,
               const AttentionShape& shape);
 // Copies the first `slots` positions of one page to another, all kv heads.

@@ -158,8 +158,8 @@ MemoryRequest small_request(ActivationCheckpointing checkpointing) {
   request.params.max_completion_length = 300;
   request.params.max_live_sequences = 16;
   request.params.stop_tokens = {};
-  request.longest_prompt = 40;
-  request.longest_row = 340;
+  request.longest_prompt = 64;
+  request.longest_row = 364;
   return request;
 }
 
@@ -173,8 +173,9 @@ void update(Engine& engine, const RandomRows& rows, const MicroBatchParams& micr
   engine.update(input, nullptr);
 }
 
-std::unique_ptr<Generation> open_generation(Engine& engine, const MemoryRequest& request) {
-  const std::vector<int32_t> tokens(4 * 40, 7), offsets = {0, 40, 80, 120, 160};
+std::unique_ptr<Generation> open_generation(Engine& engine, const MemoryRequest& request, int32_t prompt) {
+  const std::vector<int32_t> tokens(static_cast<size_t>(4 * prompt), 7),
+      offsets = {0, prompt, 2 * prompt, 3 * prompt, 4 * prompt};
   return engine.generate(tokens.data(), offsets.data(), nullptr, 4, request.params);
 }
 
@@ -196,12 +197,13 @@ void reserved_is_planned_and_enough(DType dtype, ActivationCheckpointing checkpo
   expect(engine->allocated_bytes() == plan,
          "reserved " + std::to_string(engine->allocated_bytes()) + " bytes, planned " + std::to_string(plan));
   Random random(5);
-  for (int step = 0; step < 3; ++step) {
-    const auto generation = open_generation(*engine, request);
+  // A prompt of a whole page needs fewer pages of its own than one that is a token shorter.
+  for (const int32_t prompt : {1, 40, 63, 64}) {
+    const auto generation = open_generation(*engine, request, prompt);
     while (generation->step()) {
     }
     expect(engine->allocated_bytes() == plan, "a generation took more than was reserved");
-    const RandomRows rows(random, 300, 20, 40, step == 0 ? 3 : 300);
+    const RandomRows rows(random, 300, 20, 40, prompt == 1 ? 3 : 300);
     update(*engine, rows, request.micro_batches);
     expect(engine->allocated_bytes() == plan, "an update took more than was reserved");
   }
@@ -210,7 +212,7 @@ void reserved_is_planned_and_enough(DType dtype, ActivationCheckpointing checkpo
 void a_token_allocates_nothing() {
   const auto engine = Engine::create(small_config(), {"cpu", "", 2}, DType::kF32);
   engine->init_random(1);
-  const auto generation = open_generation(*engine, small_request(ActivationCheckpointing::kNone));
+  const auto generation = open_generation(*engine, small_request(ActivationCheckpointing::kNone), 40);
   for (int step = 0; step < 3; ++step) generation->step();
   const int64_t before = allocations;
   // Over several pages of keys, and 16 live sequences throughout.
