@@ -214,6 +214,12 @@ describe('update', () => {
       update({ objective, learningRate: undefined }),
       refused('INVALID_ARGUMENT', /learningRate/),
     )
+    const tokenBudget = 2 ** 31
+    const beyond = refused('INVALID_ARGUMENT', /tokenBudget: .*a whole number from 1 to 2147483647/)
+    await assert.rejects(update({ objective, tokenBudget }), beyond)
+    await assert.rejects(policy.score(batch, { tokenBudget }), beyond)
+    await assert.rejects(policy.plan({ longestPrompt: 1, tokenBudget }), beyond)
+    await policy.score(batch, { tokenBudget: tokenBudget - 1 })
     await assert.rejects(update({ objective, adamBeta1: 1 }), refused('INVALID_ARGUMENT', /adamBeta1/))
     await assert.rejects(update({ objective, beta: 0.1 }), refused('INVALID_ARGUMENT', /ref_logprobs/))
     const unjudged = sliceRows(batch, 0, 1)
