@@ -100,6 +100,12 @@ describe('coppice bench --compare', () => {
     await refused(['eventloop', '--compare'], /bench eventloop --compare: nothing to compare with/)
     await refused(['head', '--compare', '--contenders', 'onednn'], /none of these contenders/)
     await refused(['--contenders', 'onednn'], /--contenders: only together with --compare/)
+    for (const flag of [['--list'], ['--quick'], ['--repeats', '3']]) {
+      const message = new RegExp(`${flag[0]}: not together with --compare`)
+      await refused(['--compare', ...flag], message)
+    }
+    await refused(['--compare', '--threads', '0'], /--threads: .*whole number from 1/)
+    await refused(['--compare', '--threads', '1.5'], /--threads: .*whole number from 1/)
     await refused(['--compare', '--rounds', '0'], /--rounds: .*whole number from 1/)
     await refused(['--compare', '--device', 'cuda'], /--device: contenders run on the CPU/)
   })
