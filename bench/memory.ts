@@ -242,10 +242,17 @@ function main(): void {
   const { values: flags } = parseArgs({
     options: { cases: { type: 'string' }, steps: { type: 'string', default: '2' }, save: { type: 'string' } },
   })
+  const cases = casesOf(Number(flags.steps))
   const wanted = flags.cases?.split(',') ?? ['']
+  const unknown = wanted.find((prefix) => ![...cases.keys()].some((name) => name.startsWith(prefix)))
+  if (unknown !== undefined) {
+    console.error(`--cases: no case begins with '${unknown}'; there are ${[...cases.keys()].join(', ')}`)
+    process.exitCode = 2
+    return
+  }
   const lines = [['case', 'planned', 'peak', 'planned / peak', 'loading', 'reserving', 'working', 'saving']]
   const mib = (bytes: number) => Math.round(bytes / 2 ** 20)
-  for (const [name, options] of casesOf(Number(flags.steps))) {
+  for (const [name, options] of cases) {
     if (!wanted.some((prefix) => name.startsWith(prefix))) continue
     const { plan, ...phases } = measureMemory(options)
     const [planned, peak] = [totalBytes(plan), Math.max(...Object.values(phases))]

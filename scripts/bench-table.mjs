@@ -1,5 +1,5 @@
-// Rows of `coppice bench` as Markdown, for docs/RESULTS.md: every op beside its floor, and what stands in the way of those that are
-// below 70 % of it, as bench/results/why.json has it.
+// Rows of `coppice bench` as Markdown, as they stand in docs/results/cpu-bench.md: every op beside its floor, and what stands in the way
+// of those that are below 70 % of it, as bench/results/why.json has it.
 //   node scripts/bench-table.mjs ROWS.jsonl [MORE.jsonl ...] [--why FILE] [--check]
 //     --check  exit code 1 where a row below 70 % has no reason
 import { readFileSync } from 'node:fs'

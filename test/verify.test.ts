@@ -125,6 +125,13 @@ describe('a verifier in this process', () => {
     await pool.dispose()
   })
 
+  it('takes more samples at once than a call can have arguments', async () => {
+    const many = new Array(200_000).fill(sampleOf('a', 'a'))
+    const judgements = await verifyAll(many, () => 'right')
+    assert.equal(judgements.length, many.length)
+    assert.ok(judgements.every(({ verdict }) => verdict === 'right'))
+  })
+
   it('calls a verifier useless only when it failed on every sample of a call', async () => {
     const verifier: Verifier = ({ completion }) => {
       if (completion === 'throw') throw new Error('no')

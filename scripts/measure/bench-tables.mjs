@@ -1,7 +1,7 @@
 // Tables of the rows of `coppice bench`.
 
 /** Below this share of its floor an op's row needs a reason. */
-export const ENOUGH = 0.7
+const ENOUGH = 0.7
 /** Kinds whose floor is a file's own reading rate, not the machine's. */
 const READ_FILES = ['load', 'arrow']
 /** Kinds that are held against the machine's peaks, and so need one. */
@@ -40,10 +40,10 @@ const COLUMNS = [
   ['memory', (row) => `${row.peak_rss_mib} MiB`],
 ]
 
-export const kindOf = (row) => row.case.split('/')[0]
+const kindOf = (row) => row.case.split('/')[0]
 
 /** Whether a row is slow enough to need a reason. */
-export function needsReason(row) {
+function needsReason(row) {
   return EXPLAINED.includes(kindOf(row)) && row.peak_share !== null && row.peak_share < ENOUGH
 }
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** The set that counts are of: callgrind does not know AVX-512. */
-export const COUNTED_ISA = 'avx2'
+const COUNTED_ISA = 'avx2'
 
 /** Small enough for a simulated processor, and alike for everything but the engine's own code. */
 export const COUNTED_WORKLOADS = ['step', 'step_bf16', 'head', 'decode', 'decode_bf16', 'decode_one']

@@ -1,7 +1,7 @@
-import { chooseNamed } from './bench/bench-case.ts'
+import { chooseNamed, listOf } from './bench/choose-named.ts'
 import { BENCH_KINDS, casesOf } from './bench/kinds.ts'
 import { runCases } from './bench/run-cases.ts'
-import { COMPARE_FLAGS, compareBench, refuseWithoutCompare } from './bench-compare/compare.ts'
+import { COMPARE_FLAGS, compareBench, refuseMisplacedFlags } from './bench-compare/compare.ts'
 import { measureCase } from './bench-compare/own-side.ts'
 import { JSON_FLAG } from './flags.ts'
 import { interruptible } from './interrupt.ts'
@@ -55,10 +55,9 @@ export const benchVerb = defineVerb({
     if (args.case !== undefined) return console.log(JSON.stringify(await measureCase(args.case, args.isa)))
     const kind = args.kind as Kind
     const compared = { ...args, kind }
-    refuseWithoutCompare(compared)
+    refuseMisplacedFlags(compared)
     if (args.compare) return compareBench(compared)
-    const names = args.cases?.split(',').map((name) => name.trim())
-    const cases = chooseNamed(casesOf(kind), names)
+    const cases = chooseNamed(casesOf(kind), listOf(args.cases))
     if (args.list) {
       const list = cases.map(({ name }) => name)
       return console.log(args.json ? JSON.stringify(list) : list.join('\n'))

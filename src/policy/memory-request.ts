@@ -23,6 +23,8 @@ const PLAN_KEYS = [
 const BYTES_PER_COMPLETION_TOKEN = 96
 /** The same of a prompt's tokens, which stand in each of its rows. */
 const BYTES_PER_PROMPT_TOKEN = 32
+/** The engine's sizes are products of a micro-batch's tokens and the model's widths, and have to stay within 64 bits. */
+const MAX_TOKEN_BUDGET = 2 ** 31 - 1
 
 export function microBatchesOf(options: MicroBatchOptions, where: string): NativeMicroBatches {
   return {
@@ -36,7 +38,7 @@ export function microBatchesOf(options: MicroBatchOptions, where: string): Nativ
 }
 
 export function tokenBudgetOf(given: number | undefined, where: string): number {
-  return requireInteger(given ?? DEFAULT_TOKEN_BUDGET, `${where}.tokenBudget`, 1)
+  return requireInteger(given ?? DEFAULT_TOKEN_BUDGET, `${where}.tokenBudget`, 1, MAX_TOKEN_BUDGET)
 }
 
 /** The engine's form of what is to be planned or reserved, every default filled in and every value checked. */

@@ -23,7 +23,7 @@ export const ACTIVATION_CHECKPOINTING = [
 
 /** How work with a backward pass is cut and what it keeps: memory against time. */
 export interface MicroBatchOptions {
-  /** Packed tokens of a micro-batch. Default 2048. */
+  /** Packed tokens of a micro-batch, below 2^31. Default 2048. */
   tokenBudget?: number
   /**
    * What the forward pass keeps for the backward pass. `none` (default): what every layer computed. `layer`: each layer's
@@ -135,7 +135,7 @@ export interface GenerateAllOptions extends GenerateOptions {
 export interface ScoreOptions {
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
-  /** Packed tokens of a micro-batch. Default 2048. */
+  /** Packed tokens of a micro-batch, below 2^31. Default 2048. */
   tokenBudget?: number
   /** Whether entropies are computed. Default true. */
   entropies?: boolean

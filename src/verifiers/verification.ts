@@ -53,7 +53,8 @@ export class Verification {
   /** Samples behind those that came before. Throws what the call has failed with. */
   add(samples: readonly Sample[]): void {
     if (this.#failure !== undefined) throw this.#failure.cause
-    this.#samples.push(...samples)
+    // Not as arguments of one push: some hundred thousand of them are more than the stack holds.
+    for (const sample of samples) this.#samples.push(sample)
     while (
       this.#working < this.#lanes.concurrency &&
       this.#taken < this.#samples.length &&
@@ -84,7 +85,7 @@ export class Verification {
 
   // What the pool works with.
 
-  /** Aborted when nobody waits for judgements any more. */
+  /** Aborted when nobody waits for judgements any more, with what the call has failed with as its reason. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
@@ -116,6 +117,7 @@ export class Verification {
 
   #fail(cause: unknown): void {
     this.#failure ??= { cause }
+    this.#controller.abort(cause)
     this.close()
     this.#end()
   }

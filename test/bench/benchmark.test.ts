@@ -4,6 +4,7 @@ import { after, before, describe, it } from 'node:test'
 import { benchmark, benchmarkOps } from '../../src/bench/benchmark.ts'
 import { CoppiceError } from '../../src/errors.ts'
 import { Kernels } from '../../src/kernels.ts'
+import { quantileOf } from '../../src/statistics/quantiles.ts'
 
 const BACKEND = new URL('../../native/backend/backend.h', import.meta.url)
 
@@ -86,7 +87,12 @@ describe('a benchmark', () => {
         const shape = Object.fromEntries(sizes.map((size) => [size, TINY[size]!]))
         const found = await engine.benchmark(op, shape, { dtype, iterations: 2 })
         assert.deepEqual([found.op, found.shape, found.dtype, found.iterations], [op, shape, dtype, 2])
-        assert.ok(found.p20 > 0 && found.p20 <= found.p50 && found.p50 <= found.p80, op)
+        assert.ok(
+          found.seconds.every((time) => time > 0),
+          op,
+        )
+        const quantiles = [0.2, 0.5, 0.8].map((share) => quantileOf(found.seconds, share))
+        assert.deepEqual([found.p20, found.p50, found.p80], quantiles, op)
         assert.ok(found.gbytes > 0 && (found.gflops === null || found.gflops > 0), op)
         assert.ok(found.peakShare! > 0 && Number.isFinite(found.peakShare), op)
       }

@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after } from 'node:test'
-import { CoppiceError } from '../../src/errors.ts'
 import { type PromptRow, readPrompts } from '../../src/prompts.ts'
 import type { Tokenizer } from '../../src/tokenizer.ts'
 
@@ -31,7 +30,3 @@ export const pairs = (prompts: readonly PromptRow[]) =>
   prompts.map(({ prompt, reference }) => [prompt, reference])
 
 export const read = (path: string, options = {}) => readPrompts(path, units, options)
-
-/** The refusal of a read that must fail, for `assert.rejects`. */
-export const refused = (code: CoppiceError['code'], message: RegExp) => (error: unknown) =>
-  error instanceof CoppiceError && error.code === code && message.test(error.message)

@@ -4,7 +4,8 @@ import { describe, it } from 'node:test'
 import { Field, Int64, List, Struct, Table, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow'
 import { promptBatch, promptsOf } from '../../src/prompts.ts'
 import { makeBatch, readTable, writeTable } from '../../src/rollouts.ts'
-import { fixture, jsonl, pairs, read, refused, temporaryFiles, units } from './files.ts'
+import { refused } from '../refused.ts'
+import { fixture, jsonl, pairs, read, temporaryFiles, units } from './files.ts'
 
 const file = temporaryFiles()
 const rows = [

@@ -3,7 +3,8 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { describe, it } from 'node:test'
 import { CoppiceError } from '../../src/errors.ts'
-import { fixture, jsonl, pairs, read, refused, temporaryFiles } from './files.ts'
+import { refused } from '../refused.ts'
+import { fixture, jsonl, pairs, read, temporaryFiles } from './files.ts'
 
 const file = temporaryFiles()
 const MIB = 2 ** 20

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { fixture, jsonl, pairs, read, refused, temporaryFiles } from './files.ts'
+import { refused } from '../refused.ts'
+import { fixture, jsonl, pairs, read, temporaryFiles } from './files.ts'
 
 const file = temporaryFiles()
 const sums = Array.from({ length: 10 }, (_, i) => [`What is ${i} + ${i}?`, String(2 * i)])

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { ShuffledRows, type SkippedRows, shuffledOrder, skippedText } from '../../src/data.ts'
-import { fixture, jsonl, pairs, read, refused, temporaryFiles } from './files.ts'
+import { refused } from '../refused.ts'
+import { fixture, jsonl, pairs, read, temporaryFiles } from './files.ts'
 
 const file = temporaryFiles()
 

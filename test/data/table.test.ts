@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { readDataTable, type SkippedRows, type TableOptions } from '../../src/data.ts'
 import { readTable, textColumn, writeTable } from '../../src/rollouts.ts'
-import { fixture, jsonl, refused, temporaryFiles } from './files.ts'
+import { refused } from '../refused.ts'
+import { fixture, jsonl, temporaryFiles } from './files.ts'
 
 const file = temporaryFiles()
 

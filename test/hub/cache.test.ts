@@ -13,8 +13,9 @@ import {
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { resolveData, resolveModel } from '../../src/hub.ts'
+import { refused } from '../refused.ts'
 import { large } from './hub-server.ts'
-import { listing, refused, unusedAddress, withHub } from './hub-test.ts'
+import { listing, unusedAddress, withHub } from './hub-test.ts'
 
 const WEIGHTS = Buffer.from('parameters '.repeat(1000))
 const MODEL = {

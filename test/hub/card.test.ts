@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { cardConfigs } from '../../src/hub/card.ts'
 import { matchingPaths } from '../../src/hub/glob.ts'
-import { refused } from './hub-test.ts'
+import { refused } from '../refused.ts'
 
 describe('a card', () => {
   const read = (...lines: string[]) =>

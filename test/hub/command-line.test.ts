@@ -7,8 +7,9 @@ import { defaultConfig, getTask, loadPromptTemplate, Policy, Tokenizer } from '.
 import { coppice } from '../cli/command-line.ts'
 import { jsonl } from '../data/files.ts'
 import { tinyPolicy } from '../native-addon/tiny-policy.ts'
+import { refused } from '../refused.ts'
 import { large, type RepoContents } from './hub-server.ts'
-import { listing, refused, unusedAddress, withHub } from './hub-test.ts'
+import { listing, unusedAddress, withHub } from './hub-test.ts'
 
 describe('models and data by their ids', () => {
   const hub = withHub()

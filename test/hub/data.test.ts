@@ -5,8 +5,9 @@ import { fileURLToPath } from 'node:url'
 import { inspectDataSet, resolveData } from '../../src/hub.ts'
 import { readDataTable, readPrompts, readSupervisedRows } from '../../src/index.ts'
 import { jsonl, units } from '../data/files.ts'
+import { refused } from '../refused.ts'
 import { large } from './hub-server.ts'
-import { refused, withHub } from './hub-test.ts'
+import { withHub } from './hub-test.ts'
 
 const GSM8K_CARD = `---
 language:

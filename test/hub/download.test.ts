@@ -7,8 +7,9 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { type DownloadProgress, resolveModel } from '../../src/hub.ts'
+import { refused } from '../refused.ts'
 import { type Interception, large, sendBytes, sendJson } from './hub-server.ts'
-import { listing, refused, withHub } from './hub-test.ts'
+import { listing, withHub } from './hub-test.ts'
 
 const WEIGHTS = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 7919) % 251))
 const SHA256 = createHash('sha256').update(WEIGHTS).digest('hex')

@@ -4,7 +4,6 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, beforeEach } from 'node:test'
-import { CoppiceError } from '../../src/errors.ts'
 import { HubServer } from './hub-server.ts'
 
 const VARIABLES = [
@@ -68,10 +67,4 @@ export function listing(folder: string): string[] {
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
     .sort()
-}
-
-/** The refusal of a call that must fail, for `assert.rejects`. */
-export const refused = (code: CoppiceError['code'], message: RegExp) => (error: unknown) => {
-  if (error instanceof CoppiceError && error.code === code && message.test(error.message)) return true
-  throw error
 }

@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { describe, it } from 'node:test'
 import { hubSettings, resolveData, resolveModel } from '../../src/hub.ts'
+import { refused } from '../refused.ts'
 import { end, type Interception, large, sendJson } from './hub-server.ts'
-import { listing, refused, withHub } from './hub-test.ts'
+import { listing, withHub } from './hub-test.ts'
 
 const MODEL = { 'config.json': '{}', 'tokenizer.json': '{}', 'model.safetensors': large('parameters') }
 

@@ -4,6 +4,7 @@ import { modelConfigOf } from '../../src/checkpoint.ts'
 import { CoppiceError, type ErrorCode } from '../../src/errors.ts'
 import type { NativeEngine, NativeRows } from '../../src/native/types.ts'
 import { addon, call } from '../../src/native.ts'
+import { refused } from '../refused.ts'
 import { MAX_POSITIONS, TINY_CONFIG, VOCAB } from './tiny-policy.ts'
 
 // The addon itself, below every check of the TypeScript side: whatever comes in is taken or refused with a code.
@@ -25,13 +26,6 @@ const goodRows = (): NativeRows => ({
 })
 
 const score = (rows: unknown) => call(() => engine.score(rows as NativeRows, true, 4096))
-
-const refused = (code: ErrorCode, message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof CoppiceError, String(error))
-  assert.equal(error.code, code, error.message)
-  assert.match(error.message, message)
-  return true
-}
 
 describe('rows at the boundary', () => {
   it('takes what is sound', async () => {

@@ -1,6 +1,7 @@
 import { defaultConfig } from '../../src/checkpoint.ts'
 import { type InitOptions, Policy } from '../../src/policy.ts'
 import type { PromptRow } from '../../src/prompts.ts'
+import { appendColumns, type RolloutBatch } from '../../src/rollouts.ts'
 
 export const VOCAB = 61
 export const MAX_POSITIONS = 192
@@ -42,6 +43,15 @@ export function promptsOfLength(...lengths: number[]): PromptRow[] {
     reference: '',
     promptTokens: Int32Array.from({ length }, (_, t) => (7 * i + 5 * t + 1) % VOCAB),
   }))
+}
+
+/** Verdicts by a rule that leaves both classes in every group. */
+export function judged(batch: RolloutBatch): RolloutBatch {
+  const right = Array.from({ length: batch.numRows }, (_, row) => row % 3 === 0)
+  return appendColumns(batch, {
+    verdict: right.map((yes) => (yes ? 'right' : 'wrong')),
+    reward: right.map(Number),
+  })
 }
 
 /** Rows of random tokens as the engine takes them, offsets beginning at `first`. */

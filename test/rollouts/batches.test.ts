@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { Float32, Float64, makeData, makeVector, type Vector, vectorFromArray } from 'apache-arrow'
-import { CoppiceError, type ErrorCode } from '../../src/errors.ts'
+import { CoppiceError } from '../../src/errors.ts'
 import {
   appendColumns,
   columnsOf,
@@ -14,14 +14,8 @@ import {
   takeRows,
   tokenColumnsOf,
 } from '../../src/rollouts.ts'
+import { refused } from '../refused.ts'
 import { contents, sampleBatch } from './sample-batch.ts'
-
-const refused = (code: ErrorCode, message: RegExp) => (error: unknown) => {
-  assert.ok(error instanceof CoppiceError, String(error))
-  assert.equal(error.code, code, error.message)
-  assert.match(error.message, message)
-  return true
-}
 
 describe('typed views of columns', () => {
   it('shows every column of a batch', () => {

@@ -105,6 +105,12 @@ describe('scripts/bench-all.mjs', () => {
     const other = run(...args)
     assert.equal(other.status, 2)
     assert.match(other.stderr, /holds rows of commit 0000000000/)
+    for (const line of [lines[1]!.slice(0, 80), JSON.stringify({ ...rows[0], case: 'opp/x' }), 'null']) {
+      writeFileSync(out, `${lines[0]}\n${line}`)
+      const torn = run(...args)
+      assert.equal(torn.status, 2)
+      assert.match(torn.stderr, /^\S+all\.jsonl, line 2: no row of coppice bench: .*\n$/)
+    }
   })
 
   it('refuses what it does not know', () => {

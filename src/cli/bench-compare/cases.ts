@@ -1,5 +1,5 @@
 import { type ComputeDtype, CoppiceError, type JsonObject } from '../../index.ts'
-import { chooseNamed } from '../bench/bench-case.ts'
+import { chooseNamed } from '../bench/choose-named.ts'
 import { BENCH_MODELS, type BenchModel, configOf } from '../bench/model-shapes.ts'
 
 export type CompareKind = 'op' | 'head' | 'step' | 'generate'
@@ -73,7 +73,7 @@ function positionsOf({ modelType }: BenchModel, length: number): number {
 const { S, M, halfBillion, slice } = BENCH_MODELS
 
 /** Everything that is compared, small before large. */
-export const WORKLOADS: readonly Workload[] = [
+const WORKLOADS: readonly Workload[] = [
   ...[1, 8, 32, 256].map((rows) => product('linear', rows, 1024, 256)),
   ...GEMM_OPS.map((op) => product(op, 4096, 1024, 256)),
   ...GEMM_OPS.map((op) => product(op, 2048, 2048, 512)),

@@ -2,6 +2,8 @@ import { appendFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import type { Options } from 'yargs'
 import { type ComputeDtype, CoppiceError } from '../../index.ts'
+import { listOf } from '../bench/choose-named.ts'
+import { significant } from '../bench/significant.ts'
 import { interruptible } from '../interrupt.ts'
 import { requireAtLeast, requireWhole } from '../number-flags.ts'
 import { type CompareCase, chooseWorkloads } from './cases.ts'
@@ -39,6 +41,9 @@ interface CompareArguments {
   dtype: string
   threads: number | undefined
   isa: string | undefined
+  list: boolean
+  quick: boolean
+  repeats: number | undefined
   contenders: string | undefined
   cases: string | undefined
   rounds: number | undefined
@@ -51,13 +56,17 @@ interface CompareArguments {
 
 const PROBE_SHARE = 0.2
 
+/** What means nothing without --compare, and what nothing with it. */
 const COMPARE_KEYS = ['contenders', 'rounds', 'timeoutS', 'python'] as const
+const ALONE_KEYS = ['list', 'quick', 'repeats'] as const
 
-/** These flags mean nothing without --compare, which somebody forgot. */
-export function refuseWithoutCompare(args: CompareArguments): void {
-  const given = COMPARE_KEYS.find((key) => args[key] !== undefined)
-  if (given === undefined || args.compare) return
-  throw new CoppiceError('INVALID_ARGUMENT', 'only together with --compare', {
+/** Refuses flags that the comparison, or the bench without it, would not look at. */
+export function refuseMisplacedFlags(args: CompareArguments): void {
+  const misplaced = args.compare ? ALONE_KEYS : COMPARE_KEYS
+  const given = misplaced.find((key) => args[key] !== undefined && args[key] !== false)
+  if (given === undefined) return
+  const what = args.compare ? 'not together with --compare' : 'only together with --compare'
+  throw new CoppiceError('INVALID_ARGUMENT', what, {
     where: `--${given === 'timeoutS' ? 'timeout-s' : given}`,
   })
 }
@@ -84,6 +93,7 @@ async function compareUntil(signal: AbortSignal, args: CompareArguments): Promis
       ...{ where: '--device', expected: 'cpu', received: args.device },
     })
   }
+  const threads = requireWhole(args.threads ?? availableParallelism(), '--threads', 1)
   const effort: Effort = {
     rounds: requireWhole(args.rounds ?? 5, '--rounds', 1),
     seconds: requireAtLeast(args.seconds ?? 3, '--seconds', 0),
@@ -108,11 +118,16 @@ async function compareUntil(signal: AbortSignal, args: CompareArguments): Promis
     for (const { workload, contender, variant } of entries) {
       const asked: CompareCase = {
         ...workload,
-        ...{ dtype: args.dtype as ComputeDtype, threads: args.threads ?? availableParallelism() },
+        ...{ dtype: args.dtype as ComputeDtype, threads },
         seconds: effort.seconds,
       }
       process.stderr.write(`${asked.name}: ${contender.name}, ${variant}: `)
-      const row = await compareOne(own, contender, variant, asked, { ...effort, python: args.python })
+      const options = { ...effort, python: args.python }
+      const row = await compareOne(own, contender, variant, asked, options).catch((error) => {
+        // What the error says begins a line of its own.
+        process.stderr.write('\n')
+        throw error
+      })
       process.stderr.write(row.ratio === undefined ? 'not run\n' : `${row.ratio}\n`)
       rows.push(row)
       if (args.save !== undefined) await appendFile(args.save, `${JSON.stringify(row)}\n`)
@@ -137,13 +152,16 @@ async function compareOne(
   }
   const { best, side, tried } = found
   const settingsTried = Object.fromEntries(
-    tried.map(({ setting, seconds }) => [setting.name, Number((1000 * seconds).toPrecision(4))]),
+    tried.map(({ setting, seconds }) => [setting.name, significant(1000 * seconds)]),
   )
   const entry = { contender: contender.name, variant, setting: best.name, settingsTried }
   return comparisonRow(asked, entry, await runRounds(own, side, asked, options.rounds))
 }
 
-/** The best setting of each list beside the best of the lists before it. */
+/**
+ * The best setting of each list beside the best of the lists before it. That one has another turn with each list: what it took before is
+ * of an earlier moment, and the machine's moments differ by more than settings do.
+ */
 async function bestSetting(
   contender: Contender,
   variant: string,
@@ -171,12 +189,7 @@ function printTable(rows: readonly ComparisonRow[]): void {
   console.log(comparisonTable(rows))
   const measured = rows.find((row) => row.not_run === undefined)
   const { machine, threads, commit } = rows[0]!
-  console.log(
-    `\n${machine}, ${threads} threads${measured === undefined ? '' : `, ${measured.isa}`}, commit ${commit}`,
-  )
+  const backend = `${threads} ${threads === 1 ? 'thread' : 'threads'}${measured === undefined ? '' : `, ${measured.isa}`}`
+  console.log(`\n${machine}, ${backend}, commit ${commit}`)
   console.log("Times are medians of each round's; ratio: the contender's time over coppice's, and its range.")
-}
-
-function listOf(text: string | undefined): string[] | undefined {
-  return text?.split(',').map((name) => name.trim())
 }

@@ -1,4 +1,5 @@
 import { environment, medianOf, quantileOf } from '../../index.ts'
+import { significant } from '../bench/significant.ts'
 import { formatBytes, textTable } from '../table.ts'
 import type { CompareCase } from './cases.ts'
 import type { MeasuredLine } from './contender-line.ts'
@@ -112,11 +113,7 @@ export function ratioOf(
   }
 }
 
-function significant(value: number): number {
-  return Number(value.toPrecision(4))
-}
-
-export const TABLE_HEADER = [
+const TABLE_HEADER = [
   ...['op', 'shape', 'dtype', 'coppice', 'contender', 'ratio', 'per round', 'memory', 'against'],
 ]
 

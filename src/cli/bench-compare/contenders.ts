@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { CoppiceError, nearest } from '../../index.ts'
+import { chooseNamed } from '../bench/choose-named.ts'
 import type { CompareKind } from './cases.ts'
 
 /** A way to run a contender that may make it faster: threads and environment. */
@@ -71,7 +71,7 @@ const LLAMA_SETTINGS: Contender['settings'] = [
   [AS_IT_IS, ONE_THREAD],
 ]
 
-export const CONTENDERS: readonly Contender[] = [
+const CONTENDERS: readonly Contender[] = [
   {
     ...{ name: 'pytorch', program: 'pytorch.py', python: pytorchPython, settings: PYTORCH_SETTINGS },
     variants: {
@@ -105,17 +105,7 @@ export const CONTENDERS: readonly Contender[] = [
 export const PROGRAMS = fileURLToPath(new URL('../../../bench/contenders/', import.meta.url))
 
 export function chooseContenders(names: readonly string[] | undefined): readonly Contender[] {
-  const known = CONTENDERS.map((contender) => contender.name)
-  return (names ?? known).map((name) => {
-    const found = CONTENDERS.find((contender) => contender.name === name)
-    if (found !== undefined) return found
-    const near = nearest(name, known)
-    throw new CoppiceError('INVALID_ARGUMENT', 'unknown contender', {
-      where: '--contenders',
-      expected: near === undefined ? `some of ${known.join(', ')}` : `did you mean '${near}'?`,
-      received: JSON.stringify(name),
-    })
-  })
+  return chooseNamed(CONTENDERS, names, 'contender', '--contenders')
 }
 
 /** Two settings at once. */

@@ -5,8 +5,8 @@ import {
   columnsOf,
   concatBatches,
   type ListView,
+  medianOf,
   type Policy,
-  quantileOf,
   type RolloutBatch,
   readTable,
   writeTable,
@@ -125,7 +125,7 @@ async function measureFile(
     }
     if (direction === 'write')
       return benchRow(context, measured, 'how quickly a disk can write for good is not known')
-    const floor = quantileOf(await timeRuns(timing, () => readThrough(path)), 0.5)
+    const floor = medianOf(await timeRuns(timing, () => readThrough(path)))
     return benchRow(context, measured, { seconds: floor, gbytes: bytes / floor / 1e9 })
   } finally {
     await rm(folder, { recursive: true })

@@ -1,4 +1,3 @@
-import { CoppiceError, nearest } from '../../index.ts'
 import type { BenchRow } from './bench-row.ts'
 import type { BenchBackend } from './model-shapes.ts'
 import type { Timing } from './time-runs.ts'
@@ -25,23 +24,4 @@ export interface BenchKind {
   describe: string
   /** Asked for when they are needed: some know their cases from the addon alone. */
   cases(): readonly BenchCase[]
-}
-
-/** The cases of those names in the order of the names, or all where there are none. INVALID_ARGUMENT lists or guesses what there is. */
-export function chooseNamed<T extends { readonly name: string }>(
-  known: readonly T[],
-  names: readonly string[] | undefined,
-): readonly T[] {
-  if (names === undefined) return known
-  return names.map((name) => {
-    const found = known.find((one) => one.name === name)
-    if (found !== undefined) return found
-    const all = known.map((one) => one.name)
-    const near = nearest(name, all)
-    throw new CoppiceError('INVALID_ARGUMENT', 'unknown case', {
-      where: '--cases',
-      expected: near === undefined ? `some of ${all.join(', ')}` : `did you mean '${near}'?`,
-      received: JSON.stringify(name),
-    })
-  })
 }

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
-import { type Environment, environment, type OpBenchmark, quantileOf } from '../../index.ts'
+import { type Environment, environment, medianOf, type OpBenchmark, quantileOf } from '../../index.ts'
+import { significant } from './significant.ts'
 
 /** One measured thing. Times are of one run of it, in milliseconds. */
 export interface BenchRow {
@@ -82,7 +83,7 @@ export function benchRow(
   floor: RowFloor,
 ): BenchRow {
   const { op, shape, seconds, flops, bytes, tokens, answers, rows } = measured
-  const median = quantileOf(seconds, 0.5)
+  const median = medianOf(seconds)
   const ms = (share: number) => significant(1000 * quantileOf(seconds, share))
   const rate = (count: number) => Math.round(count / median)
   shared ??= environment()
@@ -115,8 +116,4 @@ function floorKeys(floor: RowFloor, median: number) {
     ...(gbytes !== undefined && { peak_gbytes: significant(gbytes) }),
     ...(peakOf !== undefined && { peak_of: peakOf }),
   }
-}
-
-function significant(value: number): number {
-  return Number(value.toPrecision(4))
 }

@@ -6,7 +6,7 @@ import type { BenchCase, BenchKind, BenchSetup } from './bench-case.ts'
 import { type BenchRow, benchRow } from './bench-row.ts'
 import { ANSWERS, answersFor, OWN_VERIFIER } from './graded-answers.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { timeRuns } from './time-runs.ts'
+import { timePrepared } from './time-runs.ts'
 
 const COUNT = 2000
 /** Rollouts of a group that say the same, where judgements are kept. */
@@ -52,21 +52,18 @@ async function grade(setup: BenchSetup, name: string, asked: Asked): Promise<Ben
     // Other questions in every round: only what repeats within a round is known.
     let round = 0
     const samples = () => answersFor(verifier, count, isRepeated ? REPEATED : 1, isRepeated ? round++ : 0)
-    let next = samples()
-    const times: number[] = []
-    await timeRuns(timing, async () => {
-      const begin = performance.now()
-      await pool.verify(next)
-      times.push((performance.now() - begin) / 1000)
-      if (isRepeated) next = samples()
-    })
+    let given = samples()
+    const prepare = () => {
+      if (isRepeated) given = samples()
+    }
+    const seconds = await timePrepared(timing, prepare, () => pool.verify(given))
     const place = APART.includes(verifier)
       ? `${workers} ${workers === 1 ? 'process' : 'processes'}`
       : 'in process'
     const measured = {
       op: 'verify',
       shape: `${verifier}, ${count} answers, ${place}${isRepeated ? `, groups of ${REPEATED} equal ones` : ''}`,
-      ...{ seconds: times.slice(1), answers: count, peakRssMib: peakRssMib() },
+      ...{ seconds, answers: count, peakRssMib: peakRssMib() },
     }
     const context = { case: name, device: 'cpu', dtype: 'text', isa: 'JavaScript', threads: workers }
     return benchRow(context, measured, NO_FLOOR)

@@ -1,13 +1,13 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Policy, quantileOf } from '../../index.ts'
+import { medianOf, Policy } from '../../index.ts'
 import type { BenchCase, BenchKind, BenchSetup } from './bench-case.ts'
 import { type BenchRow, benchRow } from './bench-row.ts'
 import { forget, readThrough } from './file-cache.ts'
 import { BENCH_MODELS, contextOf, openModel, tinyModel } from './model-shapes.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { timeRuns } from './time-runs.ts'
+import { timePrepared } from './time-runs.ts'
 
 type State = 'warm' | 'cold'
 
@@ -50,18 +50,18 @@ async function measureLoad(
     onSkipped(`${name}: this system does not let go of a file's contents`)
     return undefined
   }
-  const isRead = state === 'cold' ? () => files.every(forget) : () => true
-  const load = await timePrepared(timing, isRead, async () => {
+  const prepare = state === 'cold' ? () => files.every(forget) : () => {}
+  const load = await timePrepared(timing, prepare, async () => {
     await using loaded = await Policy.load({ model: folder, ...backend })
     void loaded
   })
   const rss = peakRssMib()
-  const read = await timePrepared(timing, isRead, async () => {
+  const read = await timePrepared(timing, prepare, async () => {
     for (const file of files) await readThrough(file)
   })
   const sizes = await Promise.all(files.map((file) => stat(file)))
   const bytes = sizes.reduce((sum, { size }) => sum + size, 0)
-  const floor = quantileOf(read, 0.5)
+  const floor = medianOf(read)
   const measured = {
     ...{
       op: 'load_checkpoint',
@@ -72,22 +72,6 @@ async function measureLoad(
     peakRssMib: rss,
   }
   return benchRow(context, measured, { seconds: floor, gbytes: bytes / floor / 1e9 })
-}
-
-/** Seconds of the work alone; what stands before it is not counted. */
-async function timePrepared(
-  timing: BenchSetup['timing'],
-  prepare: () => boolean,
-  work: () => Promise<void>,
-): Promise<number[]> {
-  const times: number[] = []
-  await timeRuns(timing, async () => {
-    prepare()
-    const begin = performance.now()
-    await work()
-    times.push((performance.now() - begin) / 1000)
-  })
-  return times.slice(1)
 }
 
 export const LOAD_KIND: BenchKind = {

@@ -3,6 +3,7 @@ import type { BenchCase, BenchKind } from './bench-case.ts'
 import { type BenchRow, benchRow, type RowFloor } from './bench-row.ts'
 import { peakRssMib } from './peak-rss.ts'
 import { NO_CPU } from './peaks.ts'
+import { MIN_RUNS } from './time-runs.ts'
 
 type Shape = Readonly<Record<string, number>>
 
@@ -16,7 +17,8 @@ function opCase(op: string, shape: Shape): BenchCase {
       signal?.throwIfAborted()
       await using kernels = await Kernels.open(options)
       const used = isQuick ? quickShape(shape) : shape
-      yield opRow(name, dtype, await kernels.benchmark(op, used, { dtype, iterations: repeats, seconds }))
+      const iterations = Math.max(MIN_RUNS, repeats)
+      yield opRow(name, dtype, await kernels.benchmark(op, used, { dtype, iterations, seconds }))
     },
   }
 }

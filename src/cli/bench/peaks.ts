@@ -7,7 +7,7 @@ export const NO_CPU = 'no CPU: peaks of other devices are not measured'
 const kept = new Map<string, Promise<MachinePeaks>>()
 
 /** The peaks of threads and instruction set of a row's context, measured once in a process for each size of what is read. */
-export async function peaksOf(context: BenchContext, workingSetBytes?: number): Promise<Peaks> {
+async function peaksOf(context: BenchContext, workingSetBytes?: number): Promise<Peaks> {
   const { threads, isa } = context
   const size = workingSetBytes === undefined ? {} : { workingSetBytes: Math.ceil(workingSetBytes) }
   const key = JSON.stringify([threads, isa, size])

@@ -7,7 +7,7 @@ import type { BenchRow } from './bench-row.ts'
 export interface Output {
   /** One JSON array instead of lines for people. */
   json: boolean
-  /** A file that rows are appended to, one JSON object a line. */
+  /** A file that rows are appended to, one JSON object a line; those of a case together at its end, so that no case is there in part. */
   save: string | undefined
 }
 
@@ -19,20 +19,22 @@ export async function runCases(
 ): Promise<void> {
   const progress = createProgressWriter()
   const onSkipped = (line: string) => progress.note(`not measured: ${line}`)
-  // On a terminal the line of progress has to make room for a row.
-  const print = process.stdout.isTTY && process.stderr.isTTY ? progress.note : console.log
+  // On a terminal the line of progress has to make room for a row; JSON goes to stdout wherever that is.
+  const print = !json && process.stdout.isTTY && process.stderr.isTTY ? progress.note : console.log
   let last: BenchRow | undefined
   if (json) print('[')
   try {
     for (const [done, bench] of cases.entries()) {
       progress.update({ label: 'bench', done, total: cases.length, figures: { case: bench.name } })
+      let lines = ''
       for await (const row of bench.run({ ...setup, onSkipped })) {
         const text = JSON.stringify(row)
         if (json) print(last === undefined ? text : `,${text}`)
         else print(lineOf(row))
-        if (save !== undefined) await appendFile(save, `${text}\n`)
+        lines += `${text}\n`
         last = row
       }
+      if (save !== undefined && lines !== '') await appendFile(save, lines)
     }
     progress.update({ label: 'bench', done: cases.length, total: cases.length })
   } finally {

@@ -1,7 +1,5 @@
 import type { ComputeDtype, Kernels } from '../../index.ts'
-import type { Timing } from './time-runs.ts'
-
-const MIN_RUNS = 3
+import { MIN_RUNS, type Timing } from './time-runs.ts'
 
 /** Seconds of single runs of an op on random data, as `timeRuns` gives them, timed inside the engine's own thread. */
 export async function timesOfOp(

@@ -5,17 +5,28 @@ export interface Timing {
   signal?: AbortSignal
 }
 
-const MIN_RUNS = 3
+/** However few are asked for: a median and its spread say nothing below. */
+export const MIN_RUNS = 3
 
 /** Seconds of each run, after one that does not count. Between two runs an abort of the signal throws its reason. */
-export async function timeRuns(timing: Timing, run: () => unknown): Promise<number[]> {
-  const { repeats, seconds, signal } = timing
+export function timeRuns(timing: Timing, run: () => unknown): Promise<number[]> {
+  return timePrepared(timing, () => {}, run)
+}
+
+/** The same of runs that something stands before which is no part of them: its time is not counted. */
+export async function timePrepared(
+  { repeats, seconds, signal }: Timing,
+  prepare: () => unknown,
+  run: () => unknown,
+): Promise<number[]> {
   signal?.throwIfAborted()
+  await prepare()
   await run()
   const times: number[] = []
   const end = performance.now() + 1000 * seconds
   while (times.length < MIN_RUNS || (performance.now() < end && times.length < repeats)) {
     signal?.throwIfAborted()
+    await prepare()
     const begin = performance.now()
     await run()
     times.push((performance.now() - begin) / 1000)

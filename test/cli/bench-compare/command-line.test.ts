@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
@@ -7,7 +7,7 @@ import { chooseWorkloads } from '../../../src/cli/bench-compare/cases.ts'
 import { isNotRun, parseContenderLine } from '../../../src/cli/bench-compare/contender-line.ts'
 import { defaultConfig } from '../../../src/index.ts'
 import { coppice } from '../command-line.ts'
-import { SMALL_PRODUCT } from './sample-case.ts'
+import { lineOf, SMALL_PRODUCT } from './sample-case.ts'
 
 describe('coppice bench --case', () => {
   const config = defaultConfig({
@@ -75,17 +75,31 @@ describe('coppice bench --compare', () => {
   it('says of a contender that cannot be started that it was not run, and why', async () => {
     const rows = join(folder, 'rows.jsonl')
     const absent = join(folder, 'no-python')
-    const cases = ['--cases', 'op/linear-1x1024x256']
+    const cases = ['--cases', 'op/linear-1x1024x256', '--threads', '1']
     const flags = ['--compare', '--contenders', 'onednn', '--python', absent, ...cases, '--save', rows]
     const { code, stdout, stderr } = await coppice(['bench', 'op', ...flags])
     assert.equal(code, 0, stderr)
     assert.match(stdout, /^linear .*onednn matmul: not run: onednn: .*ENOENT/m)
     assert.match(stdout, /^linear .*onednn inner product: not run: /m)
+    assert.match(stdout, /^.+, 1 thread, commit /m)
     const saved = (await readFile(rows, 'utf8')).trim().split('\n')
     assert.deepEqual(
       saved.map((line) => JSON.parse(line).contender_variant),
       ['matmul', 'inner product'],
     )
+  })
+
+  it("ends the line of progress before coppice's own failure", async () => {
+    const python = join(folder, 'quick-python')
+    await writeFile(python, `#!/bin/sh\necho '${JSON.stringify(lineOf('openblas', [1e-6]))}'\n`, {
+      mode: 0o755,
+    })
+    const cases = ['--cases', 'op/linear-1x1024x256', '--isa', 'mmx']
+    const flags = ['--compare', '--contenders', 'openblas', '--python', python, ...cases]
+    const { code, stdout, stderr } = await coppice(['bench', 'op', ...flags])
+    assert.notEqual(code, 0)
+    assert.equal(stdout, '')
+    assert.match(stderr, /^op\/linear-1x1024x256: openblas, sgemm: \n.*coppice: ended with .*mmx/)
   })
 
   it('names what it does not know', async () => {
@@ -100,6 +114,12 @@ describe('coppice bench --compare', () => {
     await refused(['eventloop', '--compare'], /bench eventloop --compare: nothing to compare with/)
     await refused(['head', '--compare', '--contenders', 'onednn'], /none of these contenders/)
     await refused(['--contenders', 'onednn'], /--contenders: only together with --compare/)
+    for (const flag of [['--list'], ['--quick'], ['--repeats', '3']]) {
+      const message = new RegExp(`${flag[0]}: not together with --compare`)
+      await refused(['--compare', ...flag], message)
+    }
+    await refused(['--compare', '--threads', '0'], /--threads: .*whole number from 1/)
+    await refused(['--compare', '--threads', '1.5'], /--threads: .*whole number from 1/)
     await refused(['--compare', '--rounds', '0'], /--rounds: .*whole number from 1/)
     await refused(['--compare', '--device', 'cuda'], /--device: contenders run on the CPU/)
   })

@@ -69,6 +69,7 @@ describe('coppice bench', () => {
     await refused(['stpe'], /Choices: "op", "head", "step"/)
     await refused(['step', '--cases', 'step/s'], /--cases: .*did you mean 'step\/S'/)
     await refused(['step', '--cases', 'elsewhere'], /--cases: .*some of step\/S, step\/M/)
+    await refused(['op', '--cases', 'elsewhere'], /--cases: .*one of those that --list prints/)
     await refused(['step', '--repeats', '0'], /--repeats: .*whole number from 1/)
     await refused(['step', '--seconds', '-1'], /--seconds: /)
   })

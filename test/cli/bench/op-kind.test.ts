@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import type { BenchRow } from '../../../src/cli/bench/bench-row.ts'
 import { OP_KIND } from '../../../src/cli/bench/op-kind.ts'
-import { benchmarkOps } from '../../../src/index.ts'
+import { benchmarkOps, Kernels } from '../../../src/index.ts'
 
 describe('coppice bench op', () => {
   it('has every op of the list at every shape of it', () => {
@@ -16,12 +16,13 @@ describe('coppice bench op', () => {
     assert.equal(new Set(expected).size, expected.length)
   })
 
-  it('gives rows with the floor and the peak that it comes from', async () => {
+  it('gives rows with the floor and the peak that it comes from, of three runs however few are asked for', async (t) => {
+    const timed = t.mock.method(Kernels.prototype, 'benchmark')
     const rows: Record<string, BenchRow> = {}
     const setup = {
       ...({
         backend: { device: 'cpu', threads: 1, dtype: 'bf16' },
-        timing: { repeats: 3, seconds: 0 },
+        timing: { repeats: 1, seconds: 0 },
       } as const),
       ...{ isQuick: true, onSkipped: () => {} },
     }
@@ -29,6 +30,10 @@ describe('coppice bench op', () => {
       if (!/^op\/(linear-256x1024x256|add-256x256)$/.test(bench.name)) continue
       for await (const row of bench.run(setup)) rows[row.op] = row
     }
+    assert.deepEqual(
+      timed.mock.calls.map((call) => call.arguments[2]?.iterations),
+      [3, 3],
+    )
     const { linear, add } = rows
     assert.equal(linear!.shape, 'rows 32, cols 32, inner 32')
     assert.ok(linear!.gflops! > 0 && linear!.gbytes_per_second! > 0)

@@ -3,9 +3,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, it } from 'node:test'
-import { Policy } from '../src/policy.ts'
-import { appendColumns, columnsOf, readTable } from '../src/rollouts.ts'
-import { promptsOfLength, tinyPolicy } from './native-addon/tiny-policy.ts'
+import { Policy } from '../../src/policy.ts'
+import { appendColumns, columnsOf, readTable } from '../../src/rollouts.ts'
+import { bits } from '../float-bits.ts'
+import { promptsOfLength, tinyPolicy } from '../native-addon/tiny-policy.ts'
 import {
   type ExpectedScores,
   fixturePath,
@@ -16,7 +17,7 @@ import {
   readRows,
   relativeDifference,
   tokenWeightsOf,
-} from './oracle/fixtures.ts'
+} from '../oracle/fixtures.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'coppice-bf16-'))
 after(() => rmSync(folder, { recursive: true }))
@@ -27,9 +28,6 @@ const TENSORS = [
   'model.layers.1.mlp.down_proj.weight',
   'model.norm.weight',
 ]
-
-const bits = (values: Float32Array) =>
-  Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('hex')
 
 /** What is left of a number in bf16: its upper half, to nearest even. */
 function rounded(values: Float32Array): Float32Array {
