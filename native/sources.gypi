@@ -34,6 +34,7 @@
       "native/cpu/rmsnorm.cpp",
       "native/cpu/rope.cpp",
       "native/cpu/sample.cpp",
+      "native/cpu/sample_leaders.cpp",
       "native/cpu/sample_select.cpp",
       "native/cpu/swiglu.cpp"
     ],

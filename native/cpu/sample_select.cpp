@@ -1,5 +1,7 @@
 #include "cpu/sample_select.h"
 
+#include "cpu/sample_leaders.h"
+
 namespace coppice {
 namespace COPPICE_ISA {
 namespace {
@@ -108,15 +110,70 @@ COPPICE_INLINE int64_t block_end(int64_t begin, int64_t vocab) {
   return smaller(begin + kVocabBlock, vocab);
 }
 
+// Of one block, in lanes.
+COPPICE_INLINE double kept_block_mass(const float* y, int64_t begin, int64_t vocab, float maximum,
+                                      const Cut& cut, int64_t* kept) {
+  Vec total = zero();
+  for_lanes(block_end(begin, vocab) - begin, [&](int64_t offset, int n) {
+    total = total + kept_lanes(y, begin + offset, n, maximum, cut, kept);
+  });
+  return static_cast<double>(sum(total));
+}
+
+// How many leaders make the shortest prefix that reaches `share` of `total`, a mass relative to e^maximum.
+// Where they do not reach it: all of them if they are `all` there is, for then only rounding is in the way,
+// or else 0.
+int64_t leaders_reaching(const Leaders& leaders, bool all, float maximum, double share, double total) {
+  double reached = 0.0;
+  for (int64_t i = 0; i < leaders.count; ++i) {
+    reached += static_cast<double>(exp(leaders.value[i] - maximum));
+    if (reached >= share * total) return i + 1;
+  }
+  return all ? leaders.count : 0;
+}
+
+double mass_of(const Leaders& leaders, float maximum) {
+  double total = 0.0;
+  for (int64_t i = 0; i < leaders.count; ++i) total += static_cast<double>(exp(leaders.value[i] - maximum));
+  return total;
+}
+
+Cut up_to(const Leaders& leaders, int64_t count) {
+  return {.threshold = leaders.value[count - 1], .last_tie = leaders.index[count - 1]};
+}
+
+// By the leaders alone, or false where the kept set may be larger than they are.
+bool cut_by_leaders(Cut* cut, const float* y, int64_t vocab, float maximum, const SampleParams& params) {
+  const bool by_count = params.top_k > 0 && params.top_k < vocab, by_mass = params.top_p < 1.0f;
+  if (by_count && params.top_k > Leaders::kMost) return false;
+  const bool all = by_count || vocab <= Leaders::kMost;
+  Leaders leaders;
+  find_leaders(&leaders, y, vocab, by_count ? params.top_k : all ? vocab : Leaders::kMost / 2);
+  int64_t count = leaders.count;
+  if (by_mass) {
+    double total = 0.0;
+    int64_t ignored = 0;
+    if (all) {
+      total = mass_of(leaders, maximum);
+    } else {
+      for (int64_t begin = 0; begin < vocab; begin += kVocabBlock)
+        total += kept_block_mass(y, begin, vocab, maximum, {}, &ignored);
+    }
+    count = leaders_reaching(leaders, all, maximum, static_cast<double>(params.top_p), total);
+  }
+  if (count == 0) return false;
+  *cut = up_to(leaders, count);
+  return true;
+}
+
 }  // namespace
 
 Cut cut_distribution(const float* y, int64_t vocab, float maximum, const SampleParams& params) {
   Cut cut;
-  if (params.top_k > 0 && params.top_k < vocab) {
-    cut = shortest_prefix<false>(y, vocab, maximum, cut, static_cast<double>(params.top_k));
-  }
-  if (params.top_p < 1.0f) {
-    cut = shortest_prefix<true>(y, vocab, maximum, cut, static_cast<double>(params.top_p));
+  const bool by_count = params.top_k > 0 && params.top_k < vocab, by_mass = params.top_p < 1.0f;
+  if ((by_count || by_mass) && !cut_by_leaders(&cut, y, vocab, maximum, params)) {
+    if (by_count) cut = shortest_prefix<false>(y, vocab, maximum, cut, static_cast<double>(params.top_k));
+    if (by_mass) cut = shortest_prefix<true>(y, vocab, maximum, cut, static_cast<double>(params.top_p));
   }
   // The largest element has mass 1 and stays whatever is asked for.
   cut.min_p = params.min_p < 1.0f ? params.min_p : 1.0f;
@@ -125,13 +182,8 @@ Cut cut_distribution(const float* y, int64_t vocab, float maximum, const SampleP
 
 int64_t kept_block_masses(double* block_mass, const float* y, int64_t vocab, float maximum, const Cut& cut) {
   int64_t kept = 0;
-  for (int64_t begin = 0; begin < vocab; begin += kVocabBlock) {
-    Vec total = zero();
-    for_lanes(block_end(begin, vocab) - begin, [&](int64_t offset, int n) {
-      total = total + kept_lanes(y, begin + offset, n, maximum, cut, &kept);
-    });
-    block_mass[begin / kVocabBlock] = static_cast<double>(sum(total));
-  }
+  for (int64_t begin = 0; begin < vocab; begin += kVocabBlock)
+    block_mass[begin / kVocabBlock] = kept_block_mass(y, begin, vocab, maximum, cut, &kept);
   return kept;
 }
 

@@ -48,10 +48,11 @@ std::string word(const SampleParams& p) {
 
 const std::vector<SampleParams>& rules() {
   static const std::vector<SampleParams> rules = {
-      {1.0f, 0, 1.0f, 0.0f},   {0.7f, 0, 1.0f, 0.0f}, {1.3f, 0, 1.0f, 0.0f},  {0.0f, 0, 1.0f, 0.0f},
-      {0.0f, 5, 0.5f, 0.1f},   {1.0f, 1, 1.0f, 0.0f}, {0.7f, 5, 1.0f, 0.0f},  {1.0f, 0, 0.9f, 0.0f},
-      {1.3f, 0, 0.95f, 0.0f},  {1.0f, 0, 0.0f, 0.0f}, {1.0f, 0, 1.0f, 0.2f},  {0.7f, 20, 0.8f, 0.05f},
-      {1.0f, 100000, 1, 0.0f}, {1.0f, 3, 0.5f, 0.0f}, {1.3f, 40, 0.99f, 1.0f}};
+      {1.0f, 0, 1.0f, 0.0f},   {0.7f, 0, 1.0f, 0.0f}, {1.3f, 0, 1.0f, 0.0f},   {0.0f, 0, 1.0f, 0.0f},
+      {0.0f, 5, 0.5f, 0.1f},   {1.0f, 1, 1.0f, 0.0f}, {0.7f, 5, 1.0f, 0.0f},   {1.0f, 0, 0.9f, 0.0f},
+      {1.3f, 0, 0.95f, 0.0f},  {1.0f, 0, 0.0f, 0.0f}, {1.0f, 0, 1.0f, 0.2f},   {0.7f, 20, 0.8f, 0.05f},
+      {1.0f, 100000, 1, 0.0f}, {1.0f, 3, 0.5f, 0.0f}, {1.3f, 40, 0.99f, 1.0f}, {1.0f, 256, 0.9f, 0.0f},
+      {1.0f, 257, 0.9f, 0},    {0.3f, 0, 0.9f, 0.0f}};
   return rules;
 }
 
@@ -223,6 +224,18 @@ const Case ties("sample", "ties are cut by the smaller id", [](Run& run) {
   for (const float temperature : {0.7f, 1.0f, 1.3f}) {
     const SampleParams rule{temperature, 9, 1, 0};
     expect_draws(run, "denormals, " + word(rule), denormals, rule, 60);
+  }
+});
+
+// Every element of an ascending row is for a while among the largest.
+const Case ascending("sample", "a row in ascending and in descending order", [](Run& run) {
+  std::vector<float> up(2000);
+  for (size_t v = 0; v < up.size(); ++v) up[v] = 0.002f * static_cast<float>(v / 3);
+  const std::vector<float> down(up.rbegin(), up.rend());
+  for (const SampleParams& rule : {SampleParams{1, 20, 0.8f, 0}, SampleParams{1, 256, 1, 0},
+                                   SampleParams{1, 0, 0.1f, 0}, SampleParams{0.05f, 0, 0.9f, 0}}) {
+    expect_draws(run, "ascending, " + word(rule), up, rule, 60);
+    expect_draws(run, "descending, " + word(rule), down, rule, 60);
   }
 });
 
