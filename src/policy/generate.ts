@@ -1,7 +1,7 @@
 import type { Schema } from 'apache-arrow'
 import { CoppiceError, invalidArgument } from '../errors.ts'
 import type { NativeEngine, NativeGeneration, NativeGenerationParams, NativeGroup } from '../native/types.ts'
-import { call, callNow } from '../native.ts'
+import { call, callNow, callSite } from '../native.ts'
 import { refuseUnknownKeys, requireInteger, requireNumber, requireOneOf } from '../options.ts'
 import type { PromptRow } from '../prompts.ts'
 import { rolloutSchema } from '../rollouts.ts'
@@ -67,15 +67,16 @@ export async function* generateGroups(
   signal?.addEventListener('abort', abort, { once: true })
   const progress = onProgress && new ProgressTimer(generation, prompts.length, onProgress)
   const requests: Promise<NativeGroup | null>[] = []
+  const site = callSite(generateGroups)
   try {
-    for (;;) {
-      while (requests.length < ahead) {
-        const request = call(() => generation.next())
+    for (let toRequest = prompts.length; ; ) {
+      for (; requests.length < ahead && toRequest > 0; --toRequest) {
+        const request = call(() => generation.next(), site)
         // One that nobody comes to wait for any more may fail for the same reason as the one before it.
         request.catch(() => {})
         requests.push(request)
       }
-      const group = await requests.shift()!
+      const group = (await requests.shift()) ?? null
       progress?.report()
       if (onAbort === 'throw') signal?.throwIfAborted()
       if (group === null) return

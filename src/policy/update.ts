@@ -6,7 +6,7 @@ import type {
   NativeUpdateInput,
   NativeUpdateStats,
 } from '../native/types.ts'
-import { call, callCancellable, stopFlag } from '../native.ts'
+import { call, callCancellable, callSite, stopFlag } from '../native.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
 import { assignAdvantages, type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
@@ -117,6 +117,7 @@ export async function* applyUpdates(
   const stop = stopFlag()
   const submitted: Promise<NativeUpdateStats>[] = []
   const source = updates[Symbol.iterator]()
+  const site = callSite(applyUpdates)
   try {
     for (let more = true; ; ) {
       while (more && submitted.length < STEPS_AHEAD) {
@@ -125,7 +126,7 @@ export async function* applyUpdates(
         if (done) break
         const { rows, ...options } = value
         const { native, input } = nativeUpdate(rows, options)
-        const running = call(() => engine.update(native, input, stop))
+        const running = call(() => engine.update(native, input, stop), site)
         // One behind a failure is cancelled, and nobody comes to wait for it.
         running.catch(() => {})
         submitted.push(running)

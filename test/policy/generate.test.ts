@@ -40,6 +40,19 @@ describe('generate', () => {
     assert.equal(calls, 1)
   })
 
+  it('gives an error of the engine the stack of the call', async () => {
+    await using policy = await tinyPolicy()
+    const prompts = promptsOfLength(4, 70, 5)
+    prompts[2]!.promptTokens[0] = VOCAB
+    async function theGuiltyCall() {
+      await policy.generateAll(prompts, options)
+    }
+    await assert.rejects(theGuiltyCall, (error: Error) => {
+      assert.match(error.stack!, /theGuiltyCall/)
+      return true
+    })
+  })
+
   it('fills the columns of rollouts, and no others', async () => {
     await using policy = await tinyPolicy()
     const prompts = promptsOfLength(4, 70)
