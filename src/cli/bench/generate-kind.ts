@@ -2,7 +2,7 @@ import type { BenchCase, BenchKind } from './bench-case.ts'
 import { generationSteps } from './floors.ts'
 import { BENCH_MODELS, type BenchModel, contextOf, openModel, tinyModel } from './model-shapes.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { rowWithFloor } from './peaks.ts'
+import { PeakMeter } from './peaks.ts'
 import { type Sampled, timeGenerations } from './policy-work.ts'
 
 /** All completions of all prompts at once; its floor is that of its token steps, one after the other. */
@@ -16,7 +16,8 @@ export function generateCase(name: string, model: BenchModel, asked: Sampled): B
         : asked
       const { prompts, samples, promptLength, completionLength } = sampled
       await using policy = await openModel(used, backend, 4 * (promptLength + completionLength))
-      const seconds = await timeGenerations(policy, sampled, timing)
+      const meter = new PeakMeter({ ...contextOf(policy), case: name })
+      const seconds = await timeGenerations(policy, sampled, meter.during(timing))
       const sizes = [prompts, samples, promptLength, completionLength] as const
       const steps = generationSteps(used, policy.dtype, ...sizes)
       const each = samples === 1 ? '' : `${samples} completions of `
@@ -28,7 +29,7 @@ export function generateCase(name: string, model: BenchModel, asked: Sampled): B
         ...{ seconds, flops: steps.reduce((sum, { flops }) => sum + flops, 0) },
         ...{ tokens: prompts * samples * completionLength, peakRssMib: peakRssMib() },
       }
-      yield rowWithFloor({ ...contextOf(policy), case: name }, measured, steps)
+      yield meter.row(measured, steps)
     },
   }
 }

@@ -3,7 +3,7 @@ import type { BenchCase, BenchKind } from './bench-case.ts'
 import type { Measured } from './bench-row.ts'
 import { describeShape } from './op-kind.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { rowWithFloor } from './peaks.ts'
+import { PeakMeter } from './peaks.ts'
 import { timesOfOp } from './time-op.ts'
 
 /** In the order in which memory grows: a row's `peak_rss_mib` is what the process has held so far. */
@@ -26,15 +26,16 @@ function headCase(rows: number, vocab: number, cols: number): BenchCase {
       await using kernels = await Kernels.open(options)
       const size = isQuick ? { rows: 8, vocab: 64, cols: 16 } : { rows, vocab, cols }
       const product = 2 * size.rows * size.vocab * size.cols
+      const meter = new PeakMeter({ ...kernels.info, dtype, case: name })
       const measured: Measured[] = []
       for (const [op, products] of PRODUCTS) {
+        await meter.sample()
         const seconds = await timesOfOp(kernels, op, size, dtype, timing)
         const work = { flops: products * product, tokens: size.rows, peakRssMib: peakRssMib() }
         measured.push({ op, shape: describeShape(size), seconds, ...work })
       }
-      // Not before: the peaks take memory of their own.
       for (const { flops = 0, ...row } of measured) {
-        yield rowWithFloor({ ...kernels.info, dtype, case: name }, { ...row, flops }, [{ flops, bytes: 0 }])
+        yield meter.row({ ...row, flops }, [{ flops, bytes: 0 }])
       }
     },
   }

@@ -15,7 +15,7 @@ import {
   trainingRows,
 } from './model-shapes.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { rowWithFloor } from './peaks.ts'
+import { PeakMeter } from './peaks.ts'
 import { timeSteps } from './policy-work.ts'
 import { stepCase } from './step-kind.ts'
 import { timeRuns } from './time-runs.ts'
@@ -67,7 +67,8 @@ function groupCase(samples: number, isShared: boolean): BenchCase {
       await using policy = await openModel(model, backend, 2 * (promptLength + length))
       const groups = rows / samples
       const batch = rolloutRows(model.vocabSize, rows, isShared ? groups : rows, promptLength, length)
-      const seconds = await timeSteps(policy, batch, timing)
+      const meter = new PeakMeter({ ...contextOf(policy), case: name })
+      const seconds = await timeSteps(policy, batch, meter.during(timing))
       const flops = trainingFlops(model, passedGroups(groups, samples, promptLength, length, isShared))
       const words = isShared ? 'a shared prompt' : 'a prompt each'
       const measured = {
@@ -75,7 +76,7 @@ function groupCase(samples: number, isShared: boolean): BenchCase {
         shape: `${model.name}, ${groups} groups of ${samples} x ${length} tokens behind ${words} of ${promptLength}`,
         ...{ seconds, flops, tokens: rows * length, peakRssMib: peakRssMib() },
       }
-      yield rowWithFloor({ ...contextOf(policy), case: name }, measured, [{ flops, bytes: 0 }])
+      yield meter.row(measured, [{ flops, bytes: 0 }])
     },
   }
 }

@@ -9,7 +9,7 @@ import {
   trainingRows,
 } from './model-shapes.ts'
 import { peakRssMib } from './peak-rss.ts'
-import { rowWithFloor } from './peaks.ts'
+import { PeakMeter } from './peaks.ts'
 import { timeSteps } from './policy-work.ts'
 
 /** Optimiser steps of one model on rows of one length; its floor is the products' and the attention's arithmetic at peak. */
@@ -19,13 +19,15 @@ export function stepCase(name: string, model: BenchModel, rows: number, length: 
     async *run(setup) {
       const { model: used, rows: count, length: tokens } = shrunk(setup, model, rows, length)
       await using policy = await openModel(used, setup.backend, 2 * tokens)
-      const seconds = await timeSteps(policy, trainingRows(used.vocabSize, count, tokens), setup.timing)
+      const meter = new PeakMeter({ ...contextOf(policy), case: name })
+      const batch = trainingRows(used.vocabSize, count, tokens)
+      const seconds = await timeSteps(policy, batch, meter.during(setup.timing))
       const flops = trainingFlops(used, passedRows(count, tokens))
       const measured = {
         ...{ op: 'train_step', shape: `${used.name}, ${count} rows of ${tokens} tokens`, seconds, flops },
         ...{ tokens: count * tokens, peakRssMib: peakRssMib() },
       }
-      yield rowWithFloor({ ...contextOf(policy), case: name }, measured, [{ flops, bytes: 0 }])
+      yield meter.row(measured, [{ flops, bytes: 0 }])
     },
   }
 }
