@@ -125,6 +125,38 @@ void pack_block(float* out, const Left& a, const RowTiles& tiles, int64_t depth,
   }
 }
 
+// Fetches a block of panels into the second-level cache, some lines with each tile of the block before it.
+// The first tile of a block waits for the panels otherwise, which counts where few tiles follow it.
+class BlockAhead {
+ public:
+  BlockAhead() = default;
+  // `depth` rows of each of `panels` panels; a tile of `tile_depth` takes lines_ahead of it.
+  BlockAhead(const float* first, int64_t panels, int64_t panel_stride, int64_t depth, int64_t tile_depth)
+      : panel_(first),
+        panels_(panels),
+        panel_stride_(panel_stride),
+        panel_floats_(depth * kPanel),
+        step_(lines_ahead(tile_depth) * kLineFloats) {}
+
+  const float* next() {
+    if (panels_ == 0) return nullptr;
+    const float* const lines = panel_ + at_;
+    at_ += step_;
+    if (at_ >= panel_floats_) {
+      at_ = 0;
+      panel_ += panel_stride_;
+      --panels_;
+    }
+    return lines;
+  }
+
+ private:
+  const float* panel_ = nullptr;
+  int64_t panels_ = 0, panel_stride_ = 0, panel_floats_ = 0, step_ = 0, at_ = 0;
+};
+// Of fewer tiles than this the first one's wait is most of the block.
+constexpr int64_t kTilesWorthFetching = 4;
+
 // One block of k of a product's rows from row_begin on.
 struct BlockOfRows {
   const RowTiles& tiles;
@@ -135,6 +167,17 @@ struct BlockOfRows {
   int64_t depth;
   bool apart;  // words are taken apart; where packed, they are already
 };
+
+// What follows a block of columns: the next columns over the same k or, where `col` is 0 again, the first
+// ones over the next.
+BlockAhead block_behind(const Product& p, const BlockOfRows& block, int64_t col, int64_t block_cols,
+                        int64_t tile_depth) {
+  const int64_t k = col > 0 ? block.k_begin : block.k_begin + block.depth;
+  if (k >= p.depth) return {};
+  return {p.b.data + (col / kPanel) * p.b.panel_stride + k * kPanel,
+          ceil_div(smaller(block_cols, p.cols - col), kPanel), p.b.panel_stride,
+          smaller(kProductDepth, p.depth - k), tile_depth};
+}
 
 // All columns over one block of k. A tile meets all panels of a block of columns before the next tile does:
 // its rows stay in the first-level cache and the panels, which the processor fetches ahead as they are read
@@ -162,6 +205,9 @@ void block_product(const Product& p, const BlockOfRows& block) {
                         block.depth);
       b = packed_right(apart_scratch.right, depth);
     }
+    BlockAhead ahead;
+    if (tiles.count >= kTilesWorthFetching && p.b.row_stride == kPanel)
+      ahead = block_behind(p, block, col_end < p.cols ? col_end : 0, block_cols, depth);
     int64_t row = 0;
     for (int64_t t = 0; t < tiles.count; ++t) {
       const int64_t rows = tiles.rows_of(t), i = block.row_begin + row;
@@ -192,6 +238,7 @@ void block_product(const Product& p, const BlockOfRows& block) {
         tile.addend_stride = p.addend_stride;
         tile.out = last ? out : sums;
         tile.out_stride = last ? p.out_stride : partial_stride;
+        tile.ahead = t == 0 ? nullptr : ahead.next();
         tile_function(static_cast<int>(rows), span.vectors, operands, span.masked_b)(tile);
         j += span.cols;
       }

@@ -25,7 +25,14 @@ struct Tile {
   int64_t addend_stride;
   float* out;
   int64_t out_stride;
+  const float* ahead = nullptr;  // lines_ahead(depth) lines to be fetched meanwhile, or null
 };
+
+// One line every two k: what a tile's loads leave of the ways to memory.
+constexpr int64_t lines_ahead(int64_t depth) {
+  return depth / 2;
+}
+inline constexpr int64_t kLineFloats = 16;
 
 // Vectors beside each other for a tile of `rows` rows: as many as the accumulators' registers hold, so that
 // short tiles have enough independent chains to hide the latency of fma.
@@ -151,13 +158,22 @@ void run_tile(const Tile& tile) {
   for (int g = 0; g < kPointers; ++g) a[g] = tile.a + g * kRowsAPointer * a_stride;
   const float* b = tile.b;
   const int cols = tile.cols;
-  for (int64_t k = tile.depth / 2; k > 0; --k) {
+  const auto two_k = [&]() __attribute__((always_inline)) {
     step_over<kRows, kVectors, kTransposed, kRight, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
     step_over<kRows, kVectors, kTransposed, kRight, kMaskedB>(acc, a, a_stride, next_k, b + b_row_stride,
                                                               b_panel_stride, cols);
 #pragma GCC unroll 8
     for (int g = 0; g < kPointers; ++g) a[g] += 2 * next_k;
     b += 2 * b_row_stride;
+  };
+  if (kRight != TileRight::kRows && tile.ahead != nullptr) {
+    const float* ahead = tile.ahead;
+    for (int64_t k = tile.depth / 2; k > 0; --k, ahead += kLineFloats) {
+      __builtin_prefetch(ahead, 0, 2);
+      two_k();
+    }
+  } else {
+    for (int64_t k = tile.depth / 2; k > 0; --k) two_k();
   }
   if (tile.depth % 2 != 0)
     step_over<kRows, kVectors, kTransposed, kRight, kMaskedB>(acc, a, a_stride, 0, b, b_panel_stride, cols);
