@@ -59,9 +59,10 @@ export type {
 } from './objective-options.ts'
 export type { JudgedColumns } from './objectives/judged-rows.ts'
 export type { FlagColumn, TokenColumn, TokenFlags, TokenValues } from './objectives/token-columns.ts'
-export type { TokenDtype } from './objectives/token-weights.ts'
+export type { CompletionTokens, TokenDtype } from './objectives/token-weights.ts'
 export {
   assignAdvantages,
+  type BatchShape,
   type EmptyClass,
   OBJECTIVE_KINDS,
   type RowAdvantages,
