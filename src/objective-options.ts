@@ -40,8 +40,8 @@ export type Objective =
   | ({ kind: 'grpo' } & Division)
   /**
    * Dr. GRPO (arXiv 2503.20783): reward - group mean, divided by nothing; aggregation `constant`, so that neither the
-   * spread of the rewards nor the length of a completion weighs in. TRL: `loss_type='dr_grpo'` with `scale_rewards='none'`.
-   * verl: `norm_adv_by_std_in_grpo=False` with `seq-mean-token-sum-norm`, whose constant has the length alone.
+   * spread of the rewards nor the length of a completion weighs in. TRL: `loss_type='dr_grpo'` with `scale_rewards='none'`;
+   * verl: `norm_adv_by_std_in_grpo=False` with `seq-mean-token-sum-norm`.
    */
   | { kind: 'dr-grpo' }
   /**
@@ -65,7 +65,7 @@ export type Objective =
   /**
    * REINFORCE++ with baseline (arXiv 2501.03262): reward - group mean, then whitened over all tokens of the batch, so that
    * a completion counts as often as it has tokens. OpenRLHF: `reinforce_baseline`; verl: `reinforce_plus_plus_baseline`.
-   * The paper adds a KL loss of kind k2 (`beta`, `klKind`).
+   * It is usually run with a KL loss of kind k2 (`beta`, `klKind`).
    */
   | ({ kind: 'reinforce++-baseline' } & Division)
   /**
