@@ -48,6 +48,7 @@ export type {
   NativeMachine,
 } from './native/types.ts'
 export type {
+  DeviationOptions,
   Objective,
   ObjectiveKind,
   ObjectiveOptions,

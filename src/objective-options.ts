@@ -32,12 +32,12 @@ export type Objective =
       rewards?: 'given' | 'signed'
       /** What is taken off: `none` (default), the mean of the prompt's completions (`group`), or of all of them (`batch`). */
       baseline?: 'none' | 'group' | 'batch'
-    } & Division)
+    } & DeviationOptions)
   /**
    * Group relative policy optimisation (arXiv 2402.03300, eq. 3): (reward - group mean) / (std + stdEpsilon). TRL's `grpo`
    * advantages, verl's `adv_estimator=grpo` but for the epsilon; the paper's loss has `sequence-mean-token-mean`.
    */
-  | ({ kind: 'grpo' } & Division)
+  | ({ kind: 'grpo' } & DeviationOptions)
   /**
    * Dr. GRPO (arXiv 2503.20783): reward - group mean, divided by nothing; aggregation `constant`, so that neither the
    * spread of the rewards nor the length of a completion weighs in. TRL: `loss_type='dr_grpo'` with `scale_rewards='none'`;
@@ -49,12 +49,12 @@ export type Objective =
    * rewards left out. The paper samples others in their place and so does verl; here the batch is smaller by them. TRL's
    * `loss_type='dapo'` is the token mean alone. The length punishment (eq. 13) is the verifier `overlong`.
    */
-  | ({ kind: 'dapo' } & Division)
+  | ({ kind: 'dapo' } & DeviationOptions)
   /**
    * GSPO (arXiv 2507.18071, eq. 5): grpo's advantages with one ratio for a completion, clipped to [1 - 3e-4, 1 + 4e-4], and
    * a mean over completions. TRL: `importance_sampling_level='sequence'` with `loss_type='grpo'`; verl: `loss_mode=gspo`.
    */
-  | ({ kind: 'gspo' } & Division)
+  | ({ kind: 'gspo' } & DeviationOptions)
   /**
    * REINFORCE leave-one-out (arXiv 2402.14740): reward - mean of the other completions' rewards, which is G / (G - 1) times
    * the difference from the mean of all G. A completion is one action: no ratio, tokens summed. TRL clips the ratio of
@@ -67,7 +67,7 @@ export type Objective =
    * a completion counts as often as it has tokens. OpenRLHF: `reinforce_baseline`; verl: `reinforce_plus_plus_baseline`.
    * It is usually run with a KL loss of kind k2 (`beta`, `klKind`).
    */
-  | ({ kind: 'reinforce++-baseline' } & Division)
+  | ({ kind: 'reinforce++-baseline' } & DeviationOptions)
   /**
    * On-policy RL with the optimal baseline (arXiv 2505.23585): reward - sum(length * reward) / sum(length) over the group.
    * verl's `opo`, but for groups of one: they keep their reward there and get 0 here. The paper takes one update a batch.
@@ -78,7 +78,7 @@ export type Objective =
    * batch's B completions being in groups of equal rewards; F is 1, or the group's deviation with `scaleRewards: 'group'`.
    * verl counts rewards other than 0 instead of B - M. The paper's threshold below which it samples more is not here.
    */
-  | ({ kind: 'gpg' } & Division)
+  | ({ kind: 'gpg' } & DeviationOptions)
   /**
    * Maximum likelihood RL (arXiv 2602.02710): (reward - group mean) / (group mean + meanEpsilon), for rewards of at least 0.
    * TRL: `scale_rewards='mean'`.
@@ -90,7 +90,7 @@ export type Objective =
     }
 
 /** Options of objectives that divide by a standard deviation. */
-interface Division {
+export interface DeviationOptions {
   /**
    * `sample` (default) divides the squared deviations by n - 1 (Bessel), as TRL's and verl's torch.std does;
    * `population` divides them by n.
