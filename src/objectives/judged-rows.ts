@@ -111,6 +111,7 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
     }
     metrics.filtered_rows = filteredRows
   }
+  let lengths: Int32Array | undefined
   const batch = filteredRows === 0 ? everyone : statisticsOf(everyRow, rewards, right, counted)
   return {
     count,
@@ -136,7 +137,8 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
           undefined,
         )
       }
-      return activeLength(completions, row)
+      lengths ??= Int32Array.from(everyRow, (each) => activeLength(completions, each))
+      return lengths[row]!
     },
   }
 }

@@ -8,7 +8,7 @@ import {
   resolveObjective,
 } from '../../src/objectives.ts'
 import { assertNear } from './assert-near.ts'
-import { randomSpecs, SPECS } from './cases.ts'
+import { randomSpecs, SPECS, specsFor } from './cases.ts'
 
 const RIGHT_AND_WRONG = { rewards: [1, 0, 0, 1, 1], groupIds: [0, 0, 0, 1, 1] }
 
@@ -68,6 +68,10 @@ test('the defaults are the documented ones', () => {
   assert.deepEqual(resolveObjective({ kind: 'opo' }), { kind: 'opo', ...common })
   assert.deepEqual(resolveObjective({ kind: 'gpg' }), { kind: 'gpg', ...division, ...unclipped })
   assert.deepEqual(resolveObjective({ kind: 'maxrl' }), { kind: 'maxrl', meanEpsilon: 1e-6, ...common })
+})
+
+test('the cases that kernels are held to have every objective', () => {
+  assert.deepEqual([...new Set(specsFor([]).map(({ kind }) => kind))].sort(), [...OBJECTIVE_KINDS].sort())
 })
 
 test('a resolved objective resolves to itself, also after a trip through JSON', () => {

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { type BatchSettings, OBJECTIVE_KINDS, type ObjectiveSpec, objectiveOfRun } from '../../src/index.ts'
-import { columnsOf } from '../../src/rollouts.ts'
+import { columnsOf, type RolloutColumns } from '../../src/rollouts.ts'
 import { makeFolder, runToEnd, TINY } from './tiny-run.ts'
 
 describe('the objective of a run', () => {
@@ -72,6 +72,7 @@ describe('the objective of a run', () => {
         const valid = advantages!.valid ?? new Uint8Array(rows).fill(1)
         const kept = valid.reduce((sum, flag) => sum + flag, 0)
         assert.equal(kept, metrics.kept_rows)
+        if (kind === 'opo') assertWeighedByLength(columnsOf(rollouts))
         if (kind !== 'dapo') assert.ok(!('filtered_groups' in metrics))
         else {
           assert.equal(metrics.filtered_groups, metrics.frac_reward_zero_std! * TINY.promptsPerStep)
@@ -82,3 +83,15 @@ describe('the objective of a run', () => {
     })
   }
 })
+
+/** Over the tokens of a group, opo's advantages sum to 0. */
+function assertWeighedByLength({ advantages, groupIds, rows }: RolloutColumns): void {
+  const { values, offsets } = advantages!
+  const sums = new Map<number, number>()
+  for (let row = 0; row < rows; row++) {
+    let sum = sums.get(groupIds[row]!) ?? 0
+    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) sum += values[t]!
+    sums.set(groupIds[row]!, sum)
+  }
+  for (const sum of sums.values()) assert.ok(Math.abs(sum) < 1e-5, `${sum}`)
+}
