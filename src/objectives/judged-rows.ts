@@ -94,25 +94,26 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
   Object.assign(metrics, groupMetrics([...groups.values()]))
 
   let filteredRows = 0
+  let filteredGroups = 0
   if (options.filterGroups === 'constant') {
     if (columns.groupIds === undefined) {
       throw invalidArgument('groupIds', 'a group id a row, for filterGroups', undefined)
     }
-    metrics.filtered_groups = 0
     for (const [id, rows] of rowsOfGroup) {
       const { size, constant } = groups.get(id)!
       if (size === 0 || !constant) continue
-      metrics.filtered_groups++
+      filteredGroups++
       for (const row of rows) {
         filteredRows += eligible[row]!
         counted[row] = 0
         eligible[row] = 0
       }
     }
+    metrics.filtered_groups = filteredGroups
     metrics.filtered_rows = filteredRows
   }
   let lengths: Int32Array | undefined
-  const batch = filteredRows === 0 ? everyone : statisticsOf(everyRow, rewards, right, counted)
+  const batch = filteredGroups === 0 ? everyone : statisticsOf(everyRow, rewards, right, counted)
   return {
     count,
     rewards,

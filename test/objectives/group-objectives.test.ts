@@ -198,7 +198,7 @@ test('filterGroups drops rows, so that denominators count the others alone; adva
 })
 
 test('filterGroups: its metrics, its batch, and who is asked for', () => {
-  const rewards = [1, 0, 1, 1, null, 0, 0, 0.5]
+  const rewards = [1, 0, 1, 1, null, 0, 0, 1]
   const groupIds = [0, 0, 1, 1, 1, 2, 2, 3]
   const finishReasons = ['stop', 'stop', 'stop', 'length', 'stop', 'stop', 'stop', 'stop'] as const
   const assign = (spec: ObjectiveSpec) =>
@@ -211,12 +211,21 @@ test('filterGroups: its metrics, its batch, and who is asked for', () => {
   // The truncated row and the one that abstains could not take part anyway.
   assert.equal(metrics.filtered_rows, 4)
   assert.equal(metrics.kept_rows, 2)
-  assert.equal(metrics.reward, 3.5 / 7, 'what the rollouts were like, all of them')
+  assert.equal(metrics.reward, 4 / 7, 'what the rollouts were like, all of them')
   assert.equal(metrics.frac_reward_zero_std, 3 / 4)
   assertNear(
     [...assign({ kind: 'reinforce', baseline: 'batch', filterGroups: 'constant' }).rowAdvantages],
     [0.5, -0.5, 0, 0, 0, 0, 0, 0],
   )
+  // Left out of the batch's mean even where it could not have taken part.
+  const truncated = assignAdvantages(
+    { rewards: [1, 0, 1, 1], groupIds: [0, 0, 1, 1], finishReasons: ['stop', 'stop', 'length', 'length'] },
+    resolveObjective({
+      ...{ kind: 'reinforce', baseline: 'batch', filterGroups: 'constant', maskTruncatedCompletions: true },
+    }),
+  )
+  assertNear([...truncated.rowAdvantages], [0.5, -0.5, 0, 0])
+  assert.deepEqual([truncated.metrics.filtered_groups, truncated.metrics.filtered_rows], [1, 0])
   assert.ok(!('filtered_groups' in assign({ kind: 'reinforce' }).metrics))
   const spec: ObjectiveSpec = { kind: 'psr', filterGroups: 'constant' }
   assert.throws(() => assignAdvantages({ rewards }, resolveObjective(spec)), /groupIds: .*filterGroups/)
