@@ -21,7 +21,7 @@ export type Objective =
     }
   /**
    * REINFORCE (Williams, 1992): the gradient is that of advantage * log-prob, with no ratio. The advantage is the reward,
-   * less a baseline where one is asked for. Neither TRL nor verl has it under this name; their REINFORCE++ whitens.
+   * less a baseline where one is asked for. TRL has nothing of this name; verl and ROLL have it as a loss without a ratio.
    */
   | ({
       kind: 'reinforce'
@@ -132,7 +132,8 @@ export interface ObjectiveOptions {
   entropyCoefficient?: number
   /**
    * What the difference from the baseline is divided by: the standard deviation of its `group` or of the whole `batch`'s
-   * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). Default `group` for grpo, dapo and gspo, `none` for
+   * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). The batch is that of the rollouts, before it is cut into
+   * optimiser batches. Default `group` for grpo, dapo and gspo, `none` for
    * reinforce (with a baseline) and gpg, which may have another. The rest know only `none`.
    */
   scaleRewards?: 'group' | 'batch' | 'none'
