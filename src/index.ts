@@ -48,6 +48,7 @@ export type {
   NativeMachine,
 } from './native/types.ts'
 export type {
+  DeviationOptions,
   Objective,
   ObjectiveKind,
   ObjectiveOptions,
@@ -59,9 +60,10 @@ export type {
 } from './objective-options.ts'
 export type { JudgedColumns } from './objectives/judged-rows.ts'
 export type { FlagColumn, TokenColumn, TokenFlags, TokenValues } from './objectives/token-columns.ts'
-export type { TokenDtype } from './objectives/token-weights.ts'
+export type { CompletionTokens, TokenDtype } from './objectives/token-weights.ts'
 export {
   assignAdvantages,
+  type BatchShape,
   type EmptyClass,
   OBJECTIVE_KINDS,
   type RowAdvantages,

@@ -120,8 +120,9 @@ function withVerdicts(
 
 /** Judged rollouts as the rules of the objectives take them. */
 export function judgedColumns(rollouts: RolloutBatch) {
-  const { rewards, verdicts, groupIds, finishReasons } = columnsOf(rollouts)
-  return { rewards: rewards ?? [], verdicts, groupIds, finishReasons }
+  const { rewards, verdicts, groupIds, finishReasons, completionMask } = columnsOf(rollouts)
+  const completions = { offsets: completionMask.offsets, mask: completionMask.values }
+  return { rewards: rewards ?? [], verdicts, groupIds, finishReasons, completions }
 }
 
 /** Mean reward of each verifier, where several make the reward, over the rows that have one; before weights. */

@@ -1,8 +1,5 @@
-import { CoppiceError, invalidArgument } from './errors.ts'
-import { requireNumber, requireOneOf } from './options.ts'
-
 // Every option of an objective, with its meaning, default and source. Which rows an objective keeps and what advantage
-// it gives them is in objectives.ts; the formula that turns advantages into a loss is policy_loss in native/ops/ops.h.
+// it gives them is in objectives/rules.ts; the formula that turns advantages into a loss is policy_loss in native/ops/ops.h.
 
 /** What is learnt from a batch of graded rollouts. "Right" is the verdict; where there is none, reward > 0. See `ObjectiveOptions.unparsed`. */
 export type Objective =
@@ -22,26 +19,86 @@ export type Objective =
        */
       lambda?: number
     }
-  /** REINFORCE (Williams, 1992) without a baseline: the gradient is that of advantage * log-prob, with no ratio. */
-  | {
+  /**
+   * REINFORCE (Williams, 1992): the gradient is that of advantage * log-prob, with no ratio. The advantage is the reward,
+   * less a baseline where one is asked for. TRL has nothing of this name; verl and ROLL have it as a loss without a ratio.
+   */
+  | ({
       kind: 'reinforce'
       /**
-       * The advantage: `given` (default) takes the verifier's number, `signed` +1 for a right and -1 for a wrong
-       * completion. With rewards of 0 and 1, `given` leaves the wrong ones without a gradient.
+       * What counts as the reward: `given` (default) takes the verifier's number, `signed` +1 for a right and -1 for a wrong
+       * completion. With rewards of 0 and 1, `given` without a baseline leaves the wrong ones without a gradient.
        */
       rewards?: 'given' | 'signed'
-    }
-  /** Group relative policy optimisation (arXiv 2402.03300, eq. 3): (reward - group mean) / (std + stdEpsilon). */
+      /** What is taken off: `none` (default), the mean of the prompt's completions (`group`), or of all of them (`batch`). */
+      baseline?: 'none' | 'group' | 'batch'
+    } & DeviationOptions)
+  /**
+   * Group relative policy optimisation (arXiv 2402.03300, eq. 3): (reward - group mean) / (std + stdEpsilon). TRL's `grpo`
+   * advantages, verl's `adv_estimator=grpo` but for the epsilon; the paper's loss has `sequence-mean-token-mean`.
+   */
+  | ({ kind: 'grpo' } & DeviationOptions)
+  /**
+   * Dr. GRPO (arXiv 2503.20783): reward - group mean, divided by nothing; aggregation `constant`, so that neither the
+   * spread of the rewards nor the length of a completion weighs in. TRL: `loss_type='dr_grpo'` with `scale_rewards='none'`;
+   * verl: `norm_adv_by_std_in_grpo=False` with `seq-mean-token-sum-norm`.
+   */
+  | { kind: 'dr-grpo' }
+  /**
+   * DAPO (arXiv 2503.14476, eq. 8): grpo's advantages, the ratio clipped to [0.8, 1.28], the token mean, groups of equal
+   * rewards left out. The paper samples others in their place and so does verl; here the batch is smaller by them. TRL's
+   * `loss_type='dapo'` is the token mean alone. The length punishment (eq. 13) is the verifier `overlong`.
+   */
+  | ({ kind: 'dapo' } & DeviationOptions)
+  /**
+   * GSPO (arXiv 2507.18071, eq. 5): grpo's advantages with one ratio for a completion, clipped to [1 - 3e-4, 1 + 4e-4], and
+   * a mean over completions. TRL: `importance_sampling_level='sequence'` with `loss_type='grpo'`; verl: `loss_mode=gspo`.
+   */
+  | ({ kind: 'gspo' } & DeviationOptions)
+  /**
+   * REINFORCE leave-one-out (arXiv 2402.14740): reward - mean of the other completions' rewards, which is G / (G - 1) times
+   * the difference from the mean of all G. A completion is one action: no ratio, tokens summed. TRL clips the ratio of
+   * whole completions (the same gradient on a first update) and puts the KL into the reward; verl has these advantages
+   * under its ratio of tokens, and leaves the reward of a group of one as it is, where here it is 0.
+   */
+  | { kind: 'rloo' }
+  /**
+   * REINFORCE++ with baseline (arXiv 2501.03262): reward - group mean, then whitened over all tokens of the batch, so that
+   * a completion counts as often as it has tokens. OpenRLHF: `reinforce_baseline`; verl: `reinforce_plus_plus_baseline`.
+   * It is usually run with a KL loss of kind k2 (`beta`, `klKind`).
+   */
+  | ({ kind: 'reinforce++-baseline' } & DeviationOptions)
+  /**
+   * On-policy RL with the optimal baseline (arXiv 2505.23585): reward - sum(length * reward) / sum(length) over the group.
+   * verl's `opo`, but for groups of one: they keep their reward there and get 0 here. The paper takes one update a batch.
+   */
+  | { kind: 'opo' }
+  /**
+   * Group policy gradient (arXiv 2504.02546): alpha * (reward - group mean) / F, without a ratio. alpha = B / (B - M), M of the
+   * batch's B completions being in groups of equal rewards; F is 1, or the group's deviation with `scaleRewards: 'group'`.
+   * verl counts rewards other than 0 instead of B - M. The paper's threshold below which it samples more is not here.
+   */
+  | ({ kind: 'gpg' } & DeviationOptions)
+  /**
+   * Maximum likelihood RL (arXiv 2602.02710): (reward - group mean) / (group mean + meanEpsilon), for rewards of at least 0.
+   * TRL: `scale_rewards='mean'`.
+   */
   | {
-      kind: 'grpo'
-      /**
-       * `sample` (default) divides the squared deviations by n - 1 (Bessel), as TRL's and verl's torch.std does;
-       * `population` divides them by n.
-       */
-      std?: 'sample' | 'population'
-      /** Added to the standard deviation. Default 1e-4, as in TRL; verl has 1e-6. */
-      stdEpsilon?: number
+      kind: 'maxrl'
+      /** Added to the mean. Default 1e-6, as in the released code. */
+      meanEpsilon?: number
     }
+
+/** Options of objectives that divide by a standard deviation. */
+export interface DeviationOptions {
+  /**
+   * `sample` (default) divides the squared deviations by n - 1 (Bessel), as TRL's and verl's torch.std does;
+   * `population` divides them by n.
+   */
+  std?: 'sample' | 'population'
+  /** Added to the standard deviation. Default 1e-4, as in TRL; verl has 1e-6. */
+  stdEpsilon?: number
+}
 
 export type ObjectiveKind = Objective['kind']
 
@@ -74,9 +131,10 @@ export interface ObjectiveOptions {
   /** Weight of the entropy bonus, >= 0. Default 0; the paper states 1e-4, its released code has 1e-3. */
   entropyCoefficient?: number
   /**
-   * What a group-relative advantage is divided by: the standard deviation of its `group` or of the whole `batch`'s
-   * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). Default `group` for grpo. The other objectives know only `none`:
-   * to whiten a constant would give 0.
+   * What the difference from the baseline is divided by: the standard deviation of its `group` or of the whole `batch`'s
+   * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). The batch is that of the rollouts, before it is cut into
+   * optimiser batches. Default `group` for grpo, dapo and gspo, `none` for
+   * reinforce (with a baseline) and gpg, which may have another. The rest know only `none`.
    */
   scaleRewards?: 'group' | 'batch' | 'none'
   /**
@@ -88,8 +146,18 @@ export interface ObjectiveOptions {
    * `constant`: sum / constant (Dr. GRPO, arXiv 2503.20783).
    */
   aggregation?: 'token-mean' | 'sequence-mean-token-mean' | 'sequence-mean-token-sum' | 'constant'
-  /** The divisor of aggregation `constant`, > 0: for Dr. GRPO completions per optimiser batch times maximum length. */
+  /**
+   * The divisor of aggregation `constant`, > 0. Default in `train`: completions of an optimiser batch times
+   * `maxCompletionLength`, as in TRL, the same for a smaller last batch; elsewhere it must be given.
+   */
   constant?: number | null
+  /**
+   * `constant`: groups whose rewards are all equal (a group of one is) take no part, neither in the update nor in the
+   * statistics of the batch, so that the denominators count the other groups alone; to give them advantage 0 is something
+   * else. That is DAPO's dynamic sampling (arXiv 2503.14476, section 3.2; verl: `filter_groups`) without its refill: the
+   * update is smaller by them, `filtered_groups` of the metrics says by how many. Default `none`; dapo's is `constant`.
+   */
+  filterGroups?: 'none' | 'constant'
   /**
    * Leave completions that did not finish (finish reason other than `stop`) out of the update, as DAPO and TRL do; their
    * rewards still count in the group's mean and standard deviation. Default false.
@@ -113,124 +181,3 @@ export type ResolvedOptions = Required<ObjectiveOptions>
 export type ResolvedOf<K extends ObjectiveKind> = { kind: K } & Required<OptionsOf<K>> & ResolvedOptions
 /** An objective with every option present. Survives JSON, and resolves to itself. */
 export type ResolvedObjective = { [K in ObjectiveKind]: ResolvedOf<K> }[ObjectiveKind]
-
-/** The default of an option and the check that every given value passes. */
-export interface OptionRule<T> {
-  readonly fallback: T
-  readonly parse: (value: unknown, where: string) => T
-}
-
-export type OptionRules<T> = { readonly [N in keyof T]-?: OptionRule<T[N]> }
-
-const nonNegative = (value: unknown, where: string): number => requireNumber(value, where, 0)
-
-/** A bound that may be switched off; Infinity means off, too, but only null survives JSON. */
-function clipWidth(value: unknown, where: string): number | null {
-  if (value === null || value === Number.POSITIVE_INFINITY) return null
-  return requireNumber(value, where, 0)
-}
-
-function above(bound: number): (value: unknown, where: string) => number | null {
-  return (value, where) => {
-    if (value === null) return null
-    if (typeof value !== 'number' || !Number.isFinite(value) || value <= bound) {
-      throw invalidArgument(where, `a number greater than ${bound}, or null`, value)
-    }
-    return value
-  }
-}
-
-function flag(value: unknown, where: string): boolean {
-  if (typeof value !== 'boolean') throw invalidArgument(where, 'true or false', value)
-  return value
-}
-
-export function choice<const T extends string>(allowed: readonly T[], fallback: NoInfer<T>): OptionRule<T> {
-  return { fallback, parse: (value, where) => requireOneOf(value, where, allowed) }
-}
-
-export function atLeastZero(fallback: number): OptionRule<number> {
-  return { fallback, parse: nonNegative }
-}
-
-/** The common options: defaults and checks. Documented at `ObjectiveOptions`. */
-export const COMMON_OPTIONS: OptionRules<ResolvedOptions> = {
-  epsilon: { fallback: 0.2, parse: clipWidth },
-  epsilonHigh: { fallback: 0.2, parse: clipWidth },
-  delta: { fallback: null, parse: above(1) },
-  importanceSamplingLevel: choice(['token', 'sequence', 'none'], 'token'),
-  beta: atLeastZero(0),
-  klKind: choice(['k1', 'k2', 'k3'], 'k3'),
-  entropyCoefficient: atLeastZero(0),
-  scaleRewards: choice(['group', 'batch', 'none'], 'none'),
-  aggregation: choice(
-    ['token-mean', 'sequence-mean-token-mean', 'sequence-mean-token-sum', 'constant'],
-    'token-mean',
-  ),
-  constant: { fallback: null, parse: above(0) },
-  maskTruncatedCompletions: { fallback: false, parse: flag },
-  unparsed: choice(['wrong', 'mask'], 'wrong'),
-  timedOut: choice(['wrong', 'mask'], 'mask'),
-}
-
-/** Fills `rules` from what was given, then from `defaults`, then from the rules' own fallback. */
-export function fillOptions<T extends object>(
-  rules: OptionRules<T>,
-  given: Record<string, unknown>,
-  defaults: Partial<T>,
-): T {
-  const filled: Partial<T> = {}
-  for (const name of Object.keys(rules) as (keyof T & string)[]) {
-    const value = given[name]
-    if (value !== undefined) filled[name] = rules[name].parse(value, `objective.${name}`)
-    else filled[name] = name in defaults ? (defaults[name] as T[typeof name]) : rules[name].fallback
-  }
-  return filled as T
-}
-
-/**
- * Couples the options that depend on one another and refuses those that contradict, with the reason.
- * `given` is what the caller wrote, `scalesRewards` whether the objective divides advantages by a deviation.
- */
-export function reconcile(
-  options: ResolvedOptions,
-  given: ObjectiveSpec,
-  defaults: Partial<ResolvedOptions>,
-  scalesRewards: boolean,
-): ResolvedOptions {
-  const result = { ...options }
-  if (given.epsilonHigh === undefined && defaults.epsilonHigh === undefined)
-    result.epsilonHigh = result.epsilon
-  if (result.importanceSamplingLevel === 'none') {
-    for (const name of ['epsilon', 'epsilonHigh', 'delta'] as const) {
-      if (given[name] != null && given[name] !== Number.POSITIVE_INFINITY) {
-        throw contradiction(name, given[name], "importanceSamplingLevel 'none' has no ratio to clip")
-      }
-      result[name] = null
-    }
-  }
-  if (result.aggregation === 'constant' && result.constant === null) {
-    throw contradiction('aggregation', 'constant', "the divisor is missing: give 'constant'")
-  }
-  if (result.aggregation !== 'constant' && result.constant !== null) {
-    throw contradiction(
-      'constant',
-      result.constant,
-      `aggregation '${result.aggregation}' does not divide by it`,
-    )
-  }
-  if (!scalesRewards && result.scaleRewards !== 'none') {
-    throw contradiction(
-      'scaleRewards',
-      result.scaleRewards,
-      `'${given.kind}' takes its advantages as they are (to whiten a constant would give 0)`,
-    )
-  }
-  return result
-}
-
-function contradiction(name: string, value: unknown, reason: string): CoppiceError {
-  return new CoppiceError('INVALID_ARGUMENT', `${JSON.stringify(value)} cannot be: ${reason}`, {
-    where: `objective.${name}`,
-  })
-}

@@ -1,26 +1,17 @@
 import { CoppiceError, invalidArgument } from './errors.ts'
-import {
-  atLeastZero,
-  COMMON_OPTIONS,
-  choice,
-  fillOptions,
-  type ObjectiveKind,
-  type ObjectiveOptions,
-  type ObjectiveSpec,
-  type OptionRules,
-  type OptionsOf,
-  type ResolvedObjective,
-  type ResolvedOf,
-  type ResolvedOptions,
-  reconcile,
+import { COMMON_OPTIONS, fillOptions } from './objective-options/option-rules.ts'
+import { type BatchShape, reconcile } from './objective-options/reconcile.ts'
+import type {
+  ObjectiveKind,
+  ObjectiveOptions,
+  ObjectiveSpec,
+  OptionsOf,
+  ResolvedObjective,
+  ResolvedOf,
+  ResolvedOptions,
 } from './objective-options.ts'
-import {
-  type JudgedColumns,
-  type JudgedRows,
-  judgeRows,
-  type RewardStatistics,
-  standardDeviation,
-} from './objectives/judged-rows.ts'
+import { type JudgedColumns, judgeRows } from './objectives/judged-rows.ts'
+import { type EmptyClass, type ObjectiveRule, RULES } from './objectives/rules.ts'
 import {
   type AdvantageColumn,
   advantageColumn,
@@ -29,100 +20,25 @@ import {
 } from './objectives/token-weights.ts'
 import { refuseUnknownKeys, requireOneOf } from './options.ts'
 
+export type { BatchShape } from './objective-options/reconcile.ts'
+export type { EmptyClass } from './objectives/rules.ts'
 export { type AdvantageColumn, advantageColumn } from './objectives/token-weights.ts'
-
-/**
- * An algorithm: which completions are kept, and the advantage of each. The rest (ratio, clip, KL, entropy, aggregation)
- * is options, of which a rule may set other defaults.
- */
-interface ObjectiveRule<K extends ObjectiveKind> {
-  /** Options that this objective alone knows. */
-  own: OptionRules<Required<OptionsOf<K>>>
-  defaults: Partial<ResolvedOptions>
-  /** Whether advantages are divided by a deviation of the rewards; only then does `scaleRewards` have a meaning. */
-  scalesRewards: boolean
-  keeps: (rows: JudgedRows, row: number) => boolean
-  /** Called for kept rows only. Constant over the row's tokens. */
-  advantage: (rows: JudgedRows, row: number, objective: ResolvedOf<K>) => number
-  /** Why there is nothing to learn from when no row is kept although some could have been. */
-  emptyClass: EmptyClass
-}
-
-/**
- * Why a batch makes no optimiser step: nothing right for psr, nothing wrong for nsr, or no row that takes part at all
- * (every one abstained or was masked).
- */
-export type EmptyClass = 'no-right-completion' | 'no-wrong-completion' | 'no-completion'
-
-const all = () => true
-
-const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
-  psr: {
-    own: {},
-    defaults: {},
-    scalesRewards: false,
-    keeps: (rows, row) => rows.right[row] === 1,
-    advantage: () => 1,
-    emptyClass: 'no-right-completion',
-  },
-  nsr: {
-    own: {},
-    defaults: {},
-    scalesRewards: false,
-    keeps: (rows, row) => rows.right[row] === 0,
-    advantage: () => -1,
-    emptyClass: 'no-wrong-completion',
-  },
-  'w-reinforce': {
-    own: { lambda: atLeastZero(0.1) },
-    defaults: {},
-    scalesRewards: false,
-    keeps: all,
-    advantage: (rows, row, { lambda }) => (rows.right[row] === 1 ? lambda : -1),
-    emptyClass: 'no-completion',
-  },
-  reinforce: {
-    own: { rewards: choice(['given', 'signed'], 'given') },
-    defaults: { importanceSamplingLevel: 'none' },
-    scalesRewards: false,
-    keeps: all,
-    advantage: (rows, row, { rewards }) =>
-      rewards === 'given' ? rows.rewards[row]! : rows.right[row] === 1 ? 1 : -1,
-    emptyClass: 'no-completion',
-  },
-  grpo: {
-    own: { std: choice(['sample', 'population'], 'sample'), stdEpsilon: atLeastZero(1e-4) },
-    defaults: { scaleRewards: 'group' },
-    scalesRewards: true,
-    keeps: all,
-    advantage: (rows, row, objective) => scaledDeviation(rows, row, objective),
-    emptyClass: 'no-completion',
-  },
-}
 
 export const OBJECTIVE_KINDS = Object.keys(RULES) as readonly ObjectiveKind[]
 /** The options that every objective has. */
 export const OBJECTIVE_OPTION_NAMES = Object.keys(COMMON_OPTIONS) as readonly (keyof ObjectiveOptions)[]
 
 /**
- * (reward - group mean) / (std + stdEpsilon). A group without variance, a group of one included, has no baseline to tell
- * its members apart: its advantages are exactly 0, whatever rounding or a stdEpsilon of 0 would make of them.
- */
-function scaledDeviation(rows: JudgedRows, row: number, objective: ResolvedOf<'grpo'>): number {
-  const group = rows.groupOf(row)
-  if (group.constant) return 0
-  const deviation = rows.rewards[row]! - group.mean
-  if (objective.scaleRewards === 'none') return deviation
-  const scale: RewardStatistics = objective.scaleRewards === 'group' ? group : rows.batch
-  return deviation / (standardDeviation(scale, objective.std) + objective.stdEpsilon)
-}
-
-/**
  * Fills in every default and refuses unknown keys, values out of range and combinations that contradict, with the reason
  * (INVALID_ARGUMENT). A resolved objective resolves to itself. `beside` holds common options that stand next to the
- * objective, as those of `Policy.update` may; the same option in both places must have the same value.
+ * objective, as those of `Policy.update` may; the same option in both places must have the same value. `shape` is that of
+ * the batches to come, where it is known: then what follows from it need not be given, and what contradicts it is refused.
  */
-export function resolveObjective(spec: ObjectiveSpec, beside: ObjectiveOptions = {}): ResolvedObjective {
+export function resolveObjective(
+  spec: ObjectiveSpec,
+  beside: ObjectiveOptions = {},
+  shape?: BatchShape,
+): ResolvedObjective {
   if (typeof spec !== 'object' || spec === null) {
     throw invalidArgument('objective', "an object such as { kind: 'nsr' }", spec)
   }
@@ -139,20 +55,22 @@ export function resolveObjective(spec: ObjectiveSpec, beside: ObjectiveOptions =
     }
     Object.assign(merged, { [name]: beside[name] })
   }
-  return resolveKind(requireOneOf(spec.kind, 'objective.kind', OBJECTIVE_KINDS), merged)
+  return resolveKind(requireOneOf(spec.kind, 'objective.kind', OBJECTIVE_KINDS), merged, shape)
 }
 
-function resolveKind<K extends ObjectiveKind>(kind: K, spec: ObjectiveSpec): ResolvedObjective {
-  const rule: ObjectiveRule<K> = RULES[kind]
+function resolveKind<K extends ObjectiveKind>(
+  kind: K,
+  spec: ObjectiveSpec,
+  shape: BatchShape | undefined,
+): ResolvedObjective {
+  const { own: ownRules, defaults, restrictions, comparesGroup }: ObjectiveRule<K> = RULES[kind]
   refuseUnknownKeys(spec, objectiveOptionNames(kind), `objective '${kind}'`)
   const given = spec as unknown as Record<string, unknown>
-  const common = fillOptions<ResolvedOptions>(COMMON_OPTIONS, given, rule.defaults)
-  const own = fillOptions(rule.own, given, {})
-  return {
-    kind,
-    ...own,
-    ...reconcile(common, spec, rule.defaults, rule.scalesRewards),
-  } as unknown as ResolvedObjective
+  const own = fillOptions<Required<OptionsOf<K>>>(ownRules, given, {})
+  const common = reconcile(fillOptions<ResolvedOptions>(COMMON_OPTIONS, given, defaults), {
+    ...{ given: spec, defaults, restrictions: restrictions(own), comparesGroup: comparesGroup(own), shape },
+  })
+  return { kind, ...own, ...common } as unknown as ResolvedObjective
 }
 
 /** Every key that an objective's specification may have, `kind` first. */
@@ -170,8 +88,8 @@ export interface RowAdvantages {
   emptyClass: EmptyClass | null
   /**
    * Known before any forward pass: `reward`, `accuracy`, `reward_std`, `frac_reward_zero_std`, `frac_all_right` (the
-   * last three need group ids), `unparsed_rate`, `timed_out_rate` (need verdicts), `kept_rows`, `empty_class` (0 or 1).
-   * One that has no row to be computed from is absent.
+   * last three need group ids), `unparsed_rate`, `timed_out_rate` (need verdicts), `filtered_groups`, `filtered_rows` (with
+   * `filterGroups`: what it left out, rows that could not take part not counted), `kept_rows`, `empty_class` (0 or 1). One that has no row to be computed from is absent.
    */
   metrics: Record<string, number>
 }
@@ -192,6 +110,7 @@ function applyRule<K extends ObjectiveKind>(
   const rule: ObjectiveRule<K> = RULES[kind]
   const rows = judgeRows(rollouts, objective)
   const rowAdvantages = new Float64Array(rows.count)
+  const advantageOf = rule.advantages(rows, objective as unknown as ResolvedOf<K>)
   const kept: number[] = []
   let eligible = 0
   for (let row = 0; row < rows.count; row++) {
@@ -199,9 +118,10 @@ function applyRule<K extends ObjectiveKind>(
     eligible++
     if (!rule.keeps(rows, row)) continue
     kept.push(row)
-    rowAdvantages[row] = rule.advantage(rows, row, objective as unknown as ResolvedOf<K>)
+    rowAdvantages[row] = advantageOf(row)
   }
-  const emptyClass = kept.length > 0 ? null : eligible === 0 ? 'no-completion' : rule.emptyClass
+  const whyNone = eligible > 0 ? rule.emptyClass : rows.filteredRows > 0 ? 'no-mixed-group' : 'no-completion'
+  const emptyClass = kept.length > 0 ? null : whyNone
   return {
     keptRows: Int32Array.from(kept),
     rowAdvantages,
@@ -215,12 +135,12 @@ function applyRule<K extends ObjectiveKind>(
  * `assignAdvantages` tells of the batch. Edits nothing.
  */
 export function computeAdvantages(
-  rollouts: JudgedColumns,
+  rollouts: Omit<JudgedColumns, 'completions'>,
   completions: CompletionTokens,
   objective: ResolvedObjective,
 ): RowAdvantages & { column: AdvantageColumn } {
   requireRows(completions, rollouts.rewards.length)
-  const advantages = assignAdvantages(rollouts, objective)
+  const advantages = assignAdvantages({ ...rollouts, completions }, objective)
   return {
     ...advantages,
     column: advantageColumn(advantages.keptRows, advantages.rowAdvantages, completions),

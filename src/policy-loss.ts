@@ -116,7 +116,7 @@ export function lossMetrics(
 }
 
 /** A batch of graded rollouts, taken as one optimiser batch. */
-export interface PolicyLossBatch extends JudgedColumns {
+export interface PolicyLossBatch extends Omit<JudgedColumns, 'completions'> {
   /** log pi of each completion token under the policy that is being trained. */
   logprobs: TokenColumn
   /** The same as recorded when the token was sampled. Absent: equal to `logprobs`, as on a batch's first update. */
@@ -181,7 +181,7 @@ export function policyLoss<const B extends PolicyLossBatch>(
   const dtype = requireOneOf(batch.dtype ?? 'f64', 'policyLoss.dtype', ['f64', 'f32'])
   const objective = resolveObjective(spec)
   const tokens = readTokens(batch, objective)
-  const rows = assignAdvantages(batch, objective)
+  const rows = assignAdvantages({ ...batch, completions: tokens }, objective)
   const weights = weighTokens(rows.keptRows, rows.rowAdvantages, tokens, objective, dtype)
   const result = weights === null ? null : runKernel(kernel, tokens, weights, objective, dtype)
 

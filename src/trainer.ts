@@ -38,7 +38,7 @@ export type {
   TrainSettings,
   TrainStep,
 } from './trainer/train-options.ts'
-export { TRAIN_DEFAULTS } from './trainer/train-options.ts'
+export { type BatchSettings, objectiveOfRun, TRAIN_DEFAULTS } from './trainer/train-options.ts'
 
 /**
  * Reinforcement learning with verifiable rewards: per step, sample completions of some prompts, verify them, weigh them

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { checkExperimentSettings } from '../src/experiment/settings.ts'
 import { taskPrompts } from '../src/experiment/workspace.ts'
 import {
   type ExperimentProgress,
@@ -32,6 +33,24 @@ async function tinySettings(): Promise<ExperimentSettings> {
   for (const set of [...settings.evaluation.sets, settings.evaluation.watch]) set.prompts = 4
   return settings
 }
+
+describe('experiment settings', () => {
+  it('takes every objective that its runs can have, and refuses the rest by its reason', async () => {
+    const settings = await tinySettings()
+    const check = (training: object, objective: object) =>
+      checkExperimentSettings({
+        ...settings,
+        training: { ...settings.training, ...training },
+        methods: [{ name: 'm', label: 'M', objective }],
+      })
+    assert.doesNotThrow(() => check({}, { kind: 'dr-grpo' }))
+    assert.throws(() => check({ numGenerations: 1 }, { kind: 'dr-grpo' }), /numGenerations: 1 cannot be/)
+    assert.throws(
+      () => check({}, { kind: 'gspo', importanceSamplingLevel: 'none' }),
+      /one ratio for a completion/,
+    )
+  })
+})
 
 describe('experiment', () => {
   let folder = ''

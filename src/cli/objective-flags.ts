@@ -1,40 +1,60 @@
 import type { Options } from 'yargs'
-import { OBJECTIVE_KINDS, type ObjectiveSpec, resolveObjective } from '../index.ts'
+import { type BatchSettings, OBJECTIVE_KINDS, type ObjectiveSpec, objectiveOfRun } from '../index.ts'
 
 /** One flag for every option of every objective; those not given keep the default of the objective. */
 export const OBJECTIVE_FLAGS = {
   objective: {
     choices: OBJECTIVE_KINDS,
     demandOption: true,
-    describe: 'what is learnt from graded completions',
+    describe: 'what is learnt from graded completions (docs/objectives.md)',
   },
   lambda: { type: 'number', describe: 'w-reinforce: advantage of a right completion [0.1]' },
   rewards: {
     choices: ['given', 'signed'],
     describe: 'reinforce: the number of the verifier, or +1 and -1 [given]',
   },
-  std: { choices: ['sample', 'population'], describe: 'grpo: divisor n - 1 or n [sample]' },
-  'std-epsilon': { type: 'number', describe: 'grpo: added to the standard deviation [1e-4]' },
-  epsilon: { type: 'number', describe: 'lower ratio clip at 1 - epsilon [0.2]' },
-  'epsilon-high': { type: 'number', describe: 'upper ratio clip at 1 + this [epsilon]' },
+  baseline: {
+    choices: ['none', 'group', 'batch'],
+    describe: 'reinforce: mean that is taken off the reward [none]',
+  },
+  std: {
+    choices: ['sample', 'population'],
+    describe: 'where a deviation divides: its divisor is n - 1 or n [sample]',
+  },
+  'std-epsilon': { type: 'number', describe: 'added to that deviation [1e-4]' },
+  'mean-epsilon': { type: 'number', describe: 'maxrl: added to the mean that divides [1e-6]' },
+  epsilon: { type: 'number', describe: 'lower ratio clip at 1 - epsilon [0.2; gspo: 3e-4]' },
+  'epsilon-high': {
+    type: 'number',
+    describe: 'upper ratio clip at 1 + this [epsilon; dapo: 0.28; gspo: 4e-4]',
+  },
   clip: { type: 'boolean', default: true, describe: 'ratio clip; --no-clip switches it off' },
   delta: { type: 'number', describe: 'dual clip at negative advantages [off]' },
   'importance-sampling-level': {
     choices: ['token', 'sequence', 'none'],
-    describe: 'scope of the ratio [token]',
+    describe: 'scope of the ratio [token; gspo: sequence; reinforce, rloo, gpg: none]',
   },
   beta: { type: 'number', describe: 'weight of the KL term [0]' },
   'kl-kind': { choices: ['k1', 'k2', 'k3'], describe: 'estimator of the KL term [k3]' },
   'entropy-coefficient': { type: 'number', describe: 'weight of the entropy bonus [0]' },
   'scale-rewards': {
     choices: ['group', 'batch', 'none'],
-    describe: 'grpo: what the advantage is divided by [group]',
+    describe: 'whose deviation divides the advantage [grpo, dapo, gspo: group; the rest: none]',
   },
   aggregation: {
     choices: ['token-mean', 'sequence-mean-token-mean', 'sequence-mean-token-sum', 'constant'],
-    describe: 'how tokens are joined into the loss [token-mean]',
+    describe:
+      'how tokens are joined into the loss [token-mean; dr-grpo: constant; gspo: sequence-mean-token-mean; ' +
+      'rloo: sequence-mean-token-sum]',
   },
-  constant: { type: 'number', describe: 'divisor of --aggregation constant' },
+  constant: {
+    type: 'number',
+    describe: 'divisor of aggregation constant [completions of an optimiser batch x --max-completion-length]',
+  },
+  'filter-groups': {
+    choices: ['none', 'constant'],
+    describe: 'groups to leave out: those whose rewards are all equal [none; dapo: constant]',
+  },
   'mask-truncated-completions': { type: 'boolean', describe: 'leave unfinished completions out [false]' },
   unparsed: { choices: ['wrong', 'mask'], describe: 'completions without an answer [wrong]' },
   'timed-out': { choices: ['wrong', 'mask'], describe: 'completions that ran out of time [mask]' },
@@ -44,13 +64,13 @@ const OPTION_NAMES = Object.keys(OBJECTIVE_FLAGS)
   .filter((flag) => flag !== 'objective' && flag !== 'clip')
   .map((flag) => flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()))
 
-/** The objective that the flags describe; a flag that the objective does not know is refused by name. */
+/** The objective that the flags describe; what it does not know, or cannot be in such a run, is refused by name. */
 export function objectiveOf(
-  args: Record<string, unknown> & { objective: string; clip: boolean },
+  args: Record<string, unknown> & BatchSettings & { objective: string; clip: boolean },
 ): ObjectiveSpec {
   const given = OPTION_NAMES.filter((name) => args[name] !== undefined).map((name) => [name, args[name]])
   const clip = args.clip ? {} : { epsilon: null, epsilonHigh: null }
   const spec = { kind: args.objective, ...Object.fromEntries(given), ...clip } as ObjectiveSpec
-  resolveObjective(spec)
+  objectiveOfRun(spec, args)
   return spec
 }

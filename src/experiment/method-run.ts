@@ -3,12 +3,11 @@ import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Evaluation, evaluate, evaluationRecord } from '../evaluate.ts'
 import type { ResolvedObjective } from '../objective-options.ts'
-import { resolveObjective } from '../objectives.ts'
 import { Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
 import { replaceFile } from '../replace-file.ts'
 import type { ReportEvaluation, ReportRun } from '../report/report-data.ts'
-import { readMetrics, train } from '../trainer.ts'
+import { objectiveOfRun, readMetrics, train } from '../trainer.ts'
 import { createVerifierPool } from '../verify.ts'
 import { type ExampleGroup, exampleGroups } from './example-groups.ts'
 import type { ArmSettings, MethodSettings } from './settings.ts'
@@ -86,7 +85,10 @@ export async function runMethod(
     name: runName(arm, method.name, seed, settings),
     sets: arm.sets,
     shown,
-    objective: resolveObjective(method.objective),
+    objective: objectiveOfRun(method.objective, {
+      ...settings.training,
+      maxCompletionLength: task.maxCompletionLength,
+    }),
     seed,
   })
   const metrics = await readMetrics(join(folder, 'metrics.jsonl'))

@@ -2,10 +2,9 @@ import { readFile } from 'node:fs/promises'
 import type { DefaultConfigOptions } from '../checkpoint.ts'
 import { CoppiceError, invalidArgument } from '../errors.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
-import { resolveObjective } from '../objectives.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from '../options.ts'
 import type { SftOptions } from '../sft.ts'
-import type { TrainSettings } from '../trainer.ts'
+import { objectiveOfRun, type TrainSettings } from '../trainer.ts'
 
 // What an experiment is, as a JSON file: everything that decides its outcome. Keys are snake_case in the file.
 
@@ -141,7 +140,8 @@ export function checkExperimentSettings(given: unknown, where = 'experiment'): E
   pool(evaluation.watch, 'evaluation.watch')
   for (const method of methods) {
     section('method', method, `methods, ${method.name}`)
-    resolveObjective(method.objective)
+    // Its value aside, the length of a completion, which the task has, makes no objective impossible.
+    objectiveOfRun(method.objective, settings.training)
   }
   for (const arm of arms) {
     section('arm', arm, `arms, ${arm.name}`)

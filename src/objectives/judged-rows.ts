@@ -1,6 +1,8 @@
 import { CoppiceError, describeValue, invalidArgument } from '../errors.ts'
 import type { ResolvedOptions } from '../objective-options.ts'
 import { isRight, type Sample, type Verdict } from '../verdicts.ts'
+import { type RewardStatistics, standardDeviation, statisticsOf } from './reward-statistics.ts'
+import { activeLength, type CompletionTokens, requireRows } from './token-weights.ts'
 
 /** What the verdicts stage knows of a batch of rollouts, one entry a row. Group members need not be neighbours. */
 export interface JudgedColumns {
@@ -8,22 +10,12 @@ export interface JudgedColumns {
   rewards: ArrayLike<number | null>
   /** Says which rows are right. Absent, or null in a row: a reward above 0 does. */
   verdicts?: ArrayLike<Verdict | null> | undefined
-  /** Rows with the same id are completions of one prompt. Needed by objectives with a group baseline. */
+  /** Rows with the same id are completions of one prompt. Needed by objectives with a group baseline and by `filterGroups`. */
   groupIds?: ArrayLike<number | string> | undefined
   /** Needed by `maskTruncatedCompletions`. */
   finishReasons?: ArrayLike<Sample['finishReason']> | undefined
-}
-
-/** Rewards of the counted rows of one group, or of the whole batch. */
-export interface RewardStatistics {
-  /** Counted rows; may be 0. */
-  size: number
-  mean: number
-  /** All rewards are the same number; true for a group of one. */
-  constant: boolean
-  allRight: boolean
-  /** Sum of (reward - mean)^2. */
-  squaredDeviations: number
+  /** Needed by objectives in which a completion's length counts. */
+  completions?: CompletionTokens | undefined
 }
 
 /** Rollouts as the rules of the objectives see them. */
@@ -33,24 +25,34 @@ export interface JudgedRows {
   rewards: Float64Array
   /** 1 where the completion is right. */
   right: Uint8Array
-  /** 1 where the verdict counts: in statistics, in metrics, as a member of its group. */
+  /** 1 where the verdict counts, in statistics and as a member of its group, and the group was not left out. */
   counted: Uint8Array
   /** 1 where the row may take part in the update: counted, and not masked for being truncated. */
   eligible: Uint8Array
+  /** Rows that would be eligible, had their group not been left out by `filterGroups`. */
+  filteredRows: number
   /** Statistics of the row's group; throws when the rollouts came without group ids. */
   groupOf(row: number): RewardStatistics
+  /** Statistics of all counted rows. */
   batch: RewardStatistics
+  /** Active tokens of the row's completion; throws when the rollouts came without completions. */
+  lengthOf(row: number): number
+  /** Those of all groups, left out or not. */
   metrics: Record<string, number>
 }
 
 const VERDICTS: readonly Verdict[] = ['right', 'wrong', 'unparsed', 'timed-out']
 
-/** Applies the verdict policy (`unparsed`, `timedOut`, `maskTruncatedCompletions`, abstention) and gathers statistics. */
+/**
+ * Applies the verdict policy (`unparsed`, `timedOut`, `maskTruncatedCompletions`, abstention) and `filterGroups`, and gathers
+ * statistics.
+ */
 export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): JudgedRows {
   const count = columns.rewards.length
   requireLength(columns.verdicts, count, 'verdicts')
   requireLength(columns.groupIds, count, 'groupIds')
   requireLength(columns.finishReasons, count, 'finishReasons')
+  if (columns.completions !== undefined) requireRows(columns.completions, count)
   if (options.maskTruncatedCompletions && columns.finishReasons === undefined) {
     throw invalidArgument('finishReasons', 'a finish reason a row, for maskTruncatedCompletions', undefined)
   }
@@ -75,33 +77,50 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
     eligible[row] = truncated ? 0 : 1
   }
   const everyRow = Array.from({ length: count }, (_, row) => row)
-  const batch = statisticsOf(everyRow, rewards, right, counted)
-  const rowsOfGroup = new Map<number | string, number[]>()
-  for (const row of columns.groupIds === undefined ? [] : everyRow) {
-    const id = columns.groupIds![row]!
-    const rows = rowsOfGroup.get(id)
-    if (rows === undefined) rowsOfGroup.set(id, [row])
-    else rows.push(row)
-  }
+  const everyone = statisticsOf(everyRow, rewards, right, counted)
+  const rowsOfGroup = groupRows(columns.groupIds, everyRow)
   const groups = new Map<number | string, RewardStatistics>()
   for (const [id, rows] of rowsOfGroup) groups.set(id, statisticsOf(rows, rewards, right, counted))
 
   const metrics: Record<string, number> = {}
-  if (batch.size > 0) {
-    metrics.reward = batch.mean
-    metrics.accuracy = sum(right) / batch.size
+  if (everyone.size > 0) {
+    metrics.reward = everyone.mean
+    metrics.accuracy = everyone.right / everyone.size
   }
   if (count > 0 && columns.verdicts !== undefined) {
     metrics.unparsed_rate = unparsed / count
     metrics.timed_out_rate = timedOut / count
   }
   Object.assign(metrics, groupMetrics([...groups.values()]))
+
+  let filteredRows = 0
+  let filteredGroups = 0
+  if (options.filterGroups === 'constant') {
+    if (columns.groupIds === undefined) {
+      throw invalidArgument('groupIds', 'a group id a row, for filterGroups', undefined)
+    }
+    for (const [id, rows] of rowsOfGroup) {
+      const { size, constant } = groups.get(id)!
+      if (size === 0 || !constant) continue
+      filteredGroups++
+      for (const row of rows) {
+        filteredRows += eligible[row]!
+        counted[row] = 0
+        eligible[row] = 0
+      }
+    }
+    metrics.filtered_groups = filteredGroups
+    metrics.filtered_rows = filteredRows
+  }
+  let lengths: Int32Array | undefined
+  const batch = filteredGroups === 0 ? everyone : statisticsOf(everyRow, rewards, right, counted)
   return {
     count,
     rewards,
     right,
     counted,
     eligible,
+    filteredRows,
     batch,
     metrics,
     groupOf(row) {
@@ -110,35 +129,33 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
       }
       return groups.get(columns.groupIds[row]!)!
     },
+    lengthOf(row) {
+      const { completions } = columns
+      if (completions === undefined) {
+        throw invalidArgument(
+          'completions',
+          "the completions' tokens: the objective weighs lengths",
+          undefined,
+        )
+      }
+      lengths ??= Int32Array.from(everyRow, (each) => activeLength(completions, each))
+      return lengths[row]!
+    },
   }
 }
 
-/** Standard deviation of the counted rewards; 0 for fewer than two of them in either form. */
-export function standardDeviation(statistics: RewardStatistics, form: 'sample' | 'population'): number {
-  const { size, squaredDeviations } = statistics
-  if (size < 2) return 0
-  return Math.sqrt(squaredDeviations / (form === 'sample' ? size - 1 : size))
-}
-
-function statisticsOf(
-  rows: readonly number[],
-  rewards: Float64Array,
-  right: Uint8Array,
-  counted: Uint8Array,
-): RewardStatistics {
-  const members = rows.filter((row) => counted[row] === 1)
-  let total = 0
-  for (const row of members) total += rewards[row]!
-  const mean = members.length === 0 ? 0 : total / members.length
-  let squaredDeviations = 0
-  for (const row of members) squaredDeviations += (rewards[row]! - mean) ** 2
-  return {
-    size: members.length,
-    mean,
-    constant: members.every((row) => rewards[row] === rewards[members[0]!]),
-    allRight: members.length > 0 && members.every((row) => right[row] === 1),
-    squaredDeviations,
+/** The rows of each group in order, groups by their first row; none without ids. */
+function groupRows(
+  ids: JudgedColumns['groupIds'],
+  everyRow: readonly number[],
+): Map<number | string, number[]> {
+  const rowsOfGroup = new Map<number | string, number[]>()
+  for (const row of ids === undefined ? [] : everyRow) {
+    const rows = rowsOfGroup.get(ids![row]!)
+    if (rows === undefined) rowsOfGroup.set(ids![row]!, [row])
+    else rows.push(row)
   }
+  return rowsOfGroup
 }
 
 /** TRL's names: reward_std is the mean over groups of the group's standard deviation (n - 1). */
@@ -151,7 +168,7 @@ function groupMetrics(groups: readonly RewardStatistics[]): Record<string, numbe
   return {
     reward_std: deviations / counted.length,
     frac_reward_zero_std: share((group) => group.constant),
-    frac_all_right: share((group) => group.allRight),
+    frac_all_right: share((group) => group.right === group.size),
   }
 }
 
@@ -178,10 +195,4 @@ function requireVerdict(verdict: Verdict | null | undefined, row: number): Verdi
   if (verdict === null || verdict === undefined) return null
   if (VERDICTS.includes(verdict)) return verdict
   throw invalidArgument(`verdicts, row ${row}`, `one of ${VERDICTS.join(', ')}, or null`, verdict)
-}
-
-function sum(flags: Uint8Array): number {
-  let total = 0
-  for (const value of flags) total += value
-  return total
 }

@@ -46,7 +46,7 @@ export function weighTokens<D extends TokenDtype>(
   for (let i = 0; i < rows.length; i++) {
     const [begin, end] = spanOf(completions, rows[i]!)
     offsets[i + 1] = offsets[i]! + end - begin
-    for (let t = begin; t < end; t++) if (isActive(completions, t)) activeOfRow[i]!++
+    activeOfRow[i] = activeLength(completions, rows[i]!)
     activeTokens += activeOfRow[i]!
     if (activeOfRow[i]! > 0) activeRows++
   }
@@ -114,6 +114,14 @@ export function advantageColumn(
     values.fill(rowAdvantages[row]!, offsets[row], offsets[row + 1])
   }
   return { values, offsets, valid }
+}
+
+/** Tokens of a row's completion that the policy produced. */
+export function activeLength(completions: CompletionTokens, row: number): number {
+  const [begin, end] = spanOf(completions, row)
+  let active = 0
+  for (let t = begin; t < end; t++) if (isActive(completions, t)) active++
+  return active
 }
 
 function isActive(completions: CompletionTokens, token: number): boolean {

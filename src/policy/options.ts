@@ -179,7 +179,7 @@ export interface UpdateOptions extends OptimizerOptions, ObjectiveOptions, Micro
 }
 
 export interface UpdateResult {
-  /** Why no step was made (nothing wrong for nsr, nothing right for psr, no active token): parameters are untouched. */
+  /** Why no step was made (nothing wrong for nsr, no group that `filterGroups` leaves, no active token ...): parameters are untouched. */
   skipped: EmptyClass | undefined
   /** TRL's keys: loss, grad_norm, clip_ratio/low_mean, entropy, reward ... Absent where there is nothing to say. */
   metrics: Record<string, number>

@@ -65,8 +65,9 @@ export async function updateByObjective(
     })
   }
   const { rewards, verdicts, groupIds, finishReasons } = columns
-  const rows = assignAdvantages({ rewards, verdicts, groupIds, finishReasons }, objective)
-  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, activeTokens(columns), objective, 'f32')
+  const completions = activeTokens(columns)
+  const rows = assignAdvantages({ rewards, verdicts, groupIds, finishReasons, completions }, objective)
+  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
   if (weights === null) {
     const skipped: EmptyClass = rows.emptyClass ?? 'no-completion'
     return { skipped, metrics: { ...rows.metrics, empty_class: 1 } }

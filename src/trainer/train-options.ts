@@ -189,7 +189,7 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
   requireNumber(settings.maxGradNorm, 'maxGradNorm', 0)
   requireInteger(settings.seed, 'seed', 0)
   requireInteger(settings.evalEvery, 'evalEvery', 0)
-  const objective = resolveObjective(options.objective)
+  const objective = objectiveOfRun(options.objective, settings)
   if (objective.beta !== 0 && options.reference === undefined) {
     throw invalidArgument(
       'reference',
@@ -205,4 +205,23 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
     )
   }
   return { ...settings, objective }
+}
+
+/** The settings of a run on which the meaning of an objective's options may depend. */
+export type BatchSettings = {
+  [K in 'promptsPerStep' | 'numGenerations' | 'miniBatchRows' | 'maxCompletionLength']?:
+    | TrainSettings[K]
+    | undefined
+}
+
+/**
+ * An objective with every option as it holds in a run: `constant` follows from the settings where it is not given, and what
+ * the settings make senseless is refused. INVALID_ARGUMENT gives the reason.
+ */
+export function objectiveOfRun(spec: ObjectiveSpec, settings: BatchSettings): ResolvedObjective {
+  const numGenerations = settings.numGenerations ?? TRAIN_DEFAULTS.numGenerations
+  const maxCompletionLength = settings.maxCompletionLength ?? TRAIN_DEFAULTS.maxCompletionLength
+  const rows = (settings.promptsPerStep ?? TRAIN_DEFAULTS.promptsPerStep) * numGenerations
+  const shape = { numGenerations, rows: Math.min(rows, settings.miniBatchRows ?? rows), maxCompletionLength }
+  return resolveObjective(spec, {}, shape)
 }

@@ -4,7 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import { evalVerb } from '../../src/cli/eval.ts'
+import { objectiveOf } from '../../src/cli/objective-flags.ts'
 import { trainVerb } from '../../src/cli/train.ts'
+import { OBJECTIVE_KINDS } from '../../src/objectives.ts'
 import { presetNames, presetOf } from '../../src/presets.ts'
 import { columnsOf, readTable } from '../../src/rollouts.ts'
 import { templateNames } from '../../src/templates.ts'
@@ -39,6 +41,16 @@ describe('presets', () => {
           assert.ok(flag in verb.flags, `${verb.name} --${flag}`)
         assert.ok(templateNames.includes(String(values.template)))
         for (const verifier of values.verifier as string[]) assert.ok(verifierNames.includes(verifier))
+      }
+    })
+  }
+
+  for (const name of presetNames) {
+    it(`${name} fits every objective`, () => {
+      const { train, byObjective } = presetOf(name)
+      for (const objective of OBJECTIVE_KINDS) {
+        const args = { ...train, ...byObjective[objective], objective, clip: true }
+        assert.equal(objectiveOf(args).kind, objective)
       }
     })
   }

@@ -67,6 +67,9 @@ describe('usage of the command line', () => {
     ]
     await refused([...train, '--objective', 'nrs'], /objective.*nrs/is)
     await refused([...train, '--objective', 'psr', '--lambda', '0.1'], /unknown option 'lambda'/)
+    const rloo = [...train, '--objective', 'rloo']
+    await refused([...rloo, '--num-generations', '1'], /numGenerations: 1 cannot be: 'rloo' measures/)
+    await refused([...rloo, '--scale-rewards', 'group'], /scaleRewards: "group" cannot be: 'rloo'/)
   })
 
   it('refuses formats and files by name', async () => {

@@ -135,6 +135,30 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'grpo', scaleRewards: 'none', aggregation: 'constant', constant: 64 },
   { kind: 'grpo', aggregation: 'sequence-mean-token-mean', beta: 1e-3 },
   { kind: 'grpo', importanceSamplingLevel: 'sequence', epsilon: 3e-2, epsilonHigh: 4e-2 },
+  { kind: 'dr-grpo', constant: 96 },
+  { kind: 'dr-grpo', aggregation: 'token-mean' },
+  { kind: 'dapo' },
+  { kind: 'dapo', filterGroups: 'none', std: 'population' },
+  { kind: 'dapo', scaleRewards: 'batch', maskTruncatedCompletions: true },
+  // Not with its own clip: that is narrower than the steps of a difference quotient. The oracle's fixtures have it.
+  { kind: 'gspo', epsilon: 0.03, epsilonHigh: 0.04 },
+  { kind: 'gspo', epsilon: 0.1, epsilonHigh: 0.15, scaleRewards: 'none' },
+  { kind: 'rloo' },
+  { kind: 'rloo', importanceSamplingLevel: 'token', aggregation: 'token-mean' },
+  { kind: 'rloo', filterGroups: 'constant' },
+  { kind: 'reinforce', baseline: 'group' },
+  { kind: 'reinforce', baseline: 'batch' },
+  { kind: 'reinforce', baseline: 'group', rewards: 'signed', scaleRewards: 'group', std: 'population' },
+  { kind: 'reinforce', baseline: 'group', scaleRewards: 'batch' },
+  { kind: 'reinforce', baseline: 'batch', rewards: 'signed', scaleRewards: 'batch', stdEpsilon: 0.01 },
+  { kind: 'reinforce++-baseline' },
+  { kind: 'reinforce++-baseline', std: 'population', stdEpsilon: 1e-3, filterGroups: 'constant' },
+  { kind: 'reinforce++-baseline', beta: 0.05, klKind: 'k2', maskTruncatedCompletions: true },
+  { kind: 'opo' },
+  { kind: 'opo', unparsed: 'mask' },
+  { kind: 'gpg' },
+  { kind: 'gpg', scaleRewards: 'group' },
+  { kind: 'gpg', filterGroups: 'constant', maskTruncatedCompletions: true },
   ...(['psr', 'nsr', 'w-reinforce', 'grpo'] as const).flatMap((kind): ObjectiveSpec[] => [
     { kind, epsilon: null },
     { kind, epsilon: Number.POSITIVE_INFINITY, epsilonHigh: 0.1 },
@@ -154,8 +178,20 @@ export const SPECS: ObjectiveSpec[] = [
     { kind, maskTruncatedCompletions: true },
     { kind, unparsed: 'mask' },
     { kind, timedOut: 'wrong' },
+    { kind, filterGroups: 'constant' },
   ]),
 ]
+
+/** Refused where a reward is below 0. */
+const MAXRL_SPECS: ObjectiveSpec[] = [
+  { kind: 'maxrl' },
+  { kind: 'maxrl', meanEpsilon: 0.1, filterGroups: 'constant' },
+]
+
+/** Those that the rewards of a batch allow. */
+export function specsFor(rows: readonly SlowRow[]): ObjectiveSpec[] {
+  return rows.some(({ reward }) => reward !== null && reward < 0) ? SPECS : [...SPECS, ...MAXRL_SPECS]
+}
 
 /** Options drawn at random, some of which contradict. */
 export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
@@ -172,16 +208,30 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     scaleRewards: [undefined, undefined, 'group', 'batch', 'none'],
     aggregation: [undefined, 'token-mean', 'sequence-mean-token-mean', 'sequence-mean-token-sum', 'constant'],
     constant: [undefined, undefined, undefined, 100],
+    filterGroups: [undefined, 'none', 'constant'],
     maskTruncatedCompletions: [undefined, false, true],
     unparsed: [undefined, 'wrong', 'mask'],
     timedOut: [undefined, 'wrong', 'mask'],
   }
+  const division = { std: [undefined, 'sample', 'population'], stdEpsilon: [undefined, 0, 1e-2] }
   const own: Record<string, Record<string, readonly unknown[]>> = {
     psr: {},
     nsr: {},
     'w-reinforce': { lambda: [undefined, 0, 0.1, 2] },
-    reinforce: { rewards: [undefined, 'given', 'signed'] },
-    grpo: { std: [undefined, 'sample', 'population'], stdEpsilon: [undefined, 0, 1e-2] },
+    reinforce: {
+      rewards: [undefined, 'given', 'signed'],
+      baseline: [undefined, 'none', 'group', 'batch'],
+      ...division,
+    },
+    grpo: division,
+    'dr-grpo': {},
+    dapo: division,
+    gspo: division,
+    rloo: {},
+    'reinforce++-baseline': division,
+    opo: {},
+    gpg: division,
+    maxrl: { meanEpsilon: [undefined, 0, 1e-2] },
   }
   return Array.from({ length: count }, () => {
     const kind = pick(Object.keys(own))

@@ -8,7 +8,7 @@ import {
   resolveObjective,
 } from '../../src/objectives.ts'
 import { assertNear } from './assert-near.ts'
-import { randomSpecs, SPECS } from './cases.ts'
+import { randomSpecs, SPECS, specsFor } from './cases.ts'
 
 const RIGHT_AND_WRONG = { rewards: [1, 0, 0, 1, 1], groupIds: [0, 0, 0, 1, 1] }
 
@@ -33,6 +33,7 @@ test('the defaults are the documented ones', () => {
     scaleRewards: 'none',
     aggregation: 'token-mean',
     constant: null,
+    filterGroups: 'none',
     maskTruncatedCompletions: false,
     unparsed: 'wrong',
     timedOut: 'mask',
@@ -41,14 +42,36 @@ test('the defaults are the documented ones', () => {
   assert.deepEqual(resolveObjective({ kind: 'nsr' }), { kind: 'nsr', ...common })
   assert.deepEqual(resolveObjective({ kind: 'w-reinforce' }), { kind: 'w-reinforce', lambda: 0.1, ...common })
   const unclipped = { ...common, importanceSamplingLevel: 'none', epsilon: null, epsilonHigh: null }
+  const division = { std: 'sample', stdEpsilon: 1e-4 }
   assert.deepEqual(resolveObjective({ kind: 'reinforce' }), {
-    kind: 'reinforce',
-    rewards: 'given',
+    ...{ kind: 'reinforce', rewards: 'given', baseline: 'none', ...division },
     ...unclipped,
   })
-  const grouped = { std: 'sample', stdEpsilon: 1e-4, ...common, scaleRewards: 'group' }
-  assert.deepEqual(resolveObjective({ kind: 'grpo' }), { kind: 'grpo', ...grouped })
-  assert.deepEqual([...OBJECTIVE_KINDS].sort(), ['grpo', 'nsr', 'psr', 'reinforce', 'w-reinforce'])
+  const relative = { ...division, ...common, scaleRewards: 'group' }
+  assert.deepEqual(resolveObjective({ kind: 'grpo' }), { kind: 'grpo', ...relative })
+  assert.deepEqual(resolveObjective({ kind: 'dapo' }), {
+    ...{ kind: 'dapo', ...relative, epsilonHigh: 0.28, filterGroups: 'constant' },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'gspo' }), {
+    ...{ kind: 'gspo', ...relative, epsilon: 3e-4, epsilonHigh: 4e-4 },
+    ...{ importanceSamplingLevel: 'sequence', aggregation: 'sequence-mean-token-mean' },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'dr-grpo', constant: 7 }), {
+    ...{ kind: 'dr-grpo', ...common, aggregation: 'constant', constant: 7 },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'rloo' }), {
+    ...{ kind: 'rloo', ...unclipped, aggregation: 'sequence-mean-token-sum' },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'reinforce++-baseline' }), {
+    ...{ kind: 'reinforce++-baseline', ...division, ...common },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'opo' }), { kind: 'opo', ...common })
+  assert.deepEqual(resolveObjective({ kind: 'gpg' }), { kind: 'gpg', ...division, ...unclipped })
+  assert.deepEqual(resolveObjective({ kind: 'maxrl' }), { kind: 'maxrl', meanEpsilon: 1e-6, ...common })
+})
+
+test('the cases that kernels are held to have every objective', () => {
+  assert.deepEqual([...new Set(specsFor([]).map(({ kind }) => kind))].sort(), [...OBJECTIVE_KINDS].sort())
 })
 
 test('a resolved objective resolves to itself, also after a trip through JSON', () => {
@@ -187,7 +210,11 @@ test('grpo without group ids is refused, the others do without', () => {
 test('an empty class is told apart from a batch in which nobody takes part', () => {
   const empty = (rewards: (number | null)[], spec: ObjectiveSpec) => {
     const { emptyClass, keptRows, metrics } = assignAdvantages(
-      { rewards, groupIds: rewards.map(() => 0) },
+      {
+        rewards,
+        groupIds: rewards.map(() => 0),
+        completions: { offsets: [0, ...rewards.map((_, i) => i + 1)] },
+      },
       resolveObjective(spec),
     )
     assert.equal(metrics.empty_class, emptyClass === null ? 0 : 1)
@@ -198,11 +225,13 @@ test('an empty class is told apart from a batch in which nobody takes part', () 
   assert.equal(empty([1, 1], { kind: 'nsr' }), 'no-wrong-completion')
   assert.equal(empty([1, 1], { kind: 'psr' }), null)
   for (const kind of OBJECTIVE_KINDS) {
-    assert.equal(empty([null, null], { kind }), 'no-completion')
-    assert.equal(empty([], { kind }), 'no-completion')
+    const spec = (kind === 'dr-grpo' ? { kind, constant: 8 } : { kind }) as ObjectiveSpec
+    assert.equal(empty([null, null], spec), 'no-completion')
+    assert.equal(empty([], spec), 'no-completion')
+    assert.equal(empty([0, 0], { ...spec, filterGroups: 'constant' }), 'no-mixed-group')
+    if (kind !== 'psr') assert.equal(empty([0, 0], { ...spec, filterGroups: 'none' }), null)
   }
-  for (const kind of ['w-reinforce', 'reinforce', 'grpo'] as const)
-    assert.equal(empty([0, 0], { kind }), null)
+  assert.equal(empty([0, 1], { kind: 'psr', filterGroups: 'constant' }), null)
 })
 
 test('computeAdvantages repeats a row over its tokens and leaves rows that are not kept null', () => {

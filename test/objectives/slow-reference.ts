@@ -1,6 +1,8 @@
 // A slow, plain float64 reading of the objectives' formulas, for tests only. It shares no code with src/, works on rows of
 // plain numbers, and finds gradients by differences of the loss, so that no derivative was worked out by hand.
 
+import type { ObjectiveKind } from '../../src/objective-options.ts'
+
 export interface SlowRow {
   /** log-prob of each token under the policy, when it was sampled, and under the reference policy. */
   lp: number[]
@@ -15,9 +17,11 @@ export interface SlowRow {
 }
 
 export interface SlowSpec {
-  kind: 'psr' | 'nsr' | 'w-reinforce' | 'reinforce' | 'grpo'
+  kind: ObjectiveKind
   lambda?: number
   rewards?: 'given' | 'signed'
+  baseline?: 'none' | 'group' | 'batch'
+  meanEpsilon?: number
   std?: 'sample' | 'population'
   stdEpsilon?: number
   epsilon?: number | null
@@ -30,13 +34,34 @@ export interface SlowSpec {
   scaleRewards?: 'group' | 'batch' | 'none'
   aggregation?: 'token-mean' | 'sequence-mean-token-mean' | 'sequence-mean-token-sum' | 'constant'
   constant?: number | null
+  filterGroups?: 'none' | 'constant'
   maskTruncatedCompletions?: boolean
   unparsed?: 'wrong' | 'mask'
   timedOut?: 'wrong' | 'mask'
 }
 
+/** Where a kind differs from the common defaults. */
+const KIND_DEFAULTS: Partial<Record<ObjectiveKind, Omit<SlowSpec, 'kind'>>> = {
+  reinforce: { importanceSamplingLevel: 'none' },
+  grpo: { scaleRewards: 'group' },
+  'dr-grpo': { aggregation: 'constant' },
+  dapo: { scaleRewards: 'group', epsilonHigh: 0.28, filterGroups: 'constant' },
+  gspo: {
+    ...{ scaleRewards: 'group', importanceSamplingLevel: 'sequence', epsilon: 3e-4, epsilonHigh: 4e-4 },
+    aggregation: 'sequence-mean-token-mean',
+  },
+  rloo: { importanceSamplingLevel: 'none', aggregation: 'sequence-mean-token-sum' },
+  gpg: { importanceSamplingLevel: 'none' },
+}
+
+function withDefaults(spec: SlowSpec): SlowSpec {
+  const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined))
+  return { ...KIND_DEFAULTS[spec.kind], ...given } as SlowSpec
+}
+
 /** L of the rows, as one optimiser batch. */
-export function slowLoss(rows: SlowRow[], spec: SlowSpec): number {
+export function slowLoss(rows: SlowRow[], given: SlowSpec): number {
+  const spec = withDefaults(given)
   const taught = taughtRows(rows, spec).filter(({ row }) => row.mask.includes(1))
   const losses = taught.map(({ row, advantage }) => tokenLosses(row, advantage, spec))
   const lengths = losses.map((tokens) => tokens.length)
@@ -53,33 +78,82 @@ export function slowLoss(rows: SlowRow[], spec: SlowSpec): number {
 }
 
 /** Who is learnt from, and how strongly. */
-export function taughtRows(rows: SlowRow[], spec: SlowSpec): { row: SlowRow; advantage: number }[] {
-  const judged = rows.filter((row) => takesPart(row, spec))
+export function taughtRows(rows: SlowRow[], given: SlowSpec): { row: SlowRow; advantage: number }[] {
+  const spec = withDefaults(given)
+  const groupOf = (row: SlowRow, among: SlowRow[]) => among.filter((other) => other.group === row.group)
+  const equal = (group: SlowRow[]) => group.every((other) => other.reward === group[0]!.reward)
+  const counted = rows.filter((row) => takesPart(row, spec))
+  const judged =
+    spec.filterGroups === 'constant' ? counted.filter((row) => !equal(groupOf(row, counted))) : counted
   const finished = judged.filter((row) => !(spec.maskTruncatedCompletions && row.finish !== 'stop'))
+  if (spec.kind === 'psr') return finished.filter(isRight).map((row) => ({ row, advantage: 1 }))
+  if (spec.kind === 'nsr')
+    return finished.filter((row) => !isRight(row)).map((row) => ({ row, advantage: -1 }))
+  const mixed = finished.filter((row) => !equal(groupOf(row, judged))).length
+  return finished.map((row) => {
+    const group = groupOf(row, judged)
+    const advantage = advantageOf(row, group, judged, spec)
+    return {
+      row,
+      advantage: spec.kind === 'gpg' && mixed > 0 ? (advantage * finished.length) / mixed : advantage,
+    }
+  })
+}
+
+function advantageOf(row: SlowRow, group: SlowRow[], batch: SlowRow[], spec: SlowSpec): number {
+  const reward = row.reward!
+  const others = group.filter((other) => other !== row).map((other) => other.reward!)
+  const centred = reward - mean(group.map((other) => other.reward!))
+  const unmixed = others.every((other) => other === reward)
   switch (spec.kind) {
-    case 'psr':
-      return finished.filter(isRight).map((row) => ({ row, advantage: 1 }))
-    case 'nsr':
-      return finished.filter((row) => !isRight(row)).map((row) => ({ row, advantage: -1 }))
     case 'w-reinforce':
-      return finished.map((row) => ({ row, advantage: isRight(row) ? (spec.lambda ?? 0.1) : -1 }))
-    case 'reinforce':
-      if (spec.rewards === 'signed') return finished.map((row) => ({ row, advantage: isRight(row) ? 1 : -1 }))
-      return finished.map((row) => ({ row, advantage: row.reward! }))
-    case 'grpo':
-      return finished.map((row) => {
-        const group = judged.filter((other) => other.group === row.group).map((other) => other.reward!)
-        return {
-          row,
-          advantage: grpoAdvantage(
-            row.reward!,
-            group,
-            judged.map((other) => other.reward!),
-            spec,
-          ),
-        }
+      return isRight(row) ? (spec.lambda ?? 0.1) : -1
+    case 'reinforce': {
+      const value = (of: SlowRow) => (spec.rewards === 'signed' ? (isRight(of) ? 1 : -1) : of.reward!)
+      if ((spec.baseline ?? 'none') === 'none') return value(row)
+      const among = spec.baseline === 'group' ? group : batch
+      if (among.every((other) => value(other) === value(row))) return 0
+      const difference = value(row) - mean(among.map(value))
+      return difference / scaleOf(group.map(value), batch.map(value), spec)
+    }
+    case 'rloo':
+      return unmixed ? 0 : reward - mean(others)
+    case 'opo': {
+      const length = (of: SlowRow) => of.mask.filter((bit) => bit === 1).length
+      const tokens = sum(group.map(length))
+      return unmixed || tokens === 0 ? 0 : reward - sum(group.map((of) => length(of) * of.reward!)) / tokens
+    }
+    case 'reinforce++-baseline': {
+      // Every token of the batch with the difference of its completion from its group.
+      const tokens = batch.flatMap((of) => {
+        const rewards = batch.filter((other) => other.group === of.group).map((other) => other.reward!)
+        const same = rewards.every((other) => other === of.reward)
+        return of.mask.filter((bit) => bit === 1).map(() => (same ? 0 : of.reward! - mean(rewards)))
       })
+      if (tokens.every((token) => token === tokens[0])) return 0
+      return ((unmixed ? 0 : centred) - mean(tokens)) / (deviation(tokens, spec) + (spec.stdEpsilon ?? 1e-4))
+    }
+    case 'maxrl': {
+      const average = mean(group.map((other) => other.reward!))
+      return unmixed ? 0 : centred / (average + (spec.meanEpsilon ?? 1e-6))
+    }
+    default: {
+      const rewards = (of: SlowRow[]) => of.map((other) => other.reward!)
+      return unmixed ? 0 : centred / scaleOf(rewards(group), rewards(batch), spec)
+    }
   }
+}
+
+/** The std + eps that a difference is divided by, or 1. */
+function scaleOf(group: number[], batch: number[], spec: SlowSpec): number {
+  const scale = spec.scaleRewards ?? 'none'
+  if (scale === 'none') return 1
+  return deviation(scale === 'group' ? group : batch, spec) + (spec.stdEpsilon ?? 1e-4)
+}
+
+function deviation(values: number[], spec: SlowSpec): number {
+  const squares = sum(values.map((value) => (value - mean(values)) ** 2))
+  return Math.sqrt(squares / (spec.std === 'population' ? values.length : values.length - 1))
 }
 
 function takesPart(row: SlowRow, spec: SlowSpec): boolean {
@@ -93,34 +167,19 @@ function isRight(row: SlowRow): boolean {
   return row.verdict === null ? row.reward! > 0 : row.verdict === 'right'
 }
 
-/** (r - mean) / (std + eps); nothing where the whole group has one reward. */
-function grpoAdvantage(reward: number, group: number[], batch: number[], spec: SlowSpec): number {
-  if (group.every((other) => other === group[0])) return 0
-  const scale = spec.scaleRewards ?? 'group'
-  if (scale === 'none') return reward - mean(group)
-  const values = scale === 'group' ? group : batch
-  const squares = sum(values.map((value) => (value - mean(values)) ** 2))
-  const std = Math.sqrt(squares / (spec.std === 'population' ? values.length : values.length - 1))
-  return (reward - mean(group)) / (std + (spec.stdEpsilon ?? 1e-4))
-}
-
 /** -surrogate + beta KL - entropy bonus, of the tokens that the policy produced. */
 function tokenLosses(row: SlowRow, advantage: number, spec: SlowSpec): number[] {
   const active = row.lp.map((_, t) => t).filter((t) => row.mask[t] === 1)
   const sequenceRatio = Math.exp(mean(active.map((t) => row.lp[t]! - row.old[t]!)))
   return active.map((t) => {
     const lp = row.lp[t]!
-    const ratio = importanceOf(spec) === 'sequence' ? sequenceRatio : Math.exp(lp - row.old[t]!)
+    const ratio = spec.importanceSamplingLevel === 'sequence' ? sequenceRatio : Math.exp(lp - row.old[t]!)
     const surrogate =
-      importanceOf(spec) === 'none' ? advantage * lp : clippedSurrogate(ratio, advantage, spec)
+      spec.importanceSamplingLevel === 'none' ? advantage * lp : clippedSurrogate(ratio, advantage, spec)
     const d = row.ref[t]! - lp
     const kl = { k1: -d, k2: (d * d) / 2, k3: Math.exp(d) - d - 1 }[spec.klKind ?? 'k3']
     return -surrogate + (spec.beta ?? 0) * kl - (spec.entropyCoefficient ?? 0) * row.entropy[t]!
   })
-}
-
-function importanceOf(spec: SlowSpec): 'token' | 'sequence' | 'none' {
-  return spec.importanceSamplingLevel ?? (spec.kind === 'reinforce' ? 'none' : 'token')
 }
 
 /** min(rho A, clip(rho, 1 - e, 1 + e) A), then the dual clip's floor for A < 0. */

@@ -1,0 +1,197 @@
+import { atLeastZero, choice, type OptionRules } from '../objective-options/option-rules.ts'
+import type { Restrictions } from '../objective-options/reconcile.ts'
+import type { ObjectiveKind, OptionsOf, ResolvedOf, ResolvedOptions } from '../objective-options.ts'
+import {
+  type AdvantageOf,
+  balancedAdvantages,
+  centredAdvantages,
+  GROUP_MEAN,
+  leaveOneOutAdvantages,
+  lengthWeightedAdvantages,
+  meanScaledAdvantages,
+  whitenedAdvantages,
+} from './group-advantages.ts'
+import type { JudgedRows } from './judged-rows.ts'
+
+/**
+ * An algorithm: which completions are kept, and the advantage of each. The rest (ratio, clip, KL, entropy, aggregation)
+ * is options, of which a rule may set other defaults.
+ */
+export interface ObjectiveRule<K extends ObjectiveKind> {
+  /** Options that not every objective has. */
+  own: OptionRules<Required<OptionsOf<K>>>
+  defaults: Partial<ResolvedOptions>
+  /** Values of common options that would make another objective of it. */
+  restrictions: (own: Required<OptionsOf<K>>) => Restrictions
+  /** Whether a completion is measured by the others of its prompt, so that one alone teaches nothing. */
+  comparesGroup: (own: Required<OptionsOf<K>>) => boolean
+  keeps: (rows: JudgedRows, row: number) => boolean
+  /** Asked once a batch; its answer for kept rows only. An advantage is constant over the row's tokens. */
+  advantages: (rows: JudgedRows, objective: ResolvedOf<K>) => AdvantageOf
+  /** Why there is nothing to learn from when no row is kept although some could have been. */
+  emptyClass: EmptyClass
+}
+
+/**
+ * Why a batch makes no optimiser step: nothing right for psr, nothing wrong for nsr, no group whose rewards differ under
+ * `filterGroups`, or no row that takes part at all (every one abstained or was masked).
+ */
+export type EmptyClass = 'no-right-completion' | 'no-wrong-completion' | 'no-mixed-group' | 'no-completion'
+
+const all = () => true
+const never = () => false
+const always = () => true
+
+const division = { std: choice(['sample', 'population'], 'sample'), stdEpsilon: atLeastZero(1e-4) }
+
+const unrestricted = (): Restrictions => ({})
+const scalesBy = (only: readonly ResolvedOptions['scaleRewards'][], why: string) => (): Restrictions => ({
+  scaleRewards: { only, why },
+})
+const takesAdvantagesAsTheyAre = scalesBy(
+  ['none'],
+  'takes its advantages as they are (to whiten a constant would give 0)',
+)
+const dividesByNoDeviation = scalesBy(['none'], 'divides by no deviation of the rewards')
+
+/** What `scaleRewards` may be depends on the baseline: only differences from one are divided. */
+const REINFORCE_SCALES = {
+  none: takesAdvantagesAsTheyAre,
+  group: unrestricted,
+  batch: scalesBy(
+    ['none', 'batch'],
+    'would divide by 0 in a group of equal rewards, its baseline being the batch',
+  ),
+}
+
+/** What grpo, dapo and gspo share: they differ in the ratio, its clip and how tokens are joined. */
+const groupRelative = {
+  own: division,
+  comparesGroup: always,
+  keeps: all,
+  advantages: (rows: JudgedRows, objective: ResolvedOf<'grpo' | 'dapo' | 'gspo'>) =>
+    centredAdvantages(rows, { ...objective, rewards: 'given', baseline: 'group' }),
+  emptyClass: 'no-completion',
+} as const
+
+export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
+  psr: {
+    own: {},
+    defaults: {},
+    restrictions: takesAdvantagesAsTheyAre,
+    comparesGroup: never,
+    keeps: (rows, row) => rows.right[row] === 1,
+    advantages: () => () => 1,
+    emptyClass: 'no-right-completion',
+  },
+  nsr: {
+    own: {},
+    defaults: {},
+    restrictions: takesAdvantagesAsTheyAre,
+    comparesGroup: never,
+    keeps: (rows, row) => rows.right[row] === 0,
+    advantages: () => () => -1,
+    emptyClass: 'no-wrong-completion',
+  },
+  'w-reinforce': {
+    own: { lambda: atLeastZero(0.1) },
+    defaults: {},
+    restrictions: takesAdvantagesAsTheyAre,
+    comparesGroup: never,
+    keeps: all,
+    advantages:
+      (rows, { lambda }) =>
+      (row) =>
+        rows.right[row] === 1 ? lambda : -1,
+    emptyClass: 'no-completion',
+  },
+  reinforce: {
+    own: {
+      rewards: choice(['given', 'signed'], 'given'),
+      baseline: choice(['none', 'group', 'batch'], 'none'),
+      ...division,
+    },
+    defaults: { importanceSamplingLevel: 'none' },
+    restrictions: ({ baseline }) => REINFORCE_SCALES[baseline](),
+    comparesGroup: ({ baseline }) => baseline === 'group',
+    keeps: all,
+    advantages: centredAdvantages,
+    emptyClass: 'no-completion',
+  },
+  grpo: { ...groupRelative, defaults: { scaleRewards: 'group' }, restrictions: unrestricted },
+  'dr-grpo': {
+    own: {},
+    defaults: { aggregation: 'constant' },
+    restrictions: scalesBy(['none'], "divides by no deviation; 'grpo' with aggregation 'constant' does"),
+    comparesGroup: always,
+    keeps: all,
+    advantages: (rows) => centredAdvantages(rows, GROUP_MEAN),
+    emptyClass: 'no-completion',
+  },
+  dapo: {
+    ...groupRelative,
+    defaults: { scaleRewards: 'group', epsilon: 0.2, epsilonHigh: 0.28, filterGroups: 'constant' },
+    restrictions: unrestricted,
+  },
+  gspo: {
+    ...groupRelative,
+    defaults: {
+      scaleRewards: 'group',
+      importanceSamplingLevel: 'sequence',
+      epsilon: 3e-4,
+      epsilonHigh: 4e-4,
+      aggregation: 'sequence-mean-token-mean',
+    },
+    restrictions: () => ({
+      importanceSamplingLevel: {
+        only: ['sequence'],
+        why: "has one ratio for a completion; 'grpo' has others",
+      },
+    }),
+  },
+  rloo: {
+    own: {},
+    defaults: { importanceSamplingLevel: 'none', aggregation: 'sequence-mean-token-sum' },
+    restrictions: dividesByNoDeviation,
+    comparesGroup: always,
+    keeps: all,
+    advantages: leaveOneOutAdvantages,
+    emptyClass: 'no-completion',
+  },
+  'reinforce++-baseline': {
+    own: division,
+    defaults: {},
+    restrictions: scalesBy(['none'], 'divides by the deviation of its advantages instead'),
+    comparesGroup: always,
+    keeps: all,
+    advantages: whitenedAdvantages,
+    emptyClass: 'no-completion',
+  },
+  opo: {
+    own: {},
+    defaults: {},
+    restrictions: dividesByNoDeviation,
+    comparesGroup: always,
+    keeps: all,
+    advantages: lengthWeightedAdvantages,
+    emptyClass: 'no-completion',
+  },
+  gpg: {
+    own: division,
+    defaults: { importanceSamplingLevel: 'none' },
+    restrictions: scalesBy(['none', 'group'], 'divides by 1 or by the deviation of the group'),
+    comparesGroup: always,
+    keeps: all,
+    advantages: balancedAdvantages,
+    emptyClass: 'no-completion',
+  },
+  maxrl: {
+    own: { meanEpsilon: atLeastZero(1e-6) },
+    defaults: {},
+    restrictions: scalesBy(['none'], "divides by the group's mean instead"),
+    comparesGroup: always,
+    keeps: all,
+    advantages: (rows, { meanEpsilon }) => meanScaledAdvantages(rows, meanEpsilon),
+    emptyClass: 'no-completion',
+  },
+}

@@ -1,0 +1,87 @@
+"""Writes fixtures/objectives.json: batches of graded rollouts and what objectives_reference.py makes of them.
+
+    python make_objective_fixtures.py            (with the packages of requirements.txt)
+"""
+
+import json
+from pathlib import Path
+
+import objectives_reference as reference
+import torch
+
+PATH = Path(__file__).parent / "fixtures" / "objectives.json"
+
+# group, reward, verdict, finish reason, tokens: a mixed group of four, one of five with an abstention and a timed-out member,
+# one of equal rewards, one alone, two with fractions and an unparsed answer. Members are not neighbours.
+ROWS = [
+    (0, 1, "right", "stop", 5), (3, 0, "wrong", "stop", 3), (0, 0, "wrong", "length", 7), (1, 1, "right", "stop", 2),
+    (0, 0, "unparsed", "stop", 4), (3, 1, "right", "length", 6), (2, 0, "wrong", "stop", 1), (3, None, "unparsed", "stop", 3),
+    (0, 1, "right", "stop", 1), (3, 0, "timed-out", "stop", 4), (2, 0, "wrong", "stop", 8), (3, 1, "right", "stop", 2),
+    (4, 0.5, "right", "stop", 6), (4, 0.25, "right", "stop", 3), (4, 0, "unparsed", "length", 2), (4, 2, "right", "stop", 5),
+]
+
+SPECS = [
+    {"kind": "psr"}, {"kind": "nsr"}, {"kind": "w-reinforce"}, {"kind": "w-reinforce", "lambda": 0.5},
+    {"kind": "psr", "filterGroups": "constant"}, {"kind": "nsr", "unparsed": "mask", "timedOut": "wrong"},
+    {"kind": "reinforce"}, {"kind": "reinforce", "rewards": "signed"}, {"kind": "reinforce", "baseline": "group"},
+    {"kind": "reinforce", "baseline": "batch"}, {"kind": "reinforce", "baseline": "batch", "filterGroups": "constant"},
+    {"kind": "reinforce", "baseline": "group", "rewards": "signed", "scaleRewards": "group"},
+    {"kind": "reinforce", "baseline": "batch", "rewards": "signed", "scaleRewards": "batch", "std": "population"},
+    {"kind": "reinforce", "baseline": "group", "scaleRewards": "batch", "importanceSamplingLevel": "token"},
+    {"kind": "grpo"}, {"kind": "grpo", "std": "population", "stdEpsilon": 1e-6, "scaleRewards": "batch"},
+    {"kind": "grpo", "scaleRewards": "batch", "filterGroups": "constant", "maskTruncatedCompletions": True},
+    {"kind": "dr-grpo", "constant": 16 * 8}, {"kind": "dr-grpo", "aggregation": "token-mean"},
+    {"kind": "dapo"}, {"kind": "dapo", "filterGroups": "none"}, {"kind": "dapo", "maskTruncatedCompletions": True},
+    {"kind": "gspo"}, {"kind": "gspo", "epsilon": 0.05, "epsilonHigh": 0.1},
+    {"kind": "rloo"}, {"kind": "rloo", "importanceSamplingLevel": "token", "aggregation": "token-mean"},
+    {"kind": "reinforce++-baseline"}, {"kind": "reinforce++-baseline", "std": "population", "stdEpsilon": 0, "filterGroups": "constant"},
+    {"kind": "reinforce++-baseline", "maskTruncatedCompletions": True},
+    {"kind": "opo"}, {"kind": "opo", "unparsed": "mask"},
+    {"kind": "gpg"}, {"kind": "gpg", "scaleRewards": "group"}, {"kind": "gpg", "maskTruncatedCompletions": True},
+    {"kind": "maxrl"}, {"kind": "maxrl", "meanEpsilon": 0.1, "filterGroups": "constant"},
+]
+
+# The widest log-ratio between the policy and the one that sampled: none, within gspo's clip and without, and far off.
+DRIFTS = {"first update": 0.0, "close": 1e-3, "later": 0.4}
+
+
+def make_batch(drift, seed):
+    generator = torch.Generator().manual_seed(seed)
+
+    def column(low, high):
+        return [
+            (low + (high - low) * torch.rand(tokens, generator=generator, dtype=torch.float64)).round(decimals=6).tolist()
+            for *_, tokens in ROWS
+        ]
+
+    logprobs, shifts = column(-3, -0.01), column(-drift, drift)
+    return {
+        "group_ids": [row[0] for row in ROWS],
+        "rewards": [row[1] for row in ROWS],
+        "verdicts": [row[2] for row in ROWS],
+        "finish_reasons": [row[3] for row in ROWS],
+        # Every seventh token is not the policy's; the last row has none that is.
+        "mask": [[int((i + t) % 7 != 6 and i != 11) for t in range(row[4])] for i, row in enumerate(ROWS)],
+        "logprobs": logprobs,
+        "old_logprobs": [
+            [round(lp - shift, 6) for lp, shift in zip(*pair)] for pair in zip(logprobs, shifts)
+        ],
+    }
+
+
+def make_case(batch, spec):
+    kept, advantages = reference.advantages(batch, spec)
+    loss, gradients = reference.loss(batch, spec)
+    return {
+        "spec": spec, "kept_rows": kept.nonzero().flatten().tolist(), "advantages": advantages.tolist(),
+        "loss": loss, "gradients": gradients,
+    }
+
+
+if __name__ == "__main__":
+    batches = []
+    for seed, (name, drift) in enumerate(DRIFTS.items(), start=1):
+        batch = make_batch(drift, seed)
+        batches.append({"name": name, **batch, "cases": [make_case(batch, spec) for spec in SPECS]})
+    PATH.write_text(json.dumps(batches, separators=(",", ":")) + "\n")
+    print(f"{PATH.stat().st_size / 1e3:.0f} kB, {len(SPECS)} objectives on each of {len(batches)} batches")

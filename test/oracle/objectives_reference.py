@@ -1,0 +1,155 @@
+"""The objectives in float64, each formula as its paper writes it: the oracle of src/objectives.
+
+A batch is a dict of columns (rewards, verdicts, group_ids, finish_reasons, and ragged mask, logprobs, old_logprobs); a spec is an
+objective as a user writes it. It shares no code with src/, and torch's autograd gives the gradients.
+"""
+
+import torch
+
+F64 = torch.float64
+
+COMMON = dict(
+    epsilon=0.2, epsilonHigh=None, importanceSamplingLevel="token", scaleRewards="none", aggregation="token-mean",
+    filterGroups="none", std="sample", stdEpsilon=1e-4, maskTruncatedCompletions=False, unparsed="wrong", timedOut="mask",
+)
+# What a kind has otherwise: the settings of its paper.
+KINDS = {
+    "psr": {}, "nsr": {}, "w-reinforce": dict(**{"lambda": 0.1}), "opo": {},
+    "reinforce": dict(importanceSamplingLevel="none", baseline="none", rewards="given"),
+    "grpo": dict(scaleRewards="group"),
+    "dr-grpo": dict(aggregation="constant"),
+    "dapo": dict(scaleRewards="group", epsilonHigh=0.28, filterGroups="constant"),
+    "gspo": dict(
+        scaleRewards="group", importanceSamplingLevel="sequence", epsilon=3e-4, epsilonHigh=4e-4,
+        aggregation="sequence-mean-token-mean",
+    ),
+    "rloo": dict(importanceSamplingLevel="none", aggregation="sequence-mean-token-sum"),
+    "reinforce++-baseline": {}, "gpg": dict(importanceSamplingLevel="none"), "maxrl": dict(meanEpsilon=1e-6),
+}
+
+
+def options_of(spec):
+    options = {**COMMON, **KINDS[spec["kind"]], **spec}
+    if options["epsilonHigh"] is None:
+        options["epsilonHigh"] = options["epsilon"]
+    return options
+
+
+def is_counted(reward, verdict, options):
+    if reward is None:
+        return False
+    return {"unparsed": options["unparsed"], "timed-out": options["timedOut"]}.get(verdict, "wrong") == "wrong"
+
+
+def std_of(values, options):
+    return torch.std(values, correction=1 if options["std"] == "sample" else 0)
+
+
+def one_value(values):
+    return bool((values == values[0]).all())
+
+
+def advantages(batch, spec):
+    """Which rows are kept, and the advantage of each, 0 where it is not; [rows] both."""
+    options = options_of(spec)
+    kind, verdicts = options["kind"], batch["verdicts"]
+    rows = range(len(verdicts))
+    counted = torch.tensor([is_counted(batch["rewards"][i], verdicts[i], options) for i in rows])
+    reward = torch.tensor([batch["rewards"][i] or 0.0 for i in rows], dtype=F64)
+    right = torch.tensor([verdict == "right" for verdict in verdicts])
+    length = torch.tensor([sum(mask) for mask in batch["mask"]], dtype=F64)
+    group = torch.tensor(batch["group_ids"])
+
+    def members(i):
+        return (group == group[i]) & counted
+
+    mixed = torch.tensor([bool(counted[i]) and not one_value(reward[members(i)]) for i in rows])
+    if options["filterGroups"] == "constant":
+        counted = counted & mixed
+    kept = counted.clone()
+    if options["maskTruncatedCompletions"]:
+        kept &= torch.tensor([reason == "stop" for reason in batch["finish_reasons"]])
+    if kind == "psr":
+        kept &= right
+    if kind == "nsr":
+        kept &= ~right
+
+    def scale(i, values):
+        """What the difference from a baseline is divided by."""
+        among = {"none": None, "group": members(i), "batch": counted}[options["scaleRewards"]]
+        return 1.0 if among is None else std_of(values[among], options) + options["stdEpsilon"]
+
+    # Of every counted row, the difference from its group's mean; a group of one value differs in nothing.
+    centred = torch.tensor([float(reward[i] - reward[members(i)].mean()) if mixed[i] else 0.0 for i in rows], dtype=F64)
+
+    def advantage(i):
+        if kind == "psr":
+            return 1.0
+        if kind == "nsr":
+            return -1.0
+        if kind == "w-reinforce":
+            return options["lambda"] if right[i] else -1.0
+        if kind == "reinforce":
+            value = reward if options["rewards"] == "given" else 2 * right.to(F64) - 1
+            if options["baseline"] == "none":
+                return value[i]
+            among = members(i) if options["baseline"] == "group" else counted
+            return 0.0 if one_value(value[among]) else (value[i] - value[among].mean()) / scale(i, value)
+        if kind == "reinforce++-baseline":
+            # Mean and deviation over tokens: a row counts as often as it has tokens.
+            tokens = torch.repeat_interleave(centred[counted], length[counted].long())
+            if one_value(tokens):
+                return 0.0
+            return (centred[i] - tokens.mean()) / (std_of(tokens, options) + options["stdEpsilon"])
+        if not mixed[i]:
+            return 0.0
+        if kind == "rloo":
+            others = members(i)
+            others[i] = False
+            return reward[i] - reward[others].mean()
+        if kind == "opo":
+            weight = length[members(i)]
+            return reward[i] - (weight * reward[members(i)]).sum() / weight.sum()
+        if kind == "gpg":
+            alpha = int(kept.sum()) / int((kept & mixed).sum())
+            return alpha * centred[i] / scale(i, reward)
+        if kind == "maxrl":
+            return centred[i] / (reward[members(i)].mean() + options["meanEpsilon"])
+        return centred[i] / scale(i, reward)
+
+    return kept, torch.stack([torch.as_tensor(advantage(i) if kept[i] else 0.0, dtype=F64) for i in rows])
+
+
+def clipped_surrogate(ratio, advantage, options):
+    clipped = ratio.clamp(1 - options["epsilon"], 1 + options["epsilonHigh"])
+    return torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def loss(batch, spec):
+    """The loss of the kept rows as one optimiser batch, and its gradient for every token of every row (ragged)."""
+    options = options_of(spec)
+    kept, advantage = advantages(batch, spec)
+    logprobs = [torch.tensor(row, dtype=F64, requires_grad=True) for row in batch["logprobs"]]
+    per_row = []
+    for i, lp in enumerate(logprobs):
+        active = torch.tensor(batch["mask"][i], dtype=torch.bool)
+        if not kept[i] or not active.any():
+            continue
+        lp, old = lp[active], torch.tensor(batch["old_logprobs"][i], dtype=F64)[active]
+        level = options["importanceSamplingLevel"]
+        if level == "none":
+            surrogate = advantage[i] * lp
+        elif level == "token":
+            surrogate = clipped_surrogate((lp - old).exp(), advantage[i], options)
+        else:
+            surrogate = clipped_surrogate((lp - old).mean().exp(), advantage[i], options).expand(len(lp))
+        per_row.append(-surrogate)
+    total = {
+        "token-mean": lambda: sum(row.sum() for row in per_row) / sum(len(row) for row in per_row),
+        "sequence-mean-token-mean": lambda: sum(row.mean() for row in per_row) / len(per_row),
+        "sequence-mean-token-sum": lambda: sum(row.sum() for row in per_row) / len(per_row),
+        "constant": lambda: sum(row.sum() for row in per_row) / options["constant"],
+    }[options["aggregation"]]()
+    total.backward()
+    gradients = [(lp.grad if lp.grad is not None else torch.zeros_like(lp)).tolist() for lp in logprobs]
+    return total.item(), gradients
