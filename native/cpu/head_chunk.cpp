@@ -1,6 +1,7 @@
 #include "cpu/head_chunk.h"
 
 #include "cpu/copy_rows.h"
+#include "cpu/product_grid.h"
 
 namespace coppice {
 namespace COPPICE_ISA {
@@ -86,10 +87,9 @@ void HeadChunk::differentiate(const Tensor& dhidden, float* dweight, const HeadG
   const int64_t hidden = weight_.cols;
   team_.parallel_for(count_, [&](int64_t i, int) { clear_row(scratch_.dhidden + i * hidden, hidden); });
   const int64_t depth = product_depth(weight_.dtype, count_);
-  team_.parallel_for(ceil_div(hidden, kPanel), [&](int64_t panel, int) {
-    const int64_t col = panel * kPanel;
-    pack_right(scratch_.hidden_panels + col * depth, scratch_.rows.hidden + col, hidden, count_,
-               smaller(kPanel, hidden - col), weight_.dtype);
+  for_panels(team_, depth, hidden, [&](int64_t col, int64_t cols) {
+    pack_right(scratch_.hidden_panels + col * depth, scratch_.rows.hidden + col, hidden, count_, cols,
+               weight_.dtype);
   });
   for (int64_t i = 0; i < shape_.spans; ++i) {
     const Span part = span(i);

@@ -11,15 +11,6 @@ namespace coppice {
 namespace COPPICE_ISA {
 namespace {
 
-// body(first column, columns) for every panel of `cols` columns, divided among the threads.
-template <typename Body>
-void for_panels(const ThreadTeam& team, int64_t depth, int64_t cols, const Body& body) {
-  for_row_ranges(team, ceil_div(cols, kPanel), 2 * depth * kPanel, [&](int64_t begin, int64_t end) {
-    const int64_t col = begin * kPanel;
-    body(col, smaller(end * kPanel, cols) - col);
-  });
-}
-
 // Columns that a product takes as rows, walking down: as they are, or in bf16 as words of two rows in `words`
 // [ceil(rows / 2)][cols].
 Left left_columns(const ThreadTeam& team, const Tensor& rows, DType dtype, float* words) {

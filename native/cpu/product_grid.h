@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cpu/gemm.h"
+#include "cpu/row_ranges.h"
 
 namespace coppice {
 namespace COPPICE_ISA {
@@ -50,6 +51,15 @@ COPPICE_INLINE Grid choose_grid(int threads, int64_t rows, int64_t cols, int64_t
   // Finer parts, so that a thread that is done early finds something to take over.
   best.row_parts *= larger(1, ceil_div(rows, best.row_parts * kPackRows));
   return best;
+}
+
+// body(first column, columns) for all panels of a right operand of that depth, divided among the threads.
+template <typename Body>
+void for_panels(const ThreadTeam& team, int64_t depth, int64_t cols, const Body& body) {
+  for_row_ranges(team, ceil_div(cols, kPanel), 2 * depth * kPanel, [&](int64_t begin, int64_t end) {
+    const int64_t col = begin * kPanel;
+    body(col, smaller(end * kPanel, cols) - col);
+  });
 }
 
 }  // namespace COPPICE_ISA

@@ -143,8 +143,8 @@ Cut up_to(const Leaders& leaders, int64_t count) {
 }
 
 // By the leaders alone, or false where the kept set may be larger than they are.
-bool cut_by_leaders(Cut* cut, const float* y, int64_t vocab, float maximum, const SampleParams& params) {
-  const bool by_count = params.top_k > 0 && params.top_k < vocab, by_mass = params.top_p < 1.0f;
+bool cut_by_leaders(Cut* cut, const float* y, int64_t vocab, float maximum, const SampleParams& params,
+                    bool by_count, bool by_mass) {
   if (by_count && params.top_k > Leaders::kMost) return false;
   const bool all = by_count || vocab <= Leaders::kMost;
   Leaders leaders;
@@ -171,7 +171,7 @@ bool cut_by_leaders(Cut* cut, const float* y, int64_t vocab, float maximum, cons
 Cut cut_distribution(const float* y, int64_t vocab, float maximum, const SampleParams& params) {
   Cut cut;
   const bool by_count = params.top_k > 0 && params.top_k < vocab, by_mass = params.top_p < 1.0f;
-  if ((by_count || by_mass) && !cut_by_leaders(&cut, y, vocab, maximum, params)) {
+  if ((by_count || by_mass) && !cut_by_leaders(&cut, y, vocab, maximum, params, by_count, by_mass)) {
     if (by_count) cut = shortest_prefix<false>(y, vocab, maximum, cut, static_cast<double>(params.top_k));
     if (by_mass) cut = shortest_prefix<true>(y, vocab, maximum, cut, static_cast<double>(params.top_p));
   }

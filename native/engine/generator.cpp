@@ -94,7 +94,7 @@ int32_t Generator::prompt_length(int64_t prompt) const {
 }
 
 int32_t Generator::length_limit(int64_t prompt) const {
-  return std::min(params_.max_completion_length, config_.max_positions - prompt_length(prompt));
+  return length_limit(config_, params_, prompt_length(prompt));
 }
 
 bool Generator::done() const {

@@ -111,7 +111,8 @@ class Generator final : public Generation {
   };
   static SequencePages most_pages(const ModelConfig& config, const GenerationParams& params,
                                   int32_t longest_prompt);
-  static int32_t most_tokens(const ModelConfig& config, const GenerationParams& params);  // of a completion
+  // Most tokens of a completion behind so many of a prompt.
+  static int32_t length_limit(const ModelConfig& config, const GenerationParams& params, int32_t prompt);
   // Pages that `live` sequences need whatever their prompts' lengths, a prompt's own counted once a group.
   static int32_t pages_wanted(const ModelConfig& config, const GenerationParams& params,
                               int32_t longest_prompt, int64_t live);

@@ -51,7 +51,7 @@ void Generator::StepBatch::reserve(const StepSize& largest) {
 // that no token allocates.
 void Generator::make_records() {
   const auto places = static_cast<size_t>(params_.max_live_sequences);
-  const auto tokens = static_cast<size_t>(most_tokens(config_, params_));
+  const auto tokens = static_cast<size_t>(length_limit(config_, params_, 0));
   const auto pages = static_cast<size_t>(
       blocks_of(std::min<int64_t>(longest_prompt_ + static_cast<int64_t>(tokens), config_.max_positions)) +
       1);
@@ -67,13 +67,13 @@ void Generator::make_records() {
   }
 }
 
-int32_t Generator::most_tokens(const ModelConfig& config, const GenerationParams& params) {
-  return std::min(params.max_completion_length, config.max_positions);
+int32_t Generator::length_limit(const ModelConfig& config, const GenerationParams& params, int32_t prompt) {
+  return std::min(params.max_completion_length, config.max_positions - prompt);
 }
 
 uint64_t Generator::record_bytes(const ModelConfig& config, const GenerationParams& params) {
   const uint64_t arrays = truncates(params.sampling) ? 4 : 3;
-  return arrays * sizeof(float) * static_cast<uint64_t>(most_tokens(config, params)) *
+  return arrays * sizeof(float) * static_cast<uint64_t>(length_limit(config, params, 0)) *
          static_cast<uint64_t>(params.max_live_sequences);
 }
 
@@ -86,8 +86,8 @@ Generator::SequencePages Generator::most_pages(const ModelConfig& config, const 
                                                int32_t longest_prompt) {
   SequencePages most = {};
   for (int32_t prompt = 1; prompt <= longest_prompt; ++prompt) {
-    const int32_t limit = std::max(1, std::min(params.max_completion_length, config.max_positions - prompt));
-    const int32_t own = own_pages(prompt, limit);
+    // A prompt that fills the model is refused later, and planned as if a token had room.
+    const int32_t own = own_pages(prompt, std::max(1, length_limit(config, params, prompt)));
     most.own = std::max(most.own, own);
     most.in_all = std::max(most.in_all, blocks_of(prompt) + own);
   }

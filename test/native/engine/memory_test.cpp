@@ -223,6 +223,23 @@ void a_token_allocates_nothing() {
   expect(made == 0, "200 token steps made " + std::to_string(made) + " allocations");
 }
 
+void reserving_again_leaves_gradients() {
+  const auto engine = Engine::create(small_config(), {"cpu", "", 2}, DType::kF32);
+  engine->init_random(1);
+  const MemoryRequest request = small_request(ActivationCheckpointing::kNone);
+  Random random(5);
+  update(*engine, RandomRows(random, 300, 5, 10, 30), request.micro_batches);
+  const auto gradient = [&] {
+    std::vector<float> values(static_cast<size_t>(small_config().hidden_size));
+    engine->read_gradient("model.norm.weight", values.data());
+    return values;
+  };
+  const std::vector<float> before = gradient();
+  engine->reserve(request);
+  expect(gradient() == before, "reserving changed the last update's gradients");
+  expect(before != std::vector<float>(before.size(), 0.0f), "an update left no gradient to compare");
+}
+
 // Two updates that differ in their number of micro-batches alone make the same number of allocations.
 void a_micro_batch_allocates_nothing(ActivationCheckpointing checkpointing) {
   const auto engine = Engine::create(small_config(), {"cpu", "", 2}, DType::kF32);
@@ -287,6 +304,7 @@ int main() {
     }
     for (uint64_t seed = 1; seed <= 300; ++seed) micro_batches_stay_within_their_bounds(seed);
     a_token_allocates_nothing();
+    reserving_again_leaves_gradients();
 #if defined(__linux__)
     released_arrays_are_given_back();
 #endif
