@@ -2,12 +2,12 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { invalidArgument } from './errors.ts'
 import { collapsedText, type DistinctKey, type GradedPrompt, gradePrompt } from './evaluate/graded-prompt.ts'
-import { GroupJudge, judge } from './judge.ts'
+import { GroupJudge, judge, verdictColumns } from './judge.ts'
 import { refuseUnknownKeys, requireInteger } from './options.ts'
 import type { GenerateOptions, Policy } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
 import { replaceFile } from './replace-file.ts'
-import { columnsOf, type RolloutBatch, writeTable } from './rollouts.ts'
+import { appendColumns, columnsOf, type RolloutBatch, writeTable } from './rollouts.ts'
 import { distinctRightAnswers } from './statistics/answers.ts'
 import {
   type BootstrapOptions,
@@ -200,7 +200,7 @@ export async function evaluateGreedily(
       ...(signal !== undefined && { signal }),
       onGroup: (group) => judging.add(group),
     })
-    judged = await judging.finish(rollouts)
+    judged = appendColumns(rollouts, verdictColumns(await judging.finish(), pool))
   } finally {
     judging.close()
   }

@@ -2,10 +2,11 @@ import { Float32, vectorFromArray } from 'apache-arrow'
 import type { SampledGroup } from './policy.ts'
 import {
   appendColumns,
-  columnsOf,
+  type ColumnValues,
   FINISH_REASONS,
   hasColumn,
   type RolloutBatch,
+  type RolloutColumns,
   textColumn,
   tokenColumnsOf,
 } from './rollouts.ts'
@@ -56,7 +57,7 @@ export async function judge(
   pool: VerifierPool,
   options: VerifyCallOptions = {},
 ): Promise<RolloutBatch> {
-  return withVerdicts(batch, await pool.verify(samplesOf(batch), options), pool)
+  return appendColumns(batch, verdictColumns(await pool.verify(samplesOf(batch), options), pool))
 }
 
 /**
@@ -64,13 +65,11 @@ export async function judge(
  * any case.
  */
 export class GroupJudge {
-  readonly #pool: VerifierPool
   readonly #call: Verification
   /** The prompt of each group, in the order in which the groups have come. */
   readonly #prompts: number[] = []
 
   constructor(pool: VerifierPool, options: VerifyCallOptions = {}) {
-    this.#pool = pool
     this.#call = pool.open(options)
   }
 
@@ -80,8 +79,8 @@ export class GroupJudge {
     this.#call.add(samples)
   }
 
-  /** As `judge` on the rollouts of all groups that have come, which stand in the order of their prompts. */
-  async finish(rollouts: RolloutBatch): Promise<RolloutBatch> {
+  /** A judgement for each row of all groups that have come, in the order of their prompts. */
+  async finish(): Promise<Judgement[]> {
     const judgements = await this.#call.finish()
     const groupRows = judgements.length / this.#prompts.length
     const ordered = new Array<Judgement>(judgements.length)
@@ -89,7 +88,7 @@ export class GroupJudge {
       for (let row = 0; row < groupRows; row++)
         ordered[prompt * groupRows + row] = judgements[group * groupRows + row]!
     })
-    return withVerdicts(rollouts, ordered, this.#pool)
+    return ordered
   }
 
   /** Gives up what is not judged yet. */
@@ -98,12 +97,12 @@ export class GroupJudge {
   }
 }
 
-function withVerdicts(
-  batch: RolloutBatch,
+/** `reward` and `verdict`, and `reward_<name>` of each verifier where several make the reward: the verdicts stage's columns. */
+export function verdictColumns(
   judgements: readonly Judgement[],
   { parts }: VerifierPool,
-): RolloutBatch {
-  return appendColumns(batch, {
+): Record<string, ColumnValues> {
+  return {
     reward: judgements.map(({ reward }) => reward),
     verdict: judgements.map(({ verdict }) => verdict),
     ...Object.fromEntries(
@@ -115,14 +114,23 @@ function withVerdicts(
         ),
       ]),
     ),
-  })
+  }
+}
+
+/** The columns with what the judgements say of each row; rewards as the column `reward` holds them, in fp32. */
+export function judgedRollouts(columns: RolloutColumns, judgements: readonly Judgement[]): RolloutColumns {
+  return {
+    ...columns,
+    rewards: judgements.map(({ reward }) => (reward === null ? null : Math.fround(reward))),
+    verdicts: judgements.map(({ verdict }) => verdict),
+  }
 }
 
 /** Judged rollouts as the rules of the objectives take them. */
-export function judgedColumns(rollouts: RolloutBatch) {
-  const { rewards, verdicts, groupIds, finishReasons, completionMask } = columnsOf(rollouts)
+export function judgedColumns(rollouts: RolloutColumns) {
+  const { rewards = [], verdicts, groupIds, finishReasons, completionMask } = rollouts
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
-  return { rewards: rewards ?? [], verdicts, groupIds, finishReasons, completions }
+  return { rewards, verdicts, groupIds, finishReasons, completions }
 }
 
 /** Mean reward of each verifier, where several make the reward, over the rows that have one; before weights. */

@@ -13,13 +13,13 @@ import {
   writeModelFolder,
   writeOptimizerState,
 } from './checkpoint.ts'
-import { CoppiceError } from './errors.ts'
+import { CoppiceError, invalidArgument } from './errors.ts'
 import { resolveModel } from './hub.ts'
 import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 import { generateGroups, requireSeed, sampledSchema } from './policy/generate.ts'
-import { type FinishedGroup, groupBatch, joinedBatch, samplesOfGroup } from './policy/group-batch.ts'
+import { type FinishedGroup, groupBatch, joinedRollouts, samplesOfGroup } from './policy/group-batch.ts'
 import { memoryRequest, microBatchesOf, rolloutRow, tokenBudgetOf } from './policy/memory-request.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
 import type {
@@ -33,6 +33,7 @@ import type {
   PlanOptions,
   PlanRow,
   PreparedUpdate,
+  SampledRollouts,
   SaveOptions,
   ScoreOptions,
   Scores,
@@ -180,14 +181,22 @@ export class Policy implements AsyncDisposable {
 
   /** Samples completions of all prompts and joins them in the order of the prompts; without any, a batch of no rows. */
   async generateAll(prompts: readonly PromptRow[], options: GenerateAllOptions = {}): Promise<RolloutBatch> {
-    const { onGroup, ...sampling } = options
-    const groups: FinishedGroup[] = []
-    for await (const group of this.#groups(prompts, sampling, GROUPS_AHEAD)) {
-      groups.push(group)
-      onGroup?.({ prompt: group.native.prompt, samples: samplesOfGroup(group) })
-    }
-    if (groups.length === 0) return emptyBatch(sampledSchema(sampling))
-    return joinedBatch(groups.sort((a, b) => a.native.prompt - b.native.prompt))
+    const groups = await this.#allGroups(prompts, options)
+    if (groups.length > 0) return joinedRollouts(groups).toBatch()
+    const { onGroup: _, ...sampling } = options
+    return emptyBatch(sampledSchema(sampling))
+  }
+
+  /**
+   * As `generateAll` for at least one prompt, but gives the numbers alone, and the batch when it is asked for: what learns from
+   * them need not wait for texts and Arrow.
+   */
+  async generateColumns(
+    prompts: readonly PromptRow[],
+    options: GenerateAllOptions = {},
+  ): Promise<SampledRollouts> {
+    if (prompts.length === 0) throw invalidArgument('generateColumns.prompts', 'at least one prompt', prompts)
+    return joinedRollouts(await this.#allGroups(prompts, options))
   }
 
   /** Log-prob and entropy of each completion token under this policy, rows in order. */
@@ -318,6 +327,19 @@ export class Policy implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.dispose()
+  }
+
+  /** In the order of the prompts. */
+  async #allGroups(
+    prompts: readonly PromptRow[],
+    { onGroup, ...sampling }: GenerateAllOptions,
+  ): Promise<FinishedGroup[]> {
+    const groups: FinishedGroup[] = []
+    for await (const group of this.#groups(prompts, sampling, GROUPS_AHEAD)) {
+      groups.push(group)
+      onGroup?.({ prompt: group.native.prompt, samples: samplesOfGroup(group) })
+    }
+    return groups.sort((a, b) => a.native.prompt - b.native.prompt)
   }
 
   #groups(

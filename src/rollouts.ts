@@ -22,3 +22,4 @@ export {
 export { readBatches, readTable, writeTable } from './rollouts/files.ts'
 export type { FinishReason, KnownColumn, RolloutBatch, RolloutSchemaOptions } from './rollouts/schema.ts'
 export { FINISH_REASONS, KNOWN_COLUMNS, promptSchema, rolloutSchema, VERDICTS } from './rollouts/schema.ts'
+export { takeLists, takeTokenRows } from './rollouts/token-rows.ts'

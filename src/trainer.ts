@@ -1,11 +1,18 @@
 import { CoppiceError } from './errors.ts'
 import { evaluateGreedily } from './evaluate.ts'
-import { GroupJudge, judgedColumns, partRewardMeans } from './judge.ts'
+import { GroupJudge, judgedColumns, judgedRollouts, partRewardMeans, verdictColumns } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from './objectives.ts'
-import type { PlanOptions, SampledGroup } from './policy.ts'
+import type { PlanOptions, Policy, SampledGroup, SampledRollouts } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
-import { appendColumns, columnsOf, type RolloutBatch, tokenColumnsOf, writeTable } from './rollouts.ts'
+import {
+  appendColumns,
+  columnsOf,
+  type RolloutBatch,
+  type RolloutColumns,
+  takeRows,
+  writeTable,
+} from './rollouts.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
@@ -26,6 +33,7 @@ import {
   type TrainPhase,
   type TrainStep,
 } from './trainer/train-options.ts'
+import type { Judgement } from './verdicts.ts'
 import { createVerifierPool, type VerifierPool } from './verify.ts'
 
 export type { LearningRateSchedule } from './trainer/learning-rate.ts'
@@ -86,8 +94,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
       if (options.signal?.aborted === true) await save(step - 1)
       throw error
     })
-    const learned = await trainer.learn(step, sampled, clock)
-    numTokens += tokenCount(sampled.rollouts)
+    const { metrics: learned, rollouts } = await trainer.learn(step, sampled, clock)
+    numTokens += tokenCount(sampled.columns)
     const stopped = options.signal?.aborted === true
     const last = step === settings.steps
     const evaluated =
@@ -103,7 +111,7 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
       await save(step)
     }
     const checkpoint = saved === step ? run.checkpointPath(step) : undefined
-    yield { step, steps: settings.steps, metrics, rollouts: sampled.rollouts, checkpoint }
+    yield { step, steps: settings.steps, metrics, rollouts, checkpoint }
     if (stopped && !last) throw options.signal!.reason
   }
 }
@@ -142,8 +150,11 @@ function isDue(step: number, every: number, last: boolean): boolean {
 }
 
 interface Sampled {
-  rollouts: RolloutBatch
+  /** With rewards and verdicts, and reference log-probs for a KL term. */
+  columns: RolloutColumns
   advantages: RowAdvantages
+  /** The whole of it as a batch, which nothing is learnt from: made while the engine works. */
+  toBatch: () => RolloutBatch
 }
 
 /** The phases of a step, over what stays the same from step to step. */
@@ -183,32 +194,39 @@ class Trainer {
       },
     })
     let generated = false
-    let judged: RolloutBatch
+    let sampled: SampledRollouts
+    let judgements: Judgement[]
     try {
-      const rollouts = await this.#generate(step, clock, rows, (group) => judging.add(group))
+      sampled = await this.#generate(step, clock, rows, (group) => judging.add(group))
       generated = true
       this.tell(step, 'verify', 0)
-      judged = await clock.time('verify', () => judging.finish(rollouts))
+      judgements = await clock.time('verify', () => judging.finish())
     } finally {
       judging.close()
     }
+    const judged = judgedRollouts(sampled.columns, judgements)
+    const { offsets } = judged.completionTokens
     const advantages = assignAdvantages(judgedColumns(judged), this.#settings.objective)
-    const { offsets } = tokenColumnsOf(judged).completionTokens
-    let weighed = appendColumns(judged, {
-      advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
-    })
-    if (reference !== undefined && this.#settings.objective.beta !== 0) {
-      const { logprobs } = await clock.time('score', () =>
-        reference.score(judged, {
-          entropies: false,
-          ...(this.#options.tokenBudget !== undefined && { tokenBudget: this.#options.tokenBudget }),
-        }),
-      )
-      const { offsets: shifted } = columnsOf(weighed).advantages!
-      weighed = appendColumns(weighed, { ref_logprobs: { values: logprobs, offsets: shifted } })
-    }
+    const refLogprobs =
+      reference === undefined || this.#settings.objective.beta === 0
+        ? undefined
+        : { values: await this.#score(reference, judged, clock), offsets }
     signal?.throwIfAborted()
-    return { rollouts: weighed, advantages }
+    const toBatch = () =>
+      appendColumns(sampled.toBatch(), {
+        ...verdictColumns(judgements, this.#verifier),
+        advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
+        ...(refLogprobs && { ref_logprobs: refLogprobs }),
+      })
+    return { columns: { ...judged, ...(refLogprobs && { refLogprobs }) }, advantages, toBatch }
+  }
+
+  async #score(reference: Policy, columns: RolloutColumns, clock: PhaseClock): Promise<Float32Array> {
+    const { tokenBudget } = this.#options
+    const { logprobs } = await clock.time('score', () =>
+      reference.score(columns, { entropies: false, ...(tokenBudget !== undefined && { tokenBudget }) }),
+    )
+    return logprobs
   }
 
   async #generate(
@@ -216,10 +234,10 @@ class Trainer {
     clock: PhaseClock,
     rows: readonly number[],
     onGroup: (group: SampledGroup) => void,
-  ): Promise<RolloutBatch> {
+  ): Promise<SampledRollouts> {
     let engineSeconds = 0
-    const rollouts = await clock.time('generate', () =>
-      this.#options.policy.generateAll(
+    const sampled = await clock.time('generate', () =>
+      this.#options.policy.generateColumns(
         rows.map((row) => this.#options.prompts[row]!),
         {
           ...this.#sampling(step),
@@ -233,17 +251,21 @@ class Trainer {
       ),
     )
     clock.add('generate_engine', engineSeconds)
-    return rollouts
+    return sampled
   }
 
   /** The step's updates. Not stopped by the signal: half a step could not be resumed. */
-  async learn(step: number, sampled: Sampled, clock: PhaseClock): Promise<Record<string, number>> {
+  async learn(
+    step: number,
+    { columns, advantages, toBatch }: Sampled,
+    clock: PhaseClock,
+  ): Promise<{ metrics: Record<string, number>; rollouts: RolloutBatch }> {
     const learningRate = learningRateAt(step, this.#settings)
     this.tell(step, 'update', 0)
     try {
       const updating = clock.time('update', () =>
         learn({
-          ...sampled,
+          ...{ columns, advantages },
           policy: this.#options.policy,
           settings: this.#settings,
           learningRate,
@@ -255,14 +277,15 @@ class Trainer {
         }),
       )
       // While the engine computes the first of them.
-      const describing = async () => ({
-        ...rolloutMetrics(sampled.rollouts, sampled.advantages),
-        ...partMetrics(partRewardMeans(sampled.rollouts, this.#verifier)),
-      })
-      const [updates, described] = await Promise.all([updating, describing()])
-      return { ...described, ...updates, learning_rate: learningRate }
+      const describing = async () => {
+        const rollouts = toBatch()
+        const parts = partMetrics(partRewardMeans(rollouts, this.#verifier))
+        return { rollouts, described: { ...rolloutMetrics(columns, advantages), ...parts } }
+      }
+      const [updates, { rollouts, described }] = await Promise.all([updating, describing()])
+      return { metrics: { ...described, ...updates, learning_rate: learningRate }, rollouts }
     } catch (error) {
-      throw error instanceof RefusedUpdate ? await this.#refused(step, error) : error
+      throw error instanceof RefusedUpdate ? await this.#refused(step, error, toBatch()) : error
     }
   }
 
@@ -297,7 +320,8 @@ class Trainer {
   }
 
   /** Keeps the rollouts of a refused step for a look, and says which they are. */
-  async #refused(step: number, { rollouts, cause }: RefusedUpdate): Promise<CoppiceError> {
+  async #refused(step: number, { rows, cause }: RefusedUpdate, sampled: RolloutBatch): Promise<CoppiceError> {
+    const rollouts = takeRows(sampled, rows)
     const path = this.#run.refusedPath(step)
     await writeTable(path, [rollouts])
     const { logprobs } = await this.#options.policy.score(rollouts, { entropies: false })

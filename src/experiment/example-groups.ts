@@ -67,10 +67,9 @@ function samplesOf(
 
 /** advantage x mask / denominator of each token of the rows that the objective keeps. */
 function tokenWeights(group: RolloutBatch, objective: ResolvedObjective): Map<number, number[]> {
-  const { completionMask } = columnsOf(group)
-  const { keptRows, rowAdvantages } = assignAdvantages(judgedColumns(group), objective)
-  const completions = { offsets: completionMask.offsets, mask: completionMask.values }
-  const weighed = weighTokens(keptRows, rowAdvantages, completions, objective, 'f64')
+  const judged = judgedColumns(columnsOf(group))
+  const { keptRows, rowAdvantages } = assignAdvantages(judged, objective)
+  const weighed = weighTokens(keptRows, rowAdvantages, judged.completions, objective, 'f64')
   const byRow = new Map<number, number[]>()
   weighed?.rows.forEach((row, i) => {
     const span = [weighed.offsets[i]!, weighed.offsets[i + 1]!] as const

@@ -1,8 +1,17 @@
 import type { NativeGroup } from '../native/types.ts'
 import type { PromptRow } from '../prompts.ts'
-import { type ColumnValues, FINISH_REASONS, makeBatch, type RolloutBatch } from '../rollouts.ts'
+import {
+  type ColumnValues,
+  FINISH_REASONS,
+  type ListValues,
+  type ListView,
+  makeBatch,
+  type RolloutBatch,
+  type RolloutColumns,
+} from '../rollouts.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { Sample } from '../verdicts.ts'
+import type { SampledRollouts } from './options.ts'
 
 /** All completions of one prompt. */
 export interface FinishedGroup {
@@ -44,18 +53,43 @@ export function groupBatch({ native, prompt, texts }: FinishedGroup): RolloutBat
   return rolloutBatch(native, new Array<PromptRow>(native.rows).fill(prompt), texts)
 }
 
-/** Groups, at least one, as one batch in their order; its numbers are copies. */
-export function joinedBatch(groups: readonly FinishedGroup[]): RolloutBatch {
-  const natives = groups.map(({ native }) => native)
-  const prompts = groups.flatMap(({ native, prompt }) => new Array<PromptRow>(native.rows).fill(prompt))
-  return rolloutBatch(
-    joinNatives(natives),
-    prompts,
-    groups.flatMap(({ texts }) => texts),
-  )
+/** Groups, at least one, joined in their order; the numbers of several are copies. */
+export function joinedRollouts(groups: readonly FinishedGroup[]): SampledRollouts {
+  const joined = joinNatives(groups.map(({ native }) => native))
+  const toBatch = () =>
+    rolloutBatch(
+      joined,
+      groups.flatMap(({ native, prompt }) => new Array<PromptRow>(native.rows).fill(prompt)),
+      groups.flatMap(({ texts }) => texts),
+    )
+  return { columns: rolloutColumns(joined), toBatch }
 }
 
 type Columns = Omit<NativeGroup, 'prompt'>
+
+const listsAt =
+  (offsets: Int32Array) =>
+  <A extends ListValues>(values: A): ListView<A> => ({ values, offsets })
+
+function rolloutColumns({
+  promptTokens,
+  promptOffsets,
+  completionOffsets,
+  ...columns
+}: Columns): RolloutColumns {
+  const perToken = listsAt(completionOffsets)
+  const { rows, groupIds, sampleIndex, temperature, policyStep, samplerLogprobs, entropies } = columns
+  return {
+    ...{ rows, groupIds, sampleIndex, temperature, policyStep },
+    promptTokens: { values: promptTokens, offsets: promptOffsets },
+    completionTokens: perToken(columns.completionTokens),
+    completionMask: perToken(columns.completionMask),
+    logprobs: perToken(columns.logprobs),
+    finishReasons: Array.from(columns.finishReasons, (reason) => FINISH_REASONS[reason]!),
+    ...(samplerLogprobs && { samplerLogprobs: perToken(samplerLogprobs) }),
+    ...(entropies && { entropies: perToken(entropies) }),
+  }
+}
 
 function rolloutBatch(
   columns: Columns,
@@ -63,10 +97,7 @@ function rolloutBatch(
   texts: readonly string[],
 ): RolloutBatch {
   const { rows, completionOffsets } = columns
-  const perToken = <A extends Float32Array | Uint8Array | Int32Array>(values: A) => ({
-    values,
-    offsets: completionOffsets,
-  })
+  const perToken = listsAt(completionOffsets)
   const values: Record<string, ColumnValues> = {
     prompt_id: prompts.map(({ promptId }) => promptId),
     prompt: prompts.map(({ prompt }) => prompt),

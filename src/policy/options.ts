@@ -3,6 +3,7 @@ import type { ActivationCheckpointing, ComputeDtype } from '../native/types.ts'
 import type { ObjectiveOptions, ObjectiveSpec } from '../objective-options.ts'
 import type { EmptyClass } from '../objectives.ts'
 import type { PolicyLossParams, PolicyLossStats } from '../policy-loss.ts'
+import type { RolloutBatch, RolloutColumns } from '../rollouts.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import type { Sample } from '../verdicts.ts'
 import type { Rows } from './native-rows.ts'
@@ -122,6 +123,14 @@ export interface SampledGroup {
   prompt: number
   /** The rows of the group, in their order, as verifiers take them. */
   samples: Sample[]
+}
+
+/** Completions of all prompts, rows in the order of the prompts. */
+export interface SampledRollouts {
+  /** What the engine wrote: numbers, without any text. */
+  columns: RolloutColumns
+  /** The same with prompts and texts as an Arrow batch over the same memory; made at each call. */
+  toBatch: () => RolloutBatch
 }
 
 export interface GenerateAllOptions extends GenerateOptions {

@@ -2,20 +2,13 @@ import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
 import type { MicroBatchOptions, OptimizerOptions, Policy, PreparedUpdate, UpdateStats } from '../policy.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
-import {
-  dropColumns,
-  float32List,
-  type ListView,
-  type RolloutBatch,
-  takeRows,
-  tokenColumnsOf,
-} from '../rollouts.ts'
+import { type ListView, type RolloutColumns, takeLists, takeTokenRows } from '../rollouts.ts'
 import type { ResolvedSettings } from './train-options.ts'
 
 export interface LearnInput {
   policy: Policy
-  /** The step's rollouts with verdicts; with `ref_logprobs` where the objective has a KL term. */
-  rollouts: RolloutBatch
+  /** The step's rollouts; with `refLogprobs` where the objective has a KL term. */
+  columns: RolloutColumns
   advantages: RowAdvantages
   settings: ResolvedSettings
   learningRate: number
@@ -33,7 +26,7 @@ export interface LearnInput {
  *   the mini-batches before
  */
 export async function learn(input: LearnInput): Promise<Record<string, number>> {
-  const { policy, rollouts, settings } = input
+  const { policy, columns, settings } = input
   const { objective } = settings
   const miniBatches = cutRows(input.advantages.keptRows, settings.miniBatchRows)
   const total = miniBatches.length * settings.numIterations
@@ -42,8 +35,7 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
     optimizer: optimizerOptions(settings, input.learningRate),
     ...input.microBatches,
   }
-  const tokens = columnsToLearnFrom(rollouts)
-  const completionMask = tokenColumnsOf(tokens).completionMask!
+  const { completionMask, refLogprobs } = columns
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
   /** The mini-batches that were handed over. */
   const taken: { update: number; rows: Int32Array }[] = []
@@ -54,11 +46,10 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
       const weights = weighTokens(rows, input.advantages.rowAdvantages, completions, objective, 'f32')
       if (weights === null) continue
       taken.push({ update, rows: weights.rows })
-      const miniBatch = takeRows(tokens, weights.rows)
       const { advantages, norm } = weights
       yield {
-        ...{ rows: miniBatch, advantages, norm, ...common },
-        ...(objective.beta !== 0 && { refLogprobs: contiguous(float32List(miniBatch, 'ref_logprobs')) }),
+        ...{ rows: takeTokenRows(columns, weights.rows), advantages, norm, ...common },
+        ...(objective.beta !== 0 && { refLogprobs: contiguous(takeLists(refLogprobs!, weights.rows)) }),
       }
     }
   }
@@ -73,37 +64,20 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
   } catch (cause) {
     const refused = taken[done.length]
     if ((cause as { code?: unknown }).code !== 'NON_FINITE' || refused === undefined) throw cause
-    throw new RefusedUpdate(takeRows(rollouts, refused.rows), cause as Error)
+    throw new RefusedUpdate(refused.rows, cause as Error)
   }
   return updateMetrics(done, objective.beta !== 0)
 }
 
-const LEARNT_COLUMNS = [
-  'prompt_tokens',
-  'completion_tokens',
-  'completion_mask',
-  'logprobs',
-  'temperature',
-  'ref_logprobs',
-]
-
-/** The rollouts without texts and all else that would be copied into mini-batches for nothing. */
-function columnsToLearnFrom(rollouts: RolloutBatch): RolloutBatch {
-  const names = rollouts.schema.fields.map(({ name }) => name)
-  return dropColumns(
-    rollouts,
-    names.filter((name) => !LEARNT_COLUMNS.includes(name)),
-  )
-}
-
 /** An optimiser step that was refused because of numbers that are not finite. */
 export class RefusedUpdate extends Error {
-  readonly rollouts: RolloutBatch
+  /** Of the step's rollouts. */
+  readonly rows: Int32Array
   override readonly cause: Error
 
-  constructor(rollouts: RolloutBatch, cause: Error) {
+  constructor(rows: Int32Array, cause: Error) {
     super(cause.message)
-    this.rollouts = rollouts
+    this.rows = rows
     this.cause = cause
   }
 }
@@ -125,7 +99,7 @@ function cutRows(rows: Int32Array, size: number | null): Int32Array[] {
   )
 }
 
-/** The values of a list column that may be a slice of a longer one. */
+/** The values of lists that may be views of longer ones. */
 function contiguous({ values, offsets }: ListView<Float32Array>): Float32Array {
   return values.subarray(offsets[0], offsets.at(-1))
 }

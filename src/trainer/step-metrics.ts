@@ -1,5 +1,5 @@
 import type { RowAdvantages } from '../objectives.ts'
-import { columnsOf, type RolloutBatch, tokenColumnsOf } from '../rollouts.ts'
+import type { RolloutColumns, TokenColumns } from '../rollouts.ts'
 
 /** Keys of metrics that tell of time: the only ones in which two runs with the same seed differ. */
 export const TIME_PREFIX = 'seconds/'
@@ -35,9 +35,9 @@ export class PhaseClock {
   }
 }
 
-/** What a batch of rollouts says before anything is learnt from it; TRL's keys. */
-export function rolloutMetrics(rollouts: RolloutBatch, advantages: RowAdvantages): Record<string, number> {
-  const { rows, completionTokens, entropies, finishReasons } = columnsOf(rollouts)
+/** What rollouts say before anything is learnt from them; TRL's keys. */
+export function rolloutMetrics(rollouts: RolloutColumns, advantages: RowAdvantages): Record<string, number> {
+  const { rows, completionTokens, entropies, finishReasons } = rollouts
   const { offsets } = completionTokens
   let shortest = Number.POSITIVE_INFINITY
   let longest = 0
@@ -48,7 +48,7 @@ export function rolloutMetrics(rollouts: RolloutBatch, advantages: RowAdvantages
   }
   const metrics: Record<string, number> = {
     ...advantages.metrics,
-    'completions/mean_length': completionTokenCount(rollouts) / rows,
+    'completions/mean_length': spanOf(offsets) / rows,
     'completions/min_length': shortest,
     'completions/max_length': longest,
     'completions/clipped_ratio': finishReasons.filter((reason) => reason === 'length').length / rows,
@@ -60,13 +60,8 @@ export function rolloutMetrics(rollouts: RolloutBatch, advantages: RowAdvantages
   return metrics
 }
 
-export function completionTokenCount(rollouts: RolloutBatch): number {
-  return spanOf(tokenColumnsOf(rollouts).completionTokens.offsets)
-}
-
-/** Prompt and completion tokens of a batch, each row's prompt counted. */
-export function tokenCount(rollouts: RolloutBatch): number {
-  const { promptTokens, completionTokens } = tokenColumnsOf(rollouts)
+/** Prompt and completion tokens of rollouts, each row's prompt counted. */
+export function tokenCount({ promptTokens, completionTokens }: TokenColumns): number {
   return spanOf(promptTokens.offsets) + spanOf(completionTokens.offsets)
 }
 

@@ -40,6 +40,23 @@ describe('generate', () => {
     assert.equal(calls, 1)
   })
 
+  it('gives columns that are those of the batch, for one prompt and for several', async () => {
+    await using policy = await tinyPolicy()
+    for (const prompts of [promptsOfLength(4), promptsOfLength(4, 70, 5)]) {
+      for (const cut of [{}, { topP: 0.8 }]) {
+        const given = { ...options, ...cut, entropies: true, step: 3 }
+        const { columns, toBatch } = await policy.generateColumns(prompts, given)
+        const batch = await policy.generateAll(prompts, given)
+        assert.deepEqual(columns, columnsOf(batch))
+        assert.deepEqual(columnsOf(toBatch()), columnsOf(batch))
+      }
+    }
+    await assert.rejects(
+      policy.generateColumns([], options),
+      refused('INVALID_ARGUMENT', /at least one prompt/),
+    )
+  })
+
   it('gives an error of the engine the stack of the call', async () => {
     await using policy = await tinyPolicy()
     const prompts = promptsOfLength(4, 70, 5)

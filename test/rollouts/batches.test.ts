@@ -7,11 +7,16 @@ import {
   columnsOf,
   concatBatches,
   dropColumns,
+  type ListValues,
+  type ListView,
   makeBatch,
   type RolloutBatch,
   rolloutSchema,
   sliceRows,
+  type TokenColumns,
+  takeLists,
   takeRows,
+  takeTokenRows,
   tokenColumnsOf,
 } from '../../src/rollouts.ts'
 import { refused } from '../refused.ts'
@@ -189,6 +194,30 @@ describe('cutting and joining', () => {
   it('makes offsets from 0 again, and keeps those of slices', () => {
     assert.equal(columnsOf(sliceRows(three(), 2, 4)).completionTokens.offsets[0], 3)
     assert.equal(columnsOf(takeRows(three(), [2, 3])).completionTokens.offsets[0], 0)
+  })
+
+  it('takes rows of token columns as of the batch, those that follow each other without a copy', () => {
+    const lists = (view: ListView<ListValues>) =>
+      Array.from(view.offsets.subarray(1), (end, row) => [...view.values.subarray(view.offsets[row], end)])
+    const said = ({ rows, temperature, ...columns }: TokenColumns) => [
+      rows,
+      [...temperature!],
+      ...Object.values(columns).map(lists),
+    ]
+    for (const batch of [three(), sliceRows(three(), 2, 6)]) {
+      for (const rows of [[0, 1, 2, 3], [1, 2], [3], [3, 1], [0, 2], [2, 2], []]) {
+        const taken = takeTokenRows(tokenColumnsOf(batch), rows)
+        assert.deepEqual(said(taken), said(tokenColumnsOf(takeRows(batch, rows))))
+      }
+    }
+    const columns = tokenColumnsOf(three())
+    const { buffer } = columns.completionTokens.values
+    assert.equal(takeTokenRows(columns, [1, 2]).completionTokens.values.buffer, buffer)
+    assert.notEqual(takeTokenRows(columns, [2, 1]).completionTokens.values.buffer, buffer)
+    const { advantages } = columnsOf(three())
+    assert.deepEqual(takeLists(advantages!, [1, 2]).valid, Uint8Array.of(0, 1))
+    for (const row of [-1, 6, 0.5, Number.NaN])
+      assert.throws(() => takeTokenRows(columns, [row]), refused('INVALID_ARGUMENT', /rows/))
   })
 
   it('handles no rows', () => {
