@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "cpu/instruction_set.h"
@@ -28,8 +29,9 @@ constexpr size_t kBytesPerSample = size_t{16} << 20;
 // A thread's share begins and ends with a cache line.
 constexpr int64_t kLineFloats = 16;
 constexpr int64_t kRounds = 20000;
+constexpr int64_t kProductRounds = 200;  // as long
 constexpr double kSeconds = 0.05;
-constexpr int kMinSamples = 8;
+constexpr size_t kMinSamples = 8;
 
 size_t last_level_cache() {
   int64_t bytes = 0;
@@ -44,22 +46,21 @@ size_t last_level_cache() {
   return bytes > 0 ? static_cast<size_t>(bytes) : kUnknownCache;
 }
 
-// Seconds of the fastest of many runs.
+// Seconds of many runs, fastest first.
 template <typename Run>
-double fastest(const Run& run) {
+std::vector<double> time_runs(const Run& run) {
   run();
-  double best = 0;
+  std::vector<double> samples;
   const auto begin = Clock::now();
   auto start = begin;
-  for (int samples = 0;; ++samples) {
-    if (samples >= kMinSamples && std::chrono::duration<double>(start - begin).count() > kSeconds)
-      return best;
+  while (samples.size() < kMinSamples || std::chrono::duration<double>(start - begin).count() <= kSeconds) {
     run();
     const auto end = Clock::now();
-    const double seconds = std::chrono::duration<double>(end - start).count();
-    if (samples == 0 || seconds < best) best = seconds;
+    samples.push_back(std::chrono::duration<double>(end - start).count());
     start = end;
   }
+  std::sort(samples.begin(), samples.end());
+  return samples;
 }
 
 PeakLoops loops_of(const Backend& backend) {
@@ -81,8 +82,13 @@ MachinePeaks::MachinePeaks(Backend& backend)
 double MachinePeaks::gflops(DType dtype) {
   const bool pairs = dtype == DType::kBF16 && has_bf16();
   double& rate = gflops_[pairs ? DType::kBF16 : DType::kF32];
-  if (rate == 0) rate = measure_flops(pairs ? loops_.dot_pairs : loops_.fma);
+  if (rate == 0) rate = measure_flops(pairs ? loops_.dot_pairs : loops_.fma, kRounds, 0);
   return rate;
+}
+
+double MachinePeaks::product_gflops() {
+  if (product_gflops_ == 0) product_gflops_ = measure_flops(loops_.product, kProductRounds, 0.5);
+  return product_gflops_;
 }
 
 size_t MachinePeaks::array_bytes(size_t bytes) const {
@@ -111,11 +117,11 @@ double MachinePeaks::gbytes_moved(size_t bytes) {
   return std::max(rate, gbytes(bytes));
 }
 
-double MachinePeaks::measure_flops(double (*loop)(int64_t rounds)) const {
-  const double operations = loop(kRounds) * team_.threads();
-  const double seconds =
-      fastest([&] { team_.parallel_for(team_.threads(), [&](int64_t, int) { loop(kRounds); }); });
-  return operations / seconds / 1e9;
+double MachinePeaks::measure_flops(double (*loop)(int64_t rounds), int64_t rounds, double share) const {
+  const double operations = loop(rounds) * team_.threads();
+  const std::vector<double> seconds =
+      time_runs([&] { team_.parallel_for(team_.threads(), [&](int64_t, int) { loop(rounds); }); });
+  return operations / seconds[static_cast<size_t>(share * static_cast<double>(seconds.size() - 1))] / 1e9;
 }
 
 template <typename Loop>
@@ -126,12 +132,12 @@ double MachinePeaks::measure_array(size_t bytes, const Loop& loop) const {
   // From the backend, as what its ops read is; written to, or there would be no memory behind it.
   const Buffer array(backend_, bytes);
   backend_.zero(array.data(), bytes);
-  const double seconds = fastest([&] {
+  const std::vector<double> seconds = time_runs([&] {
     team_.parallel_for(threads, [&](int64_t part, int) {
       for (int64_t pass = 0; pass < passes; ++pass) loop(array.f32() + part * share, share);
     });
   });
-  return static_cast<double>(passes * threads * share) * sizeof(float) / seconds / 1e9;
+  return static_cast<double>(passes * threads * share) * sizeof(float) / seconds[0] / 1e9;
 }
 
 }  // namespace coppice::bench

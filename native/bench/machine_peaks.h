@@ -21,6 +21,10 @@ class MachinePeaks {
   // 10^9 floating-point operations a second in multiply-adds of fp32, or of bf16 pairs: those of fp32 where
   // the set has no instruction for pairs.
   double gflops(DType dtype);
+  // The same in the inner loop of fp32 products, which also loads its operands from the first-level cache:
+  // the median of the samples, not the fastest. Where another guest of the host runs on the other thread of a
+  // core, multiply-adds alone lose nothing to it, and this loop its share of the core's issue slots.
+  double product_gflops();
   bool has_bf16() const { return loops_.dot_pairs != nullptr; }
   // 10^9 bytes a second in reading an array of so many bytes over and over: what fits into a cache is read
   // from it. Sizes are rounded down to a power of two from 64 KiB on; what is larger than memory_bytes() is
@@ -33,7 +37,8 @@ class MachinePeaks {
   size_t memory_bytes() const { return memory_bytes_; }
 
  private:
-  double measure_flops(double (*loop)(int64_t rounds)) const;
+  // By the sample at that share of all, fastest first.
+  double measure_flops(double (*loop)(int64_t rounds), int64_t rounds, double share) const;
   // 10^9 bytes of the array a second in a loop over each thread's share of it.
   template <typename Loop>
   double measure_array(size_t bytes, const Loop& loop) const;
@@ -44,6 +49,7 @@ class MachinePeaks {
   ThreadTeam team_;
   size_t memory_bytes_;
   std::map<DType, double> gflops_;
+  double product_gflops_ = 0;
   std::map<size_t, double> gbytes_, gbytes_moved_;
 };
 

@@ -102,7 +102,7 @@ Napi::Value KernelsObject::peaks(const Napi::CallbackInfo& info) {
                               ? kMaxSafeInteger
                               : read_integer(info[0], "workingSetBytes", 1, kMaxSafeInteger);
     struct Rates {
-      double gflops, gflops_bf16, gbytes, gbytes_moved;
+      double gflops, gflops_bf16, product_gflops, gbytes, gbytes_moved;
       bool has_bf16;
     };
     const auto rates = std::make_shared<Rates>();
@@ -110,14 +110,18 @@ Napi::Value KernelsObject::peaks(const Napi::CallbackInfo& info) {
         info.Env(), nullptr,
         [worker = worker_.get(), bytes, rates](StopFlag&) {
           bench::MachinePeaks& peaks = worker->peaks();
-          *rates = {peaks.gflops(DType::kF32), peaks.gflops(DType::kBF16),
-                    peaks.gbytes(static_cast<size_t>(bytes)), peaks.gbytes_moved(static_cast<size_t>(bytes)),
+          *rates = {peaks.gflops(DType::kF32),
+                    peaks.gflops(DType::kBF16),
+                    peaks.product_gflops(),
+                    peaks.gbytes(static_cast<size_t>(bytes)),
+                    peaks.gbytes_moved(static_cast<size_t>(bytes)),
                     peaks.has_bf16()};
         },
         [rates](Napi::Env env) -> Napi::Value {
           Napi::Object result = Napi::Object::New(env);
           result.Set("gflops", rates->gflops);
           result.Set("gflopsBf16", rates->gflops_bf16);
+          result.Set("productGflops", rates->product_gflops);
           result.Set("hasBf16", rates->has_bf16);
           result.Set("gbytes", rates->gbytes);
           result.Set("gbytesMoved", rates->gbytes_moved);

@@ -1,5 +1,6 @@
 #include "cpu/peak.h"
 
+#include "cpu/gemm_tile.h"
 #include "cpu/simd.h"
 
 namespace coppice {
@@ -46,6 +47,30 @@ double dot_pairs_chains(int64_t rounds) {
 }
 #endif
 
+double product_tiles(int64_t rounds) {
+  constexpr int64_t kDepth = 128;
+  constexpr int kVectors = tile_vectors(kTileRows);
+  constexpr int kCols = kVectors * kLanes, kPanels = (kVectors + 1) / 2;
+  alignas(64) float left[kTileRows * kDepth], right[kPanels * kDepth * kPanel], out[kTileRows * kCols];
+  for (float& value : left) value = 0.5f;
+  for (float& value : right) value = 0.25f;
+  Tile tile = {};
+  tile.a = left;
+  tile.a_stride = kDepth;
+  tile.b = right;
+  tile.b_panel_stride = kDepth * kPanel;
+  tile.b_row_stride = kPanel;
+  tile.depth = kDepth;
+  tile.cols = kCols;
+  tile.out = out;
+  tile.out_stride = kCols;
+  const TileFunction run = tile_function(kTileRows, kVectors, {false, TileRight::kPanels}, false);
+  for (int64_t round = 0; round < rounds; ++round) run(tile);
+  volatile float sink = out[0];
+  (void)sink;
+  return 2.0 * kTileRows * kCols * kDepth * static_cast<double>(rounds);
+}
+
 // Four places are read at once, since one stream of reads does not keep a core's memory requests busy.
 float read_all(const float* values, int64_t count) {
   constexpr int kStreams = 4, kUnroll = 4;
@@ -78,9 +103,9 @@ void update_all(float* values, int64_t count) {
 
 PeakLoops peak_loops() {
 #if defined(COPPICE_NATIVE_DOT_PAIRS)
-  return {fma_chains, dot_pairs_chains, read_all, update_all};
+  return {fma_chains, dot_pairs_chains, product_tiles, read_all, update_all};
 #else
-  return {fma_chains, nullptr, read_all, update_all};
+  return {fma_chains, nullptr, product_tiles, read_all, update_all};
 #endif
 }
 

@@ -13,6 +13,9 @@ struct PeakLoops {
   // The same of products of bf16 pairs. Null where the set has no instruction for them: bf16 products then
   // are fp32 multiply-adds and what it takes to split the pairs.
   double (*dot_pairs)(int64_t rounds);
+  // The tile that products are made of, over operands that stay in the first-level cache; returns the
+  // floating-point operations done.
+  double (*product)(int64_t rounds);
   // Reads values[0, count) once and returns a number that depends on all of them.
   float (*read)(const float* values, int64_t count);
   // Reads values[0, count) once and writes them back.

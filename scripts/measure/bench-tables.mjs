@@ -37,6 +37,10 @@ const COLUMNS = [
     'share of peak',
     (row) => (row.peak_share === null ? undefined : `${(100 * row.peak_share).toFixed(1)} %`),
   ],
+  [
+    "product's loop",
+    (row) => row.product_gflops && `${((100 * row.product_gflops) / row.peak_gflops).toFixed(0)} % of peak`,
+  ],
   ['memory', (row) => `${row.peak_rss_mib} MiB`],
 ]
 

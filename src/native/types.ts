@@ -394,6 +394,7 @@ export interface NativeOpCase {
 export interface NativePeaks {
   gflops: number
   gflopsBf16: number
+  productGflops: number
   hasBf16: boolean
   gbytes: number
   gbytesMoved: number

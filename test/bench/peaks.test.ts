@@ -11,12 +11,15 @@ describe('the peaks of this machine', () => {
     for (const isa of status.instructionSets) {
       const peaks = await machinePeaks({ threads: 1, isa })
       assert.deepEqual([peaks.isa, peaks.threads], [isa, 1])
-      for (const rate of [peaks.gflops, peaks.gflopsBf16, peaks.gbytes, peaks.gbytesMoved]) {
+      const { gflops, gflopsBf16, productGflops, gbytes, gbytesMoved } = peaks
+      for (const rate of [gflops, gflopsBf16, productGflops, gbytes, gbytesMoved]) {
         assert.ok(Number.isFinite(rate) && rate > 0, JSON.stringify(peaks))
       }
-      assert.ok(peaks.gbytesMoved >= peaks.gbytes)
+      assert.ok(gbytesMoved >= gbytes)
+      // It is multiply-adds and loads, and its median not their fastest; 1.5: the machine may have changed between the two.
+      assert.ok(productGflops < 1.5 * gflops, JSON.stringify(peaks))
       assert.equal(peaks.hasBf16, isa === 'avx512bf16')
-      if (!peaks.hasBf16) assert.equal(peaks.gflopsBf16, peaks.gflops)
+      if (!peaks.hasBf16) assert.equal(gflopsBf16, gflops)
     }
   })
 

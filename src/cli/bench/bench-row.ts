@@ -25,6 +25,8 @@ export interface BenchRow {
   /** What the floor is computed from: 10^9 operations and 10^9 bytes a second, as far as it goes by them. */
   peak_gflops?: number
   peak_gbytes?: number
+  /** What the inner loop of fp32 products reached by turns with the runs: well below `peak_gflops` where cores are shared. */
+  product_gflops?: number
   /** Of an op: the peak that its floor comes from. */
   peak_of?: PeakOf
   no_floor?: string
@@ -73,7 +75,9 @@ export interface Measured {
 export type PeakOf = NonNullable<OpBenchmark['peakOf']>
 
 /** What a run takes at least, in seconds, and the peaks that say so; or why nobody can say. */
-export type RowFloor = { seconds: number; gflops?: number; gbytes?: number; peakOf?: PeakOf } | string
+export type RowFloor =
+  | { seconds: number; gflops?: number; productGflops?: number; gbytes?: number; peakOf?: PeakOf }
+  | string
 
 let shared: Environment | undefined
 
@@ -108,11 +112,12 @@ export function benchRow(
 
 function floorKeys(floor: RowFloor, median: number) {
   if (typeof floor === 'string') return { peak_share: null, no_floor: floor }
-  const { seconds, gflops, gbytes, peakOf } = floor
+  const { seconds, gflops, productGflops, gbytes, peakOf } = floor
   return {
     peak_share: significant(seconds / median),
     floor_ms: significant(1000 * seconds),
     ...(gflops !== undefined && { peak_gflops: significant(gflops) }),
+    ...(productGflops !== undefined && { product_gflops: significant(productGflops) }),
     ...(gbytes !== undefined && { peak_gbytes: significant(gbytes) }),
     ...(peakOf !== undefined && { peak_of: peakOf }),
   }

@@ -20,6 +20,7 @@ const SMALL = { workingSetBytes: 1 }
 export class PeakMeter {
   readonly #context: RowContext
   readonly #gflops: number[] = []
+  readonly #productGflops: number[] = []
 
   constructor(context: RowContext) {
     this.#context = context
@@ -28,8 +29,9 @@ export class PeakMeter {
   async sample(): Promise<void> {
     if (this.#context.device !== 'cpu') return
     const { threads, isa, dtype } = this.#context
-    const { gflops, gflopsBf16 } = await machinePeaks({ threads, isa, ...SMALL })
+    const { gflops, gflopsBf16, productGflops } = await machinePeaks({ threads, isa, ...SMALL })
     this.#gflops.push(dtype === 'bf16' ? gflopsBf16 : gflops)
+    this.#productGflops.push(productGflops)
   }
 
   /** The same timing, with a sample now and then. */
@@ -53,7 +55,10 @@ export class PeakMeter {
     const gbytes = largest === 0 ? Number.POSITIVE_INFINITY : await this.#gbytes(largest)
     return {
       seconds: floorSeconds(work, { gflops, gbytes }),
-      ...(work.some(({ flops }) => flops > 0) && { gflops }),
+      ...(work.some(({ flops }) => flops > 0) && {
+        gflops,
+        productGflops: medianOf(this.#productGflops),
+      }),
       ...(largest > 0 && { gbytes }),
     }
   }
