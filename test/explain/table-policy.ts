@@ -6,13 +6,14 @@ import { makeBatch, type RolloutBatch } from '../../src/rollouts.ts'
 export const WIDTH = 512
 
 /**
- * A policy that is a table: behind a prompt that ends in token c its logits are logits[c], and nothing else moves them. Layers
- * add nothing, embeddings are unit vectors, so that the hidden row is sqrt(WIDTH) times one, and column c of the head holds
- * logits[c] / sqrt(WIDTH). A step of SGD at rate r moves a logit by r * WIDTH * -dL/dz, and by what the final norm's scale adds,
- * about a hundredth of that.
+ * A policy whose logits behind a prompt of token 0 are its parameters, with these probabilities. Layers add nothing, embeddings
+ * are unit vectors, so that the hidden row is sqrt(WIDTH) times one of them, and column 0 of the head, its only one, holds
+ * logits / sqrt(WIDTH). A step of SGD at rate r moves a logit by r * WIDTH * -dL/dz, and by what the scale of the final norm
+ * adds, which centred logits keep below a hundredth of that.
  */
-export async function tablePolicy(logits: readonly (readonly number[])[]): Promise<Policy> {
-  const vocabSize = logits[0]!.length
+export async function tablePolicy(prior: readonly number[]): Promise<Policy> {
+  const vocabSize = prior.length
+  const mean = prior.reduce((sum, p) => sum + Math.log(p), 0) / vocabSize
   const policy = await Policy.init({
     config: defaultConfig({
       ...{ vocabSize, hiddenSize: WIDTH, numLayers: 1, numHeads: 2, intermediateSize: 16, maxPositions: 16 },
@@ -24,11 +25,9 @@ export async function tablePolicy(logits: readonly (readonly number[])[]): Promi
   const embeddings = new Float32Array(vocabSize * WIDTH)
   const head = new Float32Array(vocabSize * WIDTH)
   for (let token = 0; token < vocabSize; token++) embeddings[token * WIDTH + token] = 1
-  logits.forEach((row, context) => {
-    row.forEach((logit, token) => {
-      head[token * WIDTH + context] = logit / Math.sqrt(WIDTH)
-    })
-  })
+  for (let token = 0; token < vocabSize; token++) {
+    head[token * WIDTH] = (Math.log(prior[token]!) - mean) / Math.sqrt(WIDTH)
+  }
   await policy.setParameter('model.embed_tokens.weight', embeddings)
   await policy.setParameter('lm_head.weight', head)
   for (const name of ['self_attn.o_proj', 'mlp.down_proj']) {
