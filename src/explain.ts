@@ -29,10 +29,12 @@ export interface ExplainOptions extends MicroBatchOptions {
   /** Overrides the column `temperature`. */
   temperature?: number
   signal?: AbortSignal
+  /** How errors call the batch, such as the name of its file. Default `explain`. */
+  source?: string
 }
 
 const KEYS = [
-  ...['objective', 'optimizer', 'rows', 'top', 'maxTokens', 'temperature', 'signal'],
+  ...['objective', 'optimizer', 'rows', 'top', 'maxTokens', 'temperature', 'signal', 'source'],
   ...['tokenBudget', 'activationCheckpointing'],
 ] as const satisfies readonly (keyof ExplainOptions)[]
 
@@ -51,15 +53,15 @@ export async function explain(
   options: ExplainOptions,
 ): Promise<Explanation> {
   refuseUnknownKeys(options, KEYS, 'explain')
-  const { objective: spec, optimizer, rows, top: most, maxTokens, ...work } = options
+  const { objective: spec, optimizer, rows, top: most, maxTokens, source = 'explain', ...work } = options
   const { activationCheckpointing: _, ...scoring } = work
   const objective = resolveObjective(spec)
   const { vocabSize } = policy.config
   requireStep(optimizer)
-  requireExplicable(batch, vocabSize)
+  requireExplicable(batch, vocabSize, source)
   const top = requireInteger(most ?? Math.min(DEFAULT_TOP, vocabSize), 'explain.top', 0, vocabSize)
   const tokens = requireInteger(maxTokens ?? Number.MAX_SAFE_INTEGER, 'explain.maxTokens', 1)
-  const update = objectiveUpdate(batch, objective, 'explain')
+  const update = objectiveUpdate(batch, objective, source)
   const shown = shownTokens(batch, requireRows(rows ?? [update.rows.keptRows[0] ?? 0], batch.numRows), tokens)
   const scores = await policy.score(batch, scoring)
   const whole = wholeBatch(batch, scores, update)

@@ -85,7 +85,7 @@ export const explainVerb = defineVerb({
         ...(args.maxTokens !== 0 && { maxTokens: args.maxTokens }),
         ...(args.temperature !== undefined && { temperature: args.temperature }),
         ...microBatchOptions(args),
-        signal,
+        ...{ signal, source: args.in },
       })
       // Under the numbers of the file.
       if (alone) for (const row of explanation.rows) row.row = rows[row.row]!
@@ -141,6 +141,13 @@ function rowsToShow({ row, group, alone }: RowArguments, batch: RolloutBatch): n
     throw new CoppiceError('INVALID_ARGUMENT', 'no rows are named', {
       where: '--alone',
       expected: '--row or --group',
+    })
+  }
+  for (const [flag, named] of Object.entries({ row, group })) {
+    if (named?.length !== 0) continue
+    throw new CoppiceError('INVALID_ARGUMENT', 'no value', {
+      where: `--${flag}`,
+      expected: 'one number or more',
     })
   }
   const rows = new Set<number>()

@@ -224,12 +224,15 @@ describe('explain', () => {
     const of = (rows: RolloutBatch, more: object = {}) =>
       explain(policy, rows, { objective: { kind: 'nsr' }, optimizer: adamw, ...more })
     const refusals: [Promise<unknown>, RegExp][] = [
-      [of(dropColumns(batch, ['reward', 'verdict'])), /column 'reward': is missing; .*coppice verify/],
+      [
+        of(dropColumns(batch, ['reward', 'verdict'])),
+        /explain: column 'reward' is missing; .*coppice verify/,
+      ],
       [
         of(dropColumns(batch, ['logprobs', 'policy_step'])),
-        /columns 'logprobs', 'policy_step': .*coppice generate/,
+        /columns 'logprobs', 'policy_step' are missing; .*coppice generate/,
       ],
-      [of(takeRows(batch, [])), /without rows/],
+      [of(takeRows(batch, []), { source: 'none.arrow' }), /none\.arrow: .*without rows/],
       [of(batch, { rows: [12] }), /rows\[0\]/],
       [of(batch, { top: VOCAB + 1 }), /top/],
       [of(batch, { maxTokens: 0 }), /maxTokens/],

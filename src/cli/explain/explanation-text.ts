@@ -24,7 +24,9 @@ function headText({ objective, optimizer, momentSteps, batchRows, skipped, metri
   }
   const steps = `${momentSteps} ${momentSteps === 1 ? 'step' : 'steps'}`
   const adamw = momentSteps === 0 ? 'AdamW without moments yet' : `AdamW with the moments of ${steps}`
-  const step = `one step of ${optimizer.kind === 'sgd' ? 'SGD' : adamw} at ${optimizer.learningRate}`
+  const { learningRate } = optimizer
+  const rate = learningRate >= 0.001 ? String(learningRate) : learningRate.toExponential()
+  const step = `one step of ${optimizer.kind === 'sgd' ? 'SGD' : adamw} at ${rate}`
   const figures = `loss ${plain(metrics.loss!)}, gradient norm ${plain(metrics.grad_norm!)}`
   return `${objective.kind} on ${rows}, ${step}: ${figures}`
 }
@@ -36,6 +38,7 @@ function rowText(row: ExplainedRow, explanation: Explanation, options: TextOptio
     row.reward === null ? 'no reward' : `reward ${plain(row.reward)}`,
     row.kept ? `advantage ${plain(row.advantage!)}` : `${kind} leaves the row out`,
     ...(row.finishReason === 'stop' ? [] : [`ended by ${row.finishReason}`]),
+    ...(row.kept && row.tokens.every(({ ratio }) => ratio === 1) ? ['every ratio 1'] : []),
     ...(row.temperature === 1 ? [] : [`temperature ${plain(row.temperature)}`]),
   ]
   const left = row.completionLength - row.tokens.length
@@ -53,13 +56,13 @@ interface Cell {
   sign?: number
 }
 
-/** Columns of a token's own; a column that says nothing of any token is left out. */
+/** Columns of a token's own; one that says nothing of any token is left out. */
 const OWN: readonly { title: string; cell: (token: ExplainedToken) => Cell }[] = [
   { title: '', cell: ({ position }) => ({ text: String(position) }) },
   { title: 'token', cell: (token) => ({ text: name(token) }) },
   { title: 'log-prob', cell: ({ logprob }) => ({ text: logprob.toFixed(3) }) },
   { title: 'entropy', cell: ({ entropy }) => ({ text: entropy.toFixed(3) }) },
-  { title: 'ratio', cell: ({ ratio }) => ({ text: ratio === 1 ? '1' : ratio.toFixed(3) }) },
+  { title: 'ratio', cell: ({ ratio }) => ({ text: ratio === 1 ? '' : ratio.toFixed(3) }) },
   { title: 'clipped', cell: ({ clipped }) => ({ text: clipped ?? '' }) },
   { title: 'masked', cell: ({ active }) => ({ text: active ? '' : 'yes' }) },
   { title: 'weight', cell: ({ weight }) => signedCell(weight) },
