@@ -51,6 +51,7 @@
       "native/engine/model_config.cpp",
       "native/engine/parameters.cpp",
       "native/engine/tensor_file.cpp",
+      "native/engine/top_log_probs.cpp",
       "native/engine/transformer.cpp"
     ],
     "native_bench_sources": [

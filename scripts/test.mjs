@@ -32,6 +32,7 @@ step('types', 'style', process.execPath, ['node_modules/@biomejs/biome/bin/biome
 step('native', 'native ops', 'build/op_test', [])
 step('native', 'exact on-policy', 'build/exact_on_policy_test', [])
 step('native', 'memory', 'build/memory_test', [])
+step('native', 'top log-probs', 'build/top_log_probs_test', [])
 step('ts', 'TypeScript', process.execPath, [
   '--import',
   'tsx',

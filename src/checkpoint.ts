@@ -15,6 +15,7 @@ export {
 export { requireWritableFolder } from './checkpoint/durable-files.ts'
 export { type ModelConfig, modelConfigOf } from './checkpoint/model-config.ts'
 export {
+  hasOptimizerState,
   type OptimizerStateInFile,
   readOptimizerState,
   writeOptimizerState,

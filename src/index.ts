@@ -12,6 +12,7 @@ export {
   type DefaultConfigOptions,
   defaultConfig,
   type FileDtype,
+  hasOptimizerState,
   type JsonObject,
   type JsonValue,
   type ModelConfig,
@@ -37,6 +38,7 @@ export {
   evaluationRecord,
 } from './evaluate.ts'
 export * from './experiment.ts'
+export * from './explain.ts'
 export * from './hub.ts'
 export { judge, partRewardMeans } from './judge.ts'
 export * from './kernels.ts'

@@ -18,6 +18,7 @@ import { resolveModel } from './hub.ts'
 import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
+import { copyEngine } from './policy/copy-engine.ts'
 import { generateGroups, requireSeed, sampledSchema } from './policy/generate.ts'
 import { type FinishedGroup, groupBatch, joinedRollouts, samplesOfGroup } from './policy/group-batch.ts'
 import { memoryRequest, microBatchesOf, rolloutRow, tokenBudgetOf } from './policy/memory-request.ts'
@@ -38,10 +39,13 @@ import type {
   ScoreOptions,
   Scores,
   SupervisedOptions,
+  TopLogprobs,
+  TopLogprobsOptions,
   UpdateOptions,
   UpdateResult,
   UpdateStats,
 } from './policy/options.ts'
+import { topLogprobs } from './policy/top-logprobs.ts'
 import { applyUpdate, applyUpdates, supervisedStep, updateByObjective } from './policy/update.ts'
 import type { PromptRow } from './prompts.ts'
 import { emptyBatch, type RolloutBatch } from './rollouts.ts'
@@ -211,6 +215,15 @@ export class Policy implements AsyncDisposable {
   }
 
   /**
+   * The largest log-probs of the distributions behind completion tokens, and those of given tokens: with the same bits that
+   * `score` gives. The engine holds the logits of a few tokens at a time, 16 MiB of them. INVALID_ARGUMENT for places, ids and
+   * a `top` out of range, SHAPE_MISMATCH for ids that the places do not divide, NON_FINITE where there is no distribution.
+   */
+  topLogprobs(rows: Rows, options: TopLogprobsOptions = {}): Promise<TopLogprobs> {
+    return topLogprobs(this.#engine, this.config.vocabSize, rows, options)
+  }
+
+  /**
    * The gradient of -sum tokenWeights[t] * log pi(token t), not normalised, for `saveGradients` and `gradient`. One weight
    * a completion token.
    */
@@ -318,6 +331,19 @@ export class Policy implements AsyncDisposable {
   reserve(options: PlanOptions): Promise<void> {
     const request = memoryRequest(options, this.config, 'reserve')
     return call(() => this.#engine.reserve(request))
+  }
+
+  /**
+   * A policy of its own with the same parameters, fp32 masters, moments and step count, on the same device: what happens to one
+   * does not touch the other. Takes as much memory again. BUSY where the parameters change meanwhile.
+   */
+  async clone(): Promise<Policy> {
+    const { config, rawConfig, tokenizer, stopTokens, samplingDefaults, seed, dtype } = this
+    const engine = await copyEngine(this.#engine, config, dtype)
+    return new Policy({
+      ...{ engine, config, rawConfig, tokenizer, stopTokens, samplingDefaults, seed, dtype },
+      folder: this.#folder,
+    })
   }
 
   /** Frees everything as soon as the running job has come to its next stop; jobs under way are rejected with DISPOSED. */

@@ -15,6 +15,7 @@ export {
   columnsOf,
   float32List,
   hasColumn,
+  int32Column,
   int32List,
   textColumn,
   tokenColumnsOf,

@@ -44,7 +44,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['policy', 'report', 'tasks', 'verifiers', 'bench'],
   ['verify', 'plan'],
   ['judge'],
-  ['evaluate'],
+  ['evaluate', 'explain'],
   ['trainer', 'sft'],
   ['experiment'],
   ['index'],

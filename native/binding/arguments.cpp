@@ -123,6 +123,7 @@ template ArrayArgument<double> read_array(const Napi::Value&, const char*);
 template ArrayArgument<int32_t> read_array(const Napi::Value&, const char*);
 template ArrayArgument<float> read_optional_array(const Napi::Value&, const char*);
 template ArrayArgument<double> read_optional_array(const Napi::Value&, const char*);
+template ArrayArgument<int32_t> read_optional_array(const Napi::Value&, const char*);
 
 double read_number(const Napi::Value& value, const char* name) {
   if (!value.IsNumber()) refuse(name, "a number", value);

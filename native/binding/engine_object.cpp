@@ -29,7 +29,10 @@ Napi::Function EngineObject::define(Napi::Env env) {
                       InstanceMethod<&EngineObject::read_gradient>("readGradient"),
                       InstanceMethod<&EngineObject::save_optimizer>("saveOptimizer"),
                       InstanceMethod<&EngineObject::load_optimizer>("loadOptimizer"),
+                      InstanceMethod<&EngineObject::read_moments>("readMoments"),
+                      InstanceMethod<&EngineObject::write_moments>("writeMoments"),
                       InstanceMethod<&EngineObject::score>("score"),
+                      InstanceMethod<&EngineObject::top_log_probs>("topLogprobs"),
                       InstanceMethod<&EngineObject::grad>("grad"),
                       InstanceMethod<&EngineObject::update>("update"),
                       InstanceMethod<&EngineObject::generate>("generate"),
@@ -161,10 +164,14 @@ Napi::Value EngineObject::read_gradient(const Napi::CallbackInfo& info) {
   return read_values(info, &Engine::read_gradient);
 }
 
-Napi::Value EngineObject::read_values(const Napi::CallbackInfo& info, ReadValues read) {
+Napi::Value EngineObject::read_moments(const Napi::CallbackInfo& info) {
+  return read_values(info, &Engine::read_moments, 2);
+}
+
+Napi::Value EngineObject::read_values(const Napi::CallbackInfo& info, ReadValues read, size_t arrays) {
   return guarded(info, [&]() -> Napi::Value {
     const std::string name = read_string(info[0], "name");
-    const auto bytes = static_cast<size_t>(worker_->tensor(name).elements()) * sizeof(float);
+    const auto bytes = arrays * static_cast<size_t>(worker_->tensor(name).elements()) * sizeof(float);
     const auto block = std::make_shared<Block>();
     return submit(make_job(
         info.Env(), nullptr,
@@ -188,6 +195,21 @@ Napi::Value EngineObject::write_tensor(const Napi::CallbackInfo& info) {
     return submit(make_job(info.Env(), [worker = worker_.get(), name, values = values.values()](StopFlag&) {
       worker->engine().write_tensor(name, values.data());
     }));
+  });
+}
+
+Napi::Value EngineObject::write_moments(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    worker_->require_no_generation("writeMoments");
+    const std::string name = read_string(info[0], "name");
+    const ArrayArgument<float> values = read_array<float>(info[1], "values");
+    require_length(values.length, 2 * static_cast<size_t>(worker_->tensor(name).elements()), name.c_str(),
+                   "an element and moment");
+    const int64_t step = read_integer(info[2], "step", 0, kMaxSafeInteger);
+    return submit(
+        make_job(info.Env(), [worker = worker_.get(), name, values = values.values(), step](StopFlag&) {
+          worker->engine().write_moments(name, values.data(), step);
+        }));
   });
 }
 

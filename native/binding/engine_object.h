@@ -39,8 +39,11 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
   Napi::Value read_gradient(const Napi::CallbackInfo& info);
   Napi::Value save_optimizer(const Napi::CallbackInfo& info);
   Napi::Value load_optimizer(const Napi::CallbackInfo& info);
+  Napi::Value read_moments(const Napi::CallbackInfo& info);
+  Napi::Value write_moments(const Napi::CallbackInfo& info);
 
   Napi::Value score(const Napi::CallbackInfo& info);
+  Napi::Value top_log_probs(const Napi::CallbackInfo& info);
   Napi::Value grad(const Napi::CallbackInfo& info);
   Napi::Value update(const Napi::CallbackInfo& info);
   Napi::Value generate(const Napi::CallbackInfo& info);
@@ -50,7 +53,8 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
   // Queues the job, which keeps this object alive until it is settled.
   Napi::Value submit(std::unique_ptr<Job> job);
   using ReadValues = void (Engine::*)(const std::string& name, float* out);
-  Napi::Value read_values(const Napi::CallbackInfo& info, ReadValues read);
+  // `arrays`: how many values it reads for each element of the tensor.
+  Napi::Value read_values(const Napi::CallbackInfo& info, ReadValues read, size_t arrays = 1);
 
   std::shared_ptr<Environment> environment_;
   std::shared_ptr<EngineWorker> worker_;

@@ -1,4 +1,5 @@
-// NativeEngine's work on rollouts: score, grad, update, generate, plan, reserve.
+// NativeEngine's work on rollouts: score, topLogprobs, grad, update, generate, plan, reserve.
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -79,6 +80,54 @@ Napi::Value EngineObject::score(const Napi::CallbackInfo& info) {
           Napi::Object result = cancellable(env, state->cancelled);
           result.Set("logprobs", to_float32_array(env, *environment, std::move(state->logprobs)));
           result.Set("entropies", to_float32_array(env, *environment, std::move(state->entropies)));
+          return result;
+        }));
+  });
+}
+
+Napi::Value EngineObject::top_log_probs(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    struct State {
+      RowsArgument rows;
+      std::vector<int32_t> places, ids;
+      TopLogProbsInput input;
+      Block top_ids, top_lp, ids_lp;
+      bool cancelled = false;
+    };
+    const auto state = std::make_shared<State>();
+    state->rows = read_rows(info[0]);
+    state->places = read_array<int32_t>(info[1], "places").values();
+    TopLogProbsInput& input = state->input;
+    input.rows = state->rows.view();
+    input.places = state->places.data();
+    input.count = static_cast<int64_t>(state->places.size());
+    input.top = static_cast<int32_t>(read_integer(info[2], "top", 0, kMaxInt32));
+    if (const auto ids = read_optional_array<int32_t>(info[3], "ids"); ids.given) {
+      state->ids = ids.values();
+      const size_t each = state->places.empty() ? 0 : ids.length / state->places.size();
+      require_length(ids.length, each * state->places.size(), "ids", "a place, or as many for each");
+      input.ids = state->ids.data();
+      input.ids_per_place = static_cast<int32_t>(each);
+    }
+    const int64_t budget = read_token_budget(info[4]);
+    return submit(make_job(
+        info.Env(), StopFlagObject::read(info[5]),
+        [worker = worker_.get(), state, budget](StopFlag& stop) {
+          const int32_t vocab = worker->engine().config().vocab_size;
+          // A `top` that is refused is not to take memory first.
+          const auto top = static_cast<size_t>(std::min(state->input.top, vocab)) * state->places.size();
+          state->top_ids = allocate_block(top * sizeof(int32_t));
+          state->top_lp = allocate_block(top * sizeof(float));
+          state->ids_lp = allocate_block(state->ids.size() * sizeof(float));
+          const TopLogProbsOutput output{state->top_ids.at<int32_t>(0), state->top_lp.at<float>(0),
+                                         state->ids_lp.at<float>(0)};
+          state->cancelled = worker->engine().top_log_probs(state->input, output, budget, &stop).cancelled;
+        },
+        [environment = environment_, state](Napi::Env env) -> Napi::Value {
+          Napi::Object result = cancellable(env, state->cancelled);
+          result.Set("topIds", to_int32_array(env, *environment, std::move(state->top_ids)));
+          result.Set("topLogprobs", to_float32_array(env, *environment, std::move(state->top_lp)));
+          result.Set("logprobs", to_float32_array(env, *environment, std::move(state->ids_lp)));
           return result;
         }));
   });

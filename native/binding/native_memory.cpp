@@ -45,4 +45,9 @@ Napi::Float32Array to_float32_array(Napi::Env env, Environment& environment, Blo
   return Napi::Float32Array::New(env, length, to_array_buffer(env, environment, std::move(block)), 0);
 }
 
+Napi::Int32Array to_int32_array(Napi::Env env, Environment& environment, Block block) {
+  const size_t length = block.bytes / sizeof(int32_t);
+  return Napi::Int32Array::New(env, length, to_array_buffer(env, environment, std::move(block)), 0);
+}
+
 }  // namespace coppice::binding

@@ -30,7 +30,8 @@ Block allocate_block(size_t bytes);
 // The block becomes the ArrayBuffer's, which frees it; where the runtime forbids that, its bytes are copied.
 Napi::ArrayBuffer to_array_buffer(Napi::Env env, Environment& environment, Block block);
 
-// The whole of a block as floats.
+// The whole of a block as floats, or as whole numbers.
 Napi::Float32Array to_float32_array(Napi::Env env, Environment& environment, Block block);
+Napi::Int32Array to_int32_array(Napi::Env env, Environment& environment, Block block);
 
 }  // namespace coppice::binding

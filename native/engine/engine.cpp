@@ -59,12 +59,19 @@ class TransformerEngine final : public Engine {
   int64_t optimizer_step() const override { return learner_.optimizer_step(); }
   void save_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset) override;
   void load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset, int64_t step) override;
+  void read_moments(const std::string& name, float* out) override;
+  void write_moments(const std::string& name, const float* values, int64_t step) override;
   uint64_t version() const override { return version_; }
 
   ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
                     const StopFlag* stop) override {
     const ScopedFloatEnvironment environment;
     return learner_.score(rows, lp, entropy, token_budget, stop);
+  }
+  ScoreResult top_log_probs(const TopLogProbsInput& input, const TopLogProbsOutput& output,
+                            int64_t token_budget, const StopFlag* stop) override {
+    const ScopedFloatEnvironment environment;
+    return learner_.top_log_probs(input, output, token_budget, stop);
   }
   ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
                    const MicroBatchParams& micro_batches, const StopFlag* stop) override {
@@ -260,6 +267,26 @@ void TransformerEngine::load_optimizer(const std::string& path, uint64_t m_offse
   };
   read(learner_.moments_m(), m_offset);
   read(learner_.moments_v(), v_offset);
+  learner_.set_optimizer_step(step);
+}
+
+void TransformerEngine::read_moments(const std::string& name, float* out) {
+  const TensorSpec& tensor = parameters_.tensor(name);
+  if (!learner_.has_moments()) {
+    fail(ErrorCode::kInvalidArgument, "there are no moments yet: no optimiser step was made or loaded");
+  }
+  const int64_t elements = tensor.elements();
+  const size_t bytes = static_cast<size_t>(elements) * sizeof(float);
+  backend_->download(out, learner_.moments_m() + tensor.master_offset, bytes);
+  backend_->download(out + elements, learner_.moments_v() + tensor.master_offset, bytes);
+}
+
+void TransformerEngine::write_moments(const std::string& name, const float* values, int64_t step) {
+  const TensorSpec& tensor = parameters_.tensor(name);
+  const int64_t elements = tensor.elements();
+  const size_t bytes = static_cast<size_t>(elements) * sizeof(float);
+  backend_->upload(learner_.moments_m() + tensor.master_offset, values, bytes);
+  backend_->upload(learner_.moments_v() + tensor.master_offset, values + elements, bytes);
   learner_.set_optimizer_step(step);
 }
 

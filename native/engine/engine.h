@@ -49,6 +49,22 @@ struct ScoreResult {
   bool cancelled = false;
 };
 
+// Distributions that are wanted of rows: those from which the completion tokens at `places` were drawn.
+struct TopLogProbsInput {
+  RolloutRows rows;
+  const int32_t* places = nullptr;  // [count] rising indices among all completion tokens of the rows
+  int64_t count = 0;
+  int32_t top = 0;               // how many of the largest
+  const int32_t* ids = nullptr;  // [count, ids_per_place] tokens to look up, or null
+  int32_t ids_per_place = 0;
+};
+
+struct TopLogProbsOutput {
+  int32_t* top_ids = nullptr;  // [count, top] in falling order of log-prob, ties by smaller id
+  float* top_lp = nullptr;     // [count, top]
+  float* ids_lp = nullptr;     // [count, ids_per_place]
+};
+
 struct OptimizerParams {
   AdamwParams adamw;           // step is the engine's own counter and ignored here
   double max_grad_norm = 1.0;  // 0 = off
@@ -170,12 +186,22 @@ class Engine {
   virtual void save_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset) = 0;
   virtual void load_optimizer(const std::string& path, uint64_t m_offset, uint64_t v_offset,
                               int64_t step) = 0;
+  // Moments of one tensor, m [elements] and then v [elements]; INVALID_ARGUMENT where there are none yet.
+  virtual void read_moments(const std::string& name, float* out) = 0;
+  // The other tensors' moments are zero until they are written. `step`: of the optimiser, as load_optimizer
+  // takes it.
+  virtual void write_moments(const std::string& name, const float* values, int64_t step) = 0;
   virtual uint64_t version() const = 0;  // grows with every change of the parameters
 
   // ---- work ----
   // lp and entropy [completion tokens]; entropy may be null.
   virtual ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
                             const StopFlag* stop) = 0;
+  // Log-probs under the rows' temperatures, those of the tokens drawn bit for bit as score() gives them.
+  // Holds the logits of some rows at a time, 16 MiB or one row. INVALID_ARGUMENT for places, ids and a `top`
+  // that are out of range; NON_FINITE names the place where there is no distribution.
+  virtual ScoreResult top_log_probs(const TopLogProbsInput& input, const TopLogProbsOutput& output,
+                                    int64_t token_budget, const StopFlag* stop) = 0;
   // Gradient of -sum token_weight * log pi, not normalised, into the gradient arena; returns the loss in
   // *loss.
   virtual ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,

@@ -14,6 +14,9 @@ class Learner {
 
   ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
                     const StopFlag* stop);
+  // In top_log_probs.cpp.
+  ScoreResult top_log_probs(const TopLogProbsInput& input, const TopLogProbsOutput& output,
+                            int64_t token_budget, const StopFlag* stop);
   ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
                    const MicroBatchParams& micro_batches, const StopFlag* stop);
   UpdateStats update(const UpdateInput& input, const StopFlag* stop);

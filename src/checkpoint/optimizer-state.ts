@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeFile } from './durable-files.ts'
 import { corrupt, createSafetensorsFile, readSafetensorsHeader } from './safetensors.ts'
@@ -33,6 +34,11 @@ export async function writeOptimizerState(
     })
     await saveInto(partial, offsets[0]!, offsets[1]!)
   })
+}
+
+/** Whether a folder holds a run's moments beside its model. */
+export function hasOptimizerState(directory: string): boolean {
+  return existsSync(join(directory, FILE))
 }
 
 /** Reads and checks its header; CHECKPOINT_CORRUPT when it is missing, damaged or of a model of another shape. */

@@ -64,13 +64,18 @@ const OPTION_NAMES = Object.keys(OBJECTIVE_FLAGS)
   .filter((flag) => flag !== 'objective' && flag !== 'clip')
   .map((flag) => flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()))
 
+type ObjectiveArguments = Record<string, unknown> & { objective: string; clip: boolean }
+
 /** The objective that the flags describe; what it does not know, or cannot be in such a run, is refused by name. */
-export function objectiveOf(
-  args: Record<string, unknown> & BatchSettings & { objective: string; clip: boolean },
-): ObjectiveSpec {
-  const given = OPTION_NAMES.filter((name) => args[name] !== undefined).map((name) => [name, args[name]])
-  const clip = args.clip ? {} : { epsilon: null, epsilonHigh: null }
-  const spec = { kind: args.objective, ...Object.fromEntries(given), ...clip } as ObjectiveSpec
+export function objectiveOf(args: ObjectiveArguments & BatchSettings): ObjectiveSpec {
+  const spec = objectiveSpecOf(args)
   objectiveOfRun(spec, args)
   return spec
+}
+
+/** The same as it is written, where there is no run. */
+export function objectiveSpecOf(args: ObjectiveArguments): ObjectiveSpec {
+  const given = OPTION_NAMES.filter((name) => args[name] !== undefined).map((name) => [name, args[name]])
+  const clip = args.clip ? {} : { epsilon: null, epsilonHigh: null }
+  return { kind: args.objective, ...Object.fromEntries(given), ...clip } as ObjectiveSpec
 }

@@ -1,5 +1,12 @@
+/** Adds what does not show, such as colour, to a cell that has its width. */
+export type PaintCell = (cell: string, row: number, column: number) => string
+
 /** Columns aligned by spaces: the first to the left, the others as asked. */
-export function textTable(rows: readonly (readonly string[])[], others: 'left' | 'right' = 'right'): string {
+export function textTable(
+  rows: readonly (readonly string[])[],
+  others: 'left' | 'right' = 'right',
+  paint: PaintCell = (cell) => cell,
+): string {
   const widths: number[] = []
   for (const row of rows) {
     row.forEach((cell, column) => {
@@ -8,8 +15,9 @@ export function textTable(rows: readonly (readonly string[])[], others: 'left' |
   }
   const pad = (cell: string, column: number) =>
     column === 0 || others === 'left' ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!)
-  const line = (row: readonly string[]) => row.map(pad).join('  ')
-  return rows.map((row) => line(row).trimEnd()).join('\n')
+  const line = (row: readonly string[], i: number) =>
+    row.map((cell, column) => paint(pad(cell, column), i, column)).join('  ')
+  return rows.map((row, i) => line(row, i).trimEnd()).join('\n')
 }
 
 /** `1,234,567`. */

@@ -3,6 +3,7 @@ import { buildVerb } from './build.ts'
 import { doctorVerb } from './doctor.ts'
 import { evalVerb } from './eval.ts'
 import { experimentVerb } from './experiment.ts'
+import { explainVerb } from './explain.ts'
 import { generateVerb } from './generate.ts'
 import { gradVerb } from './grad.ts'
 import { initVerb } from './init.ts'
@@ -27,6 +28,7 @@ export const VERBS: readonly Verb[] = [
   verifyVerb,
   scoreVerb,
   gradVerb,
+  explainVerb,
   evalVerb,
   reportVerb,
   planVerb,

@@ -76,6 +76,15 @@ export interface NativeScores {
   entropies: Float32Array
 }
 
+/** TopLogProbsOutput of native/engine/engine.h, place after place. */
+export interface NativeTopLogprobs {
+  cancelled: boolean
+  topIds: Int32Array
+  topLogprobs: Float32Array
+  /** Of the given ids. */
+  logprobs: Float32Array
+}
+
 export interface NativeGrad {
   cancelled: boolean
   loss: number
@@ -255,6 +264,10 @@ export interface NativeEngine {
   readGradient(name: string): Promise<Float32Array>
   saveOptimizer(path: string, mOffset: number, vOffset: number): Promise<void>
   loadOptimizer(path: string, mOffset: number, vOffset: number, step: number): Promise<void>
+  /** Both moments of a tensor, one behind the other; INVALID_ARGUMENT where there are none. */
+  readMoments(name: string): Promise<Float32Array>
+  /** `step`: the optimiser's, which is the same with every tensor. */
+  writeMoments(name: string, values: Float32Array, step: number): Promise<void>
 
   score(
     rows: NativeRows,
@@ -262,6 +275,15 @@ export interface NativeEngine {
     tokenBudget: number,
     stop?: NativeStopFlag,
   ): Promise<NativeScores>
+  /** `places`: rising indices of completion tokens; `ids`: as many for each place, or undefined for none. */
+  topLogprobs(
+    rows: NativeRows,
+    places: Int32Array,
+    top: number,
+    ids: Int32Array | undefined,
+    tokenBudget: number,
+    stop?: NativeStopFlag,
+  ): Promise<NativeTopLogprobs>
   grad(
     rows: NativeRows,
     tokenWeights: Float32Array,

@@ -158,6 +158,33 @@ export interface Scores {
   entropies: Float32Array
 }
 
+export interface TopLogprobsOptions {
+  /** How many of the largest, from 0 to the size of the vocabulary. Default 5. */
+  top?: number
+  /** Tokens to look up as well, as many for each place, place after place. Default: none. */
+  ids?: Int32Array
+  /**
+   * The completion tokens whose distributions are wanted, as rising indices among the completion tokens of all rows. Default:
+   * all of them.
+   */
+  places?: Int32Array
+  /** Overrides the column `temperature`; without either it is 1. */
+  temperature?: number
+  /** Packed tokens of a micro-batch, below 2^31. Default 2048. */
+  tokenBudget?: number
+  signal?: AbortSignal
+}
+
+/** Of the distributions from which the tokens at `places` were drawn, place after place. */
+export interface TopLogprobs {
+  /** [places x top], falling log-prob, ties by smaller id. */
+  topIds: Int32Array
+  /** [places x top], in nats. */
+  topLogprobs: Float32Array
+  /** [places x ids of a place], in nats. */
+  logprobs: Float32Array
+}
+
 export interface GradOptions extends MicroBatchOptions {
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number

@@ -8,17 +8,10 @@ import type {
 } from '../native/types.ts'
 import { call, callCancellable, callSite, stopFlag } from '../native.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
-import { weighTokens } from '../objectives/token-weights.ts'
-import { assignAdvantages, type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
+import { type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
 import { refuseUnknownKeys, requireNumber } from '../options.ts'
-import { lossMetrics, lossParams } from '../policy-loss.ts'
-import {
-  columnsOf,
-  type RolloutBatch,
-  type RolloutColumns,
-  type TokenColumns,
-  takeRows,
-} from '../rollouts.ts'
+import { lossMetrics } from '../policy-loss.ts'
+import type { RolloutBatch, TokenColumns } from '../rollouts.ts'
 import { microBatchesOf } from './memory-request.ts'
 import {
   completionTokenCount,
@@ -28,6 +21,7 @@ import {
   requirePerToken,
   tokenColumns,
 } from './native-rows.ts'
+import { objectiveUpdate } from './objective-update.ts'
 import type {
   ApplyUpdateOptions,
   OptimizerOptions,
@@ -57,41 +51,18 @@ export async function updateByObjective(
 ): Promise<UpdateResult> {
   const { spec, optimizer } = splitOptions(options)
   const objective = resolveObjective(spec)
-  const columns = columnsOf(batch)
-  if (columns.rewards === undefined) {
-    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
-      where: "update, column 'reward'",
-      expected: 'rollouts with verdicts',
-    })
-  }
-  const { rewards, verdicts, groupIds, finishReasons } = columns
-  const completions = activeTokens(columns)
-  const rows = assignAdvantages({ rewards, verdicts, groupIds, finishReasons, completions }, objective)
-  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
-  if (weights === null) {
+  const { rows, step } = objectiveUpdate(batch, objective, 'update')
+  if (step === null) {
     const skipped: EmptyClass = rows.emptyClass ?? 'no-completion'
     return { skipped, metrics: { ...rows.metrics, empty_class: 1 } }
   }
-  const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
-  const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')
-  if (objective.beta !== 0 && refLogprobs === undefined) {
-    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
-      where: "update, column 'ref_logprobs'",
-      expected: 'log-probs of the reference policy, since beta is not 0',
-    })
-  }
-  const stats = await applyUpdate(engine, kept, {
-    advantages: weights.advantages,
-    norm: weights.norm,
-    ...(refLogprobs && { refLogprobs }),
-    lossParams: lossParams(objective),
+  const stats = await applyUpdate(engine, step.columns, {
+    ...step.input,
     optimizer,
     ...pick(options, JOB_KEYS),
   })
-  return {
-    skipped: undefined,
-    metrics: { ...rows.metrics, ...updateMetrics(stats, refLogprobs !== undefined) },
-  }
+  const reference = step.input.refLogprobs !== undefined
+  return { skipped: undefined, metrics: { ...rows.metrics, ...updateMetrics(stats, reference) } }
 }
 
 /** One optimiser step on given advantages; see `Policy.applyUpdate`. */
@@ -237,16 +208,6 @@ function splitOptions(options: UpdateOptions): { spec: ObjectiveSpec; optimizer:
       throw invalidArgument(`update.${name}`, 'the option once: it is in objective too', name)
   }
   return { spec: { ...objective, ...beside } as ObjectiveSpec, optimizer: pick(options, OPTIMIZER_KEYS) }
-}
-
-/** Masks counted by the offsets of the completions, wherever the two columns begin in their memory. */
-function activeTokens(columns: RolloutColumns): { offsets: Int32Array; mask: Uint8Array } {
-  const { offsets } = columns.completionTokens
-  const first = offsets[0]!
-  return {
-    offsets: first === 0 ? offsets : offsets.map((offset) => offset - first),
-    mask: perToken(columns.completionMask, 'completion_mask'),
-  }
 }
 
 function oldLogprobsOf(columns: TokenColumns, options: ApplyUpdateOptions): Float32Array | undefined {

@@ -1,0 +1,65 @@
+import { CoppiceError } from '../errors.ts'
+import type { ResolvedObjective } from '../objective-options.ts'
+import { type TokenWeights, weighTokens } from '../objectives/token-weights.ts'
+import { assignAdvantages, type RowAdvantages } from '../objectives.ts'
+import { lossParams } from '../policy-loss.ts'
+import { columnsOf, type RolloutBatch, type RolloutColumns, takeRows } from '../rollouts.ts'
+import { perToken } from './native-rows.ts'
+import type { ApplyUpdateOptions } from './options.ts'
+
+/** What an objective makes of a batch that is one optimiser batch. */
+export interface ObjectiveUpdate {
+  rows: RowAdvantages
+  /** The optimiser step that teaches it; null where there is nothing to learn from. */
+  step: ObjectiveStep | null
+}
+
+export interface ObjectiveStep {
+  /** Of the rows that are kept, alone. */
+  columns: RolloutColumns
+  /** The rows kept, their advantages and norms, one entry a token of theirs. */
+  weights: TokenWeights<Float32Array>
+  /** What `applyUpdate` takes of it. */
+  input: Pick<ApplyUpdateOptions, 'advantages' | 'norm' | 'refLogprobs' | 'lossParams'>
+}
+
+/** Everything of an update that comes before the first forward pass. `where` names the caller in errors. */
+export function objectiveUpdate(
+  batch: RolloutBatch,
+  objective: ResolvedObjective,
+  where: string,
+): ObjectiveUpdate {
+  const columns = columnsOf(batch)
+  if (columns.rewards === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: `${where}, column 'reward'`,
+      expected: 'rollouts with verdicts',
+    })
+  }
+  const { rewards, verdicts, groupIds, finishReasons } = columns
+  const completions = activeTokens(columns)
+  const rows = assignAdvantages({ rewards, verdicts, groupIds, finishReasons, completions }, objective)
+  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
+  if (weights === null) return { rows, step: null }
+  const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
+  const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')
+  if (objective.beta !== 0 && refLogprobs === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: `${where}, column 'ref_logprobs'`,
+      expected: 'log-probs of the reference policy, since beta is not 0',
+    })
+  }
+  const { advantages, norm } = weights
+  const input = { advantages, norm, ...(refLogprobs && { refLogprobs }), lossParams: lossParams(objective) }
+  return { rows, step: { columns: kept, weights, input } }
+}
+
+/** Masks counted by the offsets of the completions, wherever the two columns begin in their memory. */
+function activeTokens(columns: RolloutColumns): { offsets: Int32Array; mask: Uint8Array } {
+  const { offsets } = columns.completionTokens
+  const first = offsets[0]!
+  return {
+    offsets: first === 0 ? offsets : offsets.map((offset) => offset - first),
+    mask: perToken(columns.completionMask, 'completion_mask'),
+  }
+}
