@@ -33,12 +33,13 @@ function headText({ objective, optimizer, momentSteps, batchRows, skipped, metri
 
 function rowText(row: ExplainedRow, explanation: Explanation, options: TextOptions): string {
   const { kind } = explanation.objective
+  const ratioOne = row.kept && row.tokens.length > 0 && row.tokens.every(({ ratio }) => ratio === 1)
   const facts = [
     row.verdict ?? 'no verdict',
     row.reward === null ? 'no reward' : `reward ${plain(row.reward)}`,
     row.kept ? `advantage ${plain(row.advantage!)}` : `${kind} leaves the row out`,
     ...(row.finishReason === 'stop' ? [] : [`ended by ${row.finishReason}`]),
-    ...(row.kept && row.tokens.every(({ ratio }) => ratio === 1) ? ['every ratio 1'] : []),
+    ...(ratioOne ? ['every ratio 1'] : []),
     ...(row.temperature === 1 ? [] : [`temperature ${plain(row.temperature)}`]),
   ]
   const left = row.completionLength - row.tokens.length
