@@ -1,6 +1,7 @@
 // op_test: every op of a backend against plain double references. See harness.h for what a case is.
 //
-//   op_test [--backend cpu|cuda] [--isa NAME] [--threads N] [--op NAME] [--list]
+//   op_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--list]
+//     --backend  cpu (default), or one or more CUDA devices, cuda,cuda:1, which must agree bit for bit
 //     --isa      one instruction set (default: every one that this machine has)
 //     --threads  one number of threads (default: 1, 2, 3 and 4, which must agree bit for bit)
 //     --op       only the cases of this op
@@ -19,7 +20,7 @@ namespace coppice::test {
 namespace {
 
 struct Options {
-  std::string device = "cpu";
+  std::vector<std::string> devices = {"cpu"};
   std::vector<std::string> instruction_sets;
   std::vector<int> threads = {1, 2, 3, 4};
   std::string op;
@@ -33,9 +34,16 @@ struct Totals {
 };
 
 [[noreturn]] void usage(const char* problem) {
-  std::fprintf(stderr, "%s\nop_test [--backend cpu|cuda] [--isa NAME] [--threads N] [--op NAME] [--list]\n",
+  std::fprintf(stderr, "%s\nop_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--list]\n",
                problem);
   std::exit(2);
+}
+
+std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> names;
+  std::istringstream text(list);
+  for (std::string name; std::getline(text >> std::ws, name, ',');) names.push_back(name);
+  return names;
 }
 
 Options parse(int argc, char** argv) {
@@ -49,7 +57,8 @@ Options parse(int argc, char** argv) {
     if (i + 1 >= argc) usage(("a flag without its value, or an unknown one: " + flag).c_str());
     const std::string value = argv[++i];
     if (flag == "--backend") {
-      options.device = value;
+      options.devices = names_in(value);
+      if (options.devices.empty()) usage("--backend: expected a name");
     } else if (flag == "--isa") {
       options.instruction_sets = {value};
     } else if (flag == "--threads") {
@@ -61,13 +70,11 @@ Options parse(int argc, char** argv) {
       usage(("unknown flag " + flag).c_str());
     }
   }
-  if (options.device != "cpu") {
+  if (options.devices.front() != "cpu") {
     options.instruction_sets = {""};
     options.threads = {1};
   } else if (options.instruction_sets.empty()) {
-    std::istringstream names(available_instruction_sets());
-    for (std::string name; std::getline(names >> std::ws, name, ',');)
-      options.instruction_sets.push_back(name);
+    options.instruction_sets = names_in(available_instruction_sets());
   }
   return options;
 }
@@ -102,8 +109,12 @@ struct Outcome {
 
 Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& backends) {
   Outcome outcome;
+  const auto described = [&](const std::unique_ptr<Backend>& backend) {
+    if (std::strcmp(backend->name(), "cpu") == 0) return std::to_string(backend->threads()) + " threads";
+    return std::string("device ") + std::to_string(&backend - backends.data());
+  };
   for (const std::unique_ptr<Backend>& backend : backends) {
-    const std::string threads = std::to_string(backend->threads()) + " threads: ";
+    const std::string place = described(backend) + ": ";
     Run run(*backend, seed_of(test));
     try {
       test.body(run);
@@ -114,15 +125,15 @@ Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& 
         return outcome;
       }
       run.finish();
-      outcome.failures.push_back(threads + error_code_name(error.code()) + ": " + error.what());
+      outcome.failures.push_back(place + error_code_name(error.code()) + ": " + error.what());
     }
-    for (const std::string& failure : run.failures()) outcome.failures.push_back(threads + failure);
+    for (const std::string& failure : run.failures()) outcome.failures.push_back(place + failure);
     if (backend == backends.front()) {
       outcome.recordings = run.recordings();
     } else {
-      const std::string than = "with " + std::to_string(backends.front()->threads()) + " threads";
+      const std::string than = "with " + described(backends.front());
       for (const std::string& problem : differences(run.recordings(), outcome.recordings, than)) {
-        outcome.failures.push_back(threads + problem);
+        outcome.failures.push_back(place + problem);
       }
     }
   }
@@ -134,9 +145,9 @@ int run_all(const Options& options) {
   std::map<const Case*, Recordings> avx512;
   for (const std::string& set : options.instruction_sets) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : options.threads) {
-      backends.push_back(
-          open_backend({.device = options.device, .instruction_set = set, .threads = threads}));
+    for (const std::string& device : options.devices) {
+      for (const int threads : options.threads)
+        backends.push_back(open_backend({.device = device, .instruction_set = set, .threads = threads}));
     }
     const std::string place = backends.front()->instruction_set();
     for (const Case* test : all_cases()) {
