@@ -37,9 +37,9 @@ __global__ void __launch_bounds__(kThreads)
     head_dlogits_kernel(float* dz, MatmulArgs args, HeadGradient gradient, int64_t vocab_begin) {
   __shared__ typename Tile::Shared shared;
   Tile tile;
-  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile,
+  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * Tile::kTileRows,
                 col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
-  tile.product(shared, args, row_begin, col_begin);
+  tile.product(shared, args, row_begin, col_begin, 0, args.depth);
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     const int64_t row = row_begin + Tile::row(i);
@@ -78,6 +78,7 @@ MatmulArgs logits_of(const Tensor& x, const Parameter& weight, int64_t vocab_beg
   args.b = static_cast<const char*>(weight.storage) +
            static_cast<size_t>(vocab_begin * weight.cols) * dtype_bytes(weight.dtype);
   args.b_dtype = weight.dtype;
+  args.rounds = weight.dtype == DType::kBF16;
   args.b_col = weight.cols;
   args.rows = x.rows;
   args.cols = vocab;
@@ -87,10 +88,10 @@ MatmulArgs logits_of(const Tensor& x, const Parameter& weight, int64_t vocab_beg
 
 }  // namespace
 
-size_t CudaBackend::head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType dtype) const {
+size_t CudaBackend::head_scratch_bytes(int64_t items, int64_t vocab, int64_t hidden, DType) const {
   const int64_t chunk = std::min(items, kChunk), block = std::min(vocab, kVocabChunk);
   const size_t forward = static_cast<size_t>(chunk) *
-                         (static_cast<size_t>(head_partials(vocab, dtype)) * sizeof(Partial) + sizeof(float));
+                         (static_cast<size_t>(head_partials(vocab)) * sizeof(Partial) + sizeof(float));
   const size_t backward = static_cast<size_t>(chunk * (block + hidden)) * sizeof(float);
   return static_cast<size_t>(chunk * hidden) * sizeof(float) + std::max(forward, backward);
 }
@@ -103,7 +104,7 @@ void CudaBackend::check_items(const char* op, const HeadItems& items, int64_t ro
 void CudaBackend::head_forward(Context& context, float* lp, float* entropy, float* lse, const Tensor& hidden,
                                const Parameter& weight, const HeadItems& items) {
   check_items("head_forward", items, hidden.rows, weight.rows);
-  const int64_t vocab = weight.rows, partials_of_row = head_partials(vocab, weight.dtype);
+  const int64_t vocab = weight.rows, partials_of_row = head_partials(vocab);
   for (int64_t begin = 0; begin < items.count; begin += kChunk) {
     const int64_t count = std::min(kChunk, items.count - begin);
     const Tensor x(context.scratch.data, count, weight.cols);
@@ -111,7 +112,7 @@ void CudaBackend::head_forward(Context& context, float* lp, float* entropy, floa
     Partial* partials = reinterpret_cast<Partial*>(x.f32() + count * weight.cols);
     float* target_logit = reinterpret_cast<float*>(partials + count * partials_of_row);
     head_logits({partials, nullptr, target_logit, items.target + begin, items.temperature + begin},
-                logits_of(x, weight, 0, vocab), weight.dtype, stream_);
+                logits_of(x, weight, 0, vocab), stream_);
     launch("head_merge_kernel", head_merge_kernel, blocks_for(count, kWarps), kWarps * kWarp, stream_,
            lp + begin, entropy == nullptr ? nullptr : entropy + begin, lse + begin, partials, target_logit,
            count, partials_of_row);
@@ -139,9 +140,10 @@ void CudaBackend::head_backward(Context& context, const Tensor& dhidden, float* 
     for (int64_t v = 0; v < vocab; v += kVocabChunk) {
       const int64_t block = std::min(kVocabChunk, vocab - v);
       const MatmulArgs logits = logits_of(x, weight, v, block);
-      const dim3 grid(static_cast<unsigned>(tiles_of(block)), static_cast<unsigned>(tiles_of(count)));
-      launch("head_dlogits_kernel", head_dlogits_kernel<Fp32Tile>, grid, kThreads, stream_, dz, logits,
-             gradient, v);
+      with_tile(logits, [&](auto tile, dim3 grid) {
+        launch("head_dlogits_kernel", head_dlogits_kernel<decltype(tile)>, grid, kThreads, stream_, dz, logits,
+               gradient, v);
+      });
 
       MatmulArgs to_hidden;  // ditems (+)= dz W
       to_hidden.out = ditems;
@@ -150,13 +152,14 @@ void CudaBackend::head_backward(Context& context, const Tensor& dhidden, float* 
       to_hidden.a_row = block;
       to_hidden.b = logits.b;
       to_hidden.b_dtype = weight.dtype;
+      to_hidden.rounds = logits.rounds;
       to_hidden.b_depth = width;
       to_hidden.b_col = 1;
       to_hidden.rows = count;
       to_hidden.cols = width;
       to_hidden.depth = block;
       to_hidden.accumulate = v > 0;
-      matmul(to_hidden, weight.dtype, stream_);
+      matmul(to_hidden, stream_);
 
       MatmulArgs to_weight;  // dweight += dz^T x
       to_weight.out = dweight + v * width;
@@ -171,7 +174,8 @@ void CudaBackend::head_backward(Context& context, const Tensor& dhidden, float* 
       to_weight.cols = width;
       to_weight.depth = count;
       to_weight.accumulate = true;
-      matmul(to_weight, weight.dtype, stream_);
+      to_weight.rounds = logits.rounds;
+      matmul(to_weight, stream_);
     }
     launch("head_scatter_kernel", head_scatter_kernel, blocks_for(width, 128), 128, stream_, index_fault_,
            dhidden.f32(), dhidden.stride, ditems, items.row_index + begin, count, width);

@@ -9,9 +9,9 @@ template <typename Tile>
 __global__ void __launch_bounds__(kThreads) head_logits_kernel(HeadLogits head, MatmulArgs args) {
   __shared__ typename Tile::Shared shared;
   Tile tile;
-  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile,
+  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * Tile::kTileRows,
                 col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
-  tile.product(shared, args, row_begin, col_begin);
+  tile.product(shared, args, row_begin, col_begin, 0, args.depth);
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     const int64_t row = row_begin + Tile::row(i);
@@ -46,13 +46,14 @@ __global__ void __launch_bounds__(kThreads) head_logits_kernel(HeadLogits head, 
 
 }  // namespace
 
-int64_t head_partials(int64_t vocab, DType) {
-  return tiles_of(vocab) * Fp32Tile::kSplits;
+int64_t head_partials(int64_t vocab) {
+  return tiles_of(vocab) * ProductTile<kTile>::kSplits;
 }
 
-void head_logits(const HeadLogits& head, const MatmulArgs& args, DType, cudaStream_t stream) {
-  const dim3 grid(static_cast<unsigned>(tiles_of(args.cols)), static_cast<unsigned>(tiles_of(args.rows)));
-  launch("head_logits_kernel", head_logits_kernel<Fp32Tile>, grid, kThreads, stream, head, args);
+void head_logits(const HeadLogits& head, const MatmulArgs& args, cudaStream_t stream) {
+  with_tile(args, [&](auto tile, dim3 grid) {
+    launch("head_logits_kernel", head_logits_kernel<decltype(tile)>, grid, kThreads, stream, head, args);
+  });
 }
 
 }  // namespace coppice

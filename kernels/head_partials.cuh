@@ -62,7 +62,7 @@ __device__ inline float entropy_of(Partial row) {
 }
 
 // How many partials a row has.
-int64_t head_partials(int64_t vocab, DType dtype);
+int64_t head_partials(int64_t vocab);
 
 struct HeadLogits {
   Partial* partials;         // [rows][head_partials]
@@ -73,6 +73,6 @@ struct HeadLogits {
 };
 
 // Reduces the logits of args.a's rows against args.b, a weight [args.cols, args.depth].
-void head_logits(const HeadLogits& head, const MatmulArgs& args, DType dtype, cudaStream_t stream);
+void head_logits(const HeadLogits& head, const MatmulArgs& args, cudaStream_t stream);
 
 }  // namespace coppice

@@ -8,8 +8,9 @@
 
 namespace coppice {
 
-// out[i][j] (+)= sum_k A(i, k) B(k, j), summed in fp32 over k in order, so that neither the tile nor the number
-// of rows changes a bit: one fma chain in f32, in bf16 the tensor cores' steps of 16.
+// out[i][j] = sum_k A(i, k) B(k, j), summed in fp32 over k in order, so that neither the tile nor the number of
+// rows changes a bit: one fma chain, of bf16 numbers where the product is one of bf16. A product that is added to
+// what is there adds a sum for each kProductDepth of the depth, in order, so that it may be cut between them.
 //   A(i, k) = a[i * a_row + k * a_depth]
 //   B(k, j) = b[k * b_depth + j * b_col]
 struct MatmulArgs {
@@ -19,13 +20,13 @@ struct MatmulArgs {
   int64_t a_row = 0, a_depth = 1;
   const void* b = nullptr;  // of type b_dtype
   DType b_dtype = DType::kF32;
+  bool rounds = false;  // both operands to bf16, as they come in
   int64_t b_depth = 1, b_col = 0;
   int64_t rows = 0, cols = 0, depth = 0;
   const float* bias = nullptr;  // [cols], added after the sum
-  bool accumulate = false;      // out += the sum
+  bool accumulate = false;      // out += the sums
 };
 
-// In bf16 both operands are rounded to it as they come in.
-void matmul(const MatmulArgs& args, DType dtype, cudaStream_t stream);
+void matmul(const MatmulArgs& args, cudaStream_t stream);
 
 }  // namespace coppice

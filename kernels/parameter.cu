@@ -35,8 +35,8 @@ size_t element_bytes(const Parameter& parameter) {
 
 size_t CudaBackend::parameter_storage_bytes(ParameterKind kind, int64_t rows, int64_t cols,
                                             DType dtype) const {
-  if (dtype != DType::kF32)
-    fail(ErrorCode::kDeviceUnavailable, "parameters: the CUDA backend computes in f32, received %s", dtype_name(dtype));
+  if (dtype == DType::kF16)
+    fail(ErrorCode::kInvalidArgument, "parameters: expected f32 or bf16, received %s", dtype_name(dtype));
   const bool narrow = kind == ParameterKind::kMatrix && dtype == DType::kBF16;
   return static_cast<size_t>(rows * cols) * (narrow ? sizeof(Bf16) : sizeof(float));
 }

@@ -74,12 +74,12 @@ struct SampleScratch {
   size_t bytes;
 };
 
-SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, DType dtype) {
+SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab) {
   SampleScratch scratch;
   scratch.chunk = std::min(std::max<int64_t>(kLogitFloats / vocab, 1), rows);
   scratch.logits = static_cast<float*>(data);
   scratch.partials = reinterpret_cast<Partial*>(scratch.logits + scratch.chunk * vocab);
-  const int64_t partials = scratch.chunk * head_partials(vocab, dtype);
+  const int64_t partials = scratch.chunk * head_partials(vocab);
   scratch.temperature = reinterpret_cast<float*>(scratch.partials + partials);
   scratch.bytes = static_cast<size_t>(scratch.chunk * vocab + scratch.chunk) * sizeof(float) +
                   static_cast<size_t>(partials) * sizeof(Partial);
@@ -88,15 +88,15 @@ SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, DType dtyp
 
 }  // namespace
 
-size_t CudaBackend::sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t, DType dtype) const {
-  return sample_scratch(nullptr, rows, vocab, dtype).bytes;
+size_t CudaBackend::sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t, DType) const {
+  return sample_scratch(nullptr, rows, vocab).bytes;
 }
 
 void CudaBackend::sample(Context& context, int32_t* token, float* lp, float* sampler_lp, float* entropy,
                          const Tensor& hidden, const Parameter& weight, const SampleKey* keys,
                          const SampleParams* params) {
-  const int64_t vocab = weight.rows, partials = head_partials(vocab, weight.dtype);
-  const SampleScratch scratch = sample_scratch(context.scratch.data, hidden.rows, vocab, weight.dtype);
+  const int64_t vocab = weight.rows, partials = head_partials(vocab);
+  const SampleScratch scratch = sample_scratch(context.scratch.data, hidden.rows, vocab);
   for (int64_t begin = 0; begin < hidden.rows; begin += scratch.chunk) {
     const int64_t rows = std::min(scratch.chunk, hidden.rows - begin);
     launch("sample_temperature_kernel", sample_temperature_kernel, blocks_for(rows, kSampleThreads),
@@ -106,12 +106,12 @@ void CudaBackend::sample(Context& context, int32_t* token, float* lp, float* sam
     args.a_row = hidden.stride;
     args.b = weight.storage;
     args.b_dtype = weight.dtype;
+    args.rounds = weight.dtype == DType::kBF16;
     args.b_col = weight.cols;
     args.rows = rows;
     args.cols = vocab;
     args.depth = weight.cols;
-    head_logits({scratch.partials, scratch.logits, nullptr, nullptr, scratch.temperature}, args, weight.dtype,
-                stream_);
+    head_logits({scratch.partials, scratch.logits, nullptr, nullptr, scratch.temperature}, args, stream_);
     const SampleOutputs outputs = {token + begin, lp + begin, sampler_lp + begin,
                                    entropy == nullptr ? nullptr : entropy + begin};
     launch("sample_kernel", sample_kernel, static_cast<unsigned>(rows), kSampleThreads, stream_, outputs,

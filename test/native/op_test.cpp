@@ -1,10 +1,11 @@
 // op_test: every op of a backend against plain double references. See harness.h for what a case is.
 //
-//   op_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--list]
+//   op_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--small] [--list]
 //     --backend  cpu (default), or one or more CUDA devices, cuda,cuda:1, which must agree bit for bit
 //     --isa      one instruction set (default: every one that this machine has)
 //     --threads  one number of threads (default: 1, 2, 3 and 4, which must agree bit for bit)
 //     --op       only the cases of this op
+//     --small    without the largest shapes
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -24,6 +25,7 @@ struct Options {
   std::vector<std::string> instruction_sets;
   std::vector<int> threads = {1, 2, 3, 4};
   std::string op;
+  bool small = false;
   bool list = false;
 };
 
@@ -34,7 +36,7 @@ struct Totals {
 };
 
 [[noreturn]] void usage(const char* problem) {
-  std::fprintf(stderr, "%s\nop_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--list]\n",
+  std::fprintf(stderr, "%s\nop_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--small] [--list]\n",
                problem);
   std::exit(2);
 }
@@ -50,8 +52,8 @@ Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--list") {
-      options.list = true;
+    if (flag == "--list" || flag == "--small") {
+      (flag == "--list" ? options.list : options.small) = true;
       continue;
     }
     if (i + 1 >= argc) usage(("a flag without its value, or an unknown one: " + flag).c_str());
@@ -107,7 +109,7 @@ struct Outcome {
   bool absent = false;
 };
 
-Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& backends) {
+Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& backends, bool small) {
   Outcome outcome;
   const auto described = [&](const std::unique_ptr<Backend>& backend) {
     if (std::strcmp(backend->name(), "cpu") == 0) return std::to_string(backend->threads()) + " threads";
@@ -115,7 +117,7 @@ Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& 
   };
   for (const std::unique_ptr<Backend>& backend : backends) {
     const std::string place = described(backend) + ": ";
-    Run run(*backend, seed_of(test));
+    Run run(*backend, seed_of(test), small);
     try {
       test.body(run);
       run.finish();
@@ -152,7 +154,7 @@ int run_all(const Options& options) {
     const std::string place = backends.front()->instruction_set();
     for (const Case* test : all_cases()) {
       if (!options.op.empty() && options.op != test->op) continue;
-      Outcome outcome = run_case(*test, backends);
+      Outcome outcome = run_case(*test, backends, options.small);
       if (place == "avx512") avx512[test] = outcome.recordings;
       if (place == "avx2" && avx512.contains(test)) {
         for (const std::string& problem : differences(outcome.recordings, avx512[test], "under avx512")) {

@@ -46,7 +46,10 @@ bool DeviceArena::release(void* data) {
 }
 
 void DeviceArena::protect(bool open) {
-  if (used_ > 0) mprotect(base_, rounded(used_, 4096), open ? PROT_READ | PROT_WRITE : PROT_NONE);
+  const size_t wanted = open ? rounded(used_, 4096) : 0;
+  if (open && opened_ < wanted) mprotect(base_ + opened_, wanted - opened_, PROT_READ | PROT_WRITE);
+  if (!open && opened_ > 0) mprotect(base_, opened_, PROT_NONE);
+  opened_ = open && opened_ > wanted ? opened_ : wanted;
 }
 
 }  // namespace coppice::on_host

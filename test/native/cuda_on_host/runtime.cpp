@@ -15,6 +15,7 @@ using coppice::on_host::DeviceArena;
 using coppice::on_host::Order;
 
 constexpr int kDevices = 3;
+constexpr int kGuarded = 0;
 constexpr Order kOrders[kDevices] = {Order::kForward, Order::kReverse, Order::kRandom};
 
 // One memory for all devices: their addresses are one space on a real machine too.
@@ -121,7 +122,7 @@ cudaError_t cudaFreeHost(void* data) {
 
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind, cudaStream_t stream) {
   if (fault_of(stream->device) != cudaSuccess) return broken[stream->device];
-  const DeviceArena::Open open(arena());
+  const DeviceArena::Open open(arena(), stream->device == kGuarded);
   std::memmove(to, from, bytes);
   return cudaSuccess;
 }
@@ -133,7 +134,7 @@ cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t st
 cudaError_t cudaMemset2DAsync(void* data, size_t pitch, int value, size_t width, size_t height,
                               cudaStream_t stream) {
   if (fault_of(stream->device) != cudaSuccess) return broken[stream->device];
-  const DeviceArena::Open open(arena());
+  const DeviceArena::Open open(arena(), stream->device == kGuarded);
   for (size_t row = 0; row < height; ++row) std::memset(static_cast<char*>(data) + row * pitch, value, width);
   return cudaSuccess;
 }
@@ -148,7 +149,7 @@ void launch(dim3 grid, dim3 block, cudaStream_t stream, const std::function<void
     report(cudaErrorInvalidValue);
     return;
   }
-  const DeviceArena::Open open(arena());
+  const DeviceArena::Open open(arena(), stream->device == kGuarded);
   // A block whose threads wait in vain hangs on a card, until the driver gives it up for good.
   if (!run_grid(grid, block, kOrders[stream->device], thread))
     report(broken[stream->device] = cudaErrorLaunchFailure);
