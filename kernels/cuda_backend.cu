@@ -18,7 +18,7 @@ std::unique_ptr<Backend> open_cuda_backend(int device) {
   return std::make_unique<CudaBackend>(device);
 }
 
-CudaBackend::CudaBackend(int device) : device_(device) {
+CudaBackend::CudaBackend(int device) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) {
@@ -35,9 +35,10 @@ CudaBackend::CudaBackend(int device) : device_(device) {
     fail(ErrorCode::kDeviceUnavailable, "cuda:%d (%s) has compute capability %d.%d; 8.0 or newer is needed",
          device, properties.name, properties.major, properties.minor);
   }
+  stream_.device = device;
   std::snprintf(architecture_, sizeof architecture_, "sm_%d%d", properties.major, properties.minor);
   try {
-    check_cuda(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreate");
+    check_cuda(cudaStreamCreateWithFlags(&stream_.handle, cudaStreamNonBlocking), "cudaStreamCreate");
     index_fault_ = static_cast<IndexFault*>(allocate(sizeof(IndexFault)));
     host_values_ = allocate(kSumChunks * sizeof(double));
     void* seen = nullptr;
@@ -60,11 +61,11 @@ void CudaBackend::free_all() noexcept {
   if (host_values_ != nullptr) cudaFree(host_values_);
   if (index_fault_ != nullptr) cudaFree(index_fault_);
   if (index_fault_seen_ != nullptr) cudaFreeHost(index_fault_seen_);
-  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  if (stream_.handle != nullptr) cudaStreamDestroy(stream_.handle);
 }
 
 void* CudaBackend::allocate(size_t bytes) {
-  check_cuda(cudaSetDevice(device_), "cudaSetDevice");  // jobs of one engine may come from a new thread
+  check_cuda(cudaSetDevice(stream_.device), "cudaSetDevice");
   void* data = nullptr;
   check_cuda(cudaMalloc(&data, bytes > 0 ? bytes : 1), "cudaMalloc");
   return data;
@@ -76,26 +77,26 @@ void CudaBackend::release(void* data) noexcept {
 
 // The host's memory is pageable and the caller's to change again, so the host waits.
 void CudaBackend::upload(void* device, const void* host, size_t bytes) {
-  check_cuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_), "upload");
-  check_cuda(cudaStreamSynchronize(stream_), "upload");
+  check_cuda(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_.handle), "upload");
+  check_cuda(cudaStreamSynchronize(stream_.handle), "upload");
 }
 
 void CudaBackend::fetch(void* host, const void* device, size_t bytes) const {
-  check_cuda(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "download");
-  check_cuda(cudaStreamSynchronize(stream_), "download");
+  check_cuda(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.handle), "download");
+  check_cuda(cudaStreamSynchronize(stream_.handle), "download");
 }
 
 void CudaBackend::download(void* host, const void* device, size_t bytes) {
-  check_cuda(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_), "download");
+  check_cuda(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_.handle), "download");
   synchronize();
 }
 
 void CudaBackend::copy(void* to, const void* from, size_t bytes) {
-  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_), "copy");
+  check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_.handle), "copy");
 }
 
 void CudaBackend::zero(void* data, size_t bytes) {
-  check_cuda(cudaMemsetAsync(data, 0, bytes, stream_), "zero");
+  check_cuda(cudaMemsetAsync(data, 0, bytes, stream_.handle), "zero");
 }
 
 void CudaBackend::synchronize() {

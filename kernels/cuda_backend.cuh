@@ -107,9 +107,8 @@ class CudaBackend final : public Backend {
 
   static constexpr int kSumChunks = 256;
 
-  int device_;
   char architecture_[16];
-  cudaStream_t stream_ = nullptr;
+  Stream stream_;
   IndexFault* index_fault_ = nullptr;       // of the device
   IndexFault* index_fault_seen_ = nullptr;  // of the host, for a copy of it
   void* host_values_ = nullptr;             // of the device, what becomes a host value: kSumChunks doubles

@@ -126,7 +126,7 @@ void CudaBackend::head_backward(Context& context, const Tensor& dhidden, float* 
   const int64_t vocab = weight.rows, width = weight.cols;
   check_cuda(cudaMemset2DAsync(dhidden.data, static_cast<size_t>(dhidden.stride) * sizeof(float), 0,
                                static_cast<size_t>(width) * sizeof(float), static_cast<size_t>(dhidden.rows),
-                               stream_),
+                               stream_.handle),
              "head_backward");
   for (int64_t begin = 0; begin < items.count; begin += kChunk) {
     const int64_t count = std::min(kChunk, items.count - begin);

@@ -50,7 +50,7 @@ int64_t head_partials(int64_t vocab) {
   return tiles_of(vocab) * ProductTile<kTile>::kSplits;
 }
 
-void head_logits(const HeadLogits& head, const MatmulArgs& args, cudaStream_t stream) {
+void head_logits(const HeadLogits& head, const MatmulArgs& args, const Stream& stream) {
   with_tile(args, [&](auto tile, dim3 grid) {
     launch("head_logits_kernel", head_logits_kernel<decltype(tile)>, grid, kThreads, stream, head, args);
   });

@@ -73,6 +73,6 @@ struct HeadLogits {
 };
 
 // Reduces the logits of args.a's rows against args.b, a weight [args.cols, args.depth].
-void head_logits(const HeadLogits& head, const MatmulArgs& args, cudaStream_t stream);
+void head_logits(const HeadLogits& head, const MatmulArgs& args, const Stream& stream);
 
 }  // namespace coppice

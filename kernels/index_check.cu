@@ -26,7 +26,7 @@ __global__ void check_indices_kernel(IndexFault* fault, const char* op, IndexArr
 }  // namespace
 
 void check_indices(IndexFault* fault, const char* op, IndexArray array, const int32_t* indices, int64_t count,
-                   int64_t limit, cudaStream_t stream) {
+                   int64_t limit, const Stream& stream) {
   if (count == 0) return;
   launch("check_indices_kernel", check_indices_kernel, 1, kCheckThreads, stream, fault, op, array, indices,
          count, limit);

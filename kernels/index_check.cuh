@@ -21,7 +21,7 @@ struct IndexFault {
 
 // Checks that indices [count] lie in [0, limit).
 void check_indices(IndexFault* fault, const char* op, IndexArray array, const int32_t* indices, int64_t count,
-                   int64_t limit, cudaStream_t stream);
+                   int64_t limit, const Stream& stream);
 
 // Throws INVALID_ARGUMENT.
 [[noreturn]] void fail_by(const IndexFault& fault);

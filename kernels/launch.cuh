@@ -12,15 +12,22 @@ namespace coppice {
 // Throws DEVICE_FAULT (or OUT_OF_MEMORY) that names the call unless `status` is success.
 void check_cuda(cudaError_t status, const char* what);
 
+// Work in order on one device, which need not be the one that the calling thread used last.
+struct Stream {
+  cudaStream_t handle = nullptr;
+  int device = 0;
+};
+
 // Throws for the launch's own failure, without waiting for the kernel. An empty grid is no launch.
 template <typename... Params>
-void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, cudaStream_t stream,
+void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, const Stream& stream,
             std::type_identity_t<Params>... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  check_cuda(cudaSetDevice(stream.device), name);
 #if defined(__CUDACC__)
-  kernel<<<grid, block, 0, stream>>>(args...);
+  kernel<<<grid, block, 0, stream.handle>>>(args...);
 #else
-  on_host::launch(grid, block, stream, [&] { kernel(args...); });
+  on_host::launch(grid, block, stream.handle, [&] { kernel(args...); });
 #endif
   check_cuda(cudaGetLastError(), name);
 }

@@ -44,7 +44,7 @@ __global__ void bias_backward_kernel(float* dbias, const float* dout, int64_t st
 
 }  // namespace
 
-void matmul(const MatmulArgs& args, cudaStream_t stream) {
+void matmul(const MatmulArgs& args, const Stream& stream) {
   with_tile(args, [&](auto tile, dim3 grid) {
     launch("matmul_kernel", matmul_kernel<decltype(tile)>, grid, kThreads, stream, args);
   });

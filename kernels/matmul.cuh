@@ -27,6 +27,6 @@ struct MatmulArgs {
   bool accumulate = false;      // out += the sums
 };
 
-void matmul(const MatmulArgs& args, cudaStream_t stream);
+void matmul(const MatmulArgs& args, const Stream& stream);
 
 }  // namespace coppice

@@ -22,7 +22,7 @@ __global__ void rope_kernel(float* inout, int64_t stride, const int32_t* positio
 }
 
 void rotate(const Tensor& inout, const int32_t* positions, const float* cos_sin, int32_t head_dim,
-            float direction, cudaStream_t stream) {
+            float direction, const Stream& stream) {
   launch("rope_kernel", rope_kernel, static_cast<unsigned>(inout.rows), kPairThreads, stream, inout.f32(),
          inout.stride, positions, cos_sin, head_dim, inout.cols / 2, direction);
 }

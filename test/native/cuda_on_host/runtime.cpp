@@ -56,6 +56,8 @@ const char* cudaGetErrorString(cudaError_t status) {
       return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice:
       return "invalid device ordinal";
+    case cudaErrorInvalidResourceHandle:
+      return "invalid resource handle";
     case cudaErrorIllegalAddress:
       return "an illegal memory access was encountered";
     case cudaErrorLaunchFailure:
@@ -143,6 +145,10 @@ namespace coppice::on_host {
 
 void launch(dim3 grid, dim3 block, cudaStream_t stream, const std::function<void()>& thread) {
   if (fault_of(stream->device) != cudaSuccess) return;
+  if (stream->device != current_device) {
+    report(cudaErrorInvalidResourceHandle);
+    return;
+  }
   const unsigned threads = block.x * block.y * block.z;
   if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 || grid.z > 65535 || threads == 0 ||
       threads > 1024) {
