@@ -1,17 +1,17 @@
-// The CUDA backend. It has the ops of the fused loss (matmul, rmsnorm, head, policy_loss); the others throw
-// DEVICE_UNAVAILABLE by name, so an engine cannot run on it yet.
+// The CUDA backend: every op of ops/ops.h, file for file with native/cpu. Work goes to one stream in order, and
+// the host waits for it where it moves data, and where an op's result is a host value.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include "backend/backend.h"
+#include "index_check.cuh"
+#include "launch.cuh"
 
 namespace coppice {
 
-// Throws DEVICE_FAULT (or OUT_OF_MEMORY) that names the call unless `status` is success.
-void check_cuda(cudaError_t status, const char* what);
-// After a launch: the launch's own failure, without waiting for the kernel.
-void check_launch(const char* kernel);
+// Blocks of `threads` columns along x, rows along y: a kernel goes on in steps of gridDim.y rows.
+inline dim3 element_grid(const Tensor& tensor, int threads) {
+  return {blocks_for(tensor.cols, threads), static_cast<unsigned>(tensor.rows < 65535 ? tensor.rows : 65535)};
+}
 
 class CudaBackend final : public Backend {
  public:
@@ -64,28 +64,32 @@ class CudaBackend final : public Backend {
                        const double* advantage, const double* norm, const int32_t* offsets, int64_t sequences,
                        const PolicyLossParams& params) override;
 
-  // Not on this backend yet.
-  void embedding_forward(Context&, const Tensor&, const Parameter&, const int32_t*) override;
-  void embedding_backward(Context&, float*, int64_t, const Tensor&, const int32_t*) override;
-  void rope_forward(Context&, const Tensor&, const int32_t*, const float*, int32_t) override;
-  void rope_backward(Context&, const Tensor&, const int32_t*, const float*, int32_t) override;
-  void kv_write(Context&, const KvPages&, const Tensor&, const Tensor&, const AttentionBatch&,
-                const AttentionShape&) override;
-  void kv_copy(Context&, const KvPages&, int32_t, int32_t, int32_t, const AttentionShape&) override;
-  void attention_forward(Context&, const Tensor&, float*, const Tensor&, const KvPages&,
-                         const AttentionBatch&, const AttentionShape&) override;
-  void attention_backward(Context&, const Tensor&, const Tensor&, const Tensor&, const Tensor&, const Tensor&,
-                          const float*, const Tensor&, const Tensor&, const Tensor&, const AttentionBatch&,
-                          const AttentionShape&) override;
-  void swiglu_forward(Context&, const Tensor&, const Tensor&) override;
-  void swiglu_backward(Context&, const Tensor&, const Tensor&, const Tensor&, const Tensor&) override;
-  void add_forward(Context&, const Tensor&, const Tensor&, const Tensor&) override;
-  void gather_rows(Context&, const Tensor&, const Tensor&, const int32_t*) override;
-  void sample(Context&, int32_t*, float*, float*, float*, const Tensor&, const Parameter&, const SampleKey*,
-              const SampleParams*) override;
-  void sum_of_squares(Context&, double*, const float*, int64_t) override;
-  void adamw_step(Context&, AdamwStats*, float*, const float*, float*, float*, int64_t,
-                  const AdamwParams&) override;
+  void embedding_forward(Context&, const Tensor& out, const Parameter& weight, const int32_t* tokens) override;
+  void embedding_backward(Context&, float* dweight, int64_t vocab, const Tensor& dout,
+                          const int32_t* tokens) override;
+  void rope_forward(Context&, const Tensor& inout, const int32_t* positions, const float* cos_sin,
+                    int32_t head_dim) override;
+  void rope_backward(Context&, const Tensor& inout, const int32_t* positions, const float* cos_sin,
+                     int32_t head_dim) override;
+  void kv_write(Context&, const KvPages& pages, const Tensor& k, const Tensor& v, const AttentionBatch& batch,
+                const AttentionShape& shape) override;
+  void kv_copy(Context&, const KvPages& pages, int32_t to_page, int32_t from_page, int32_t slots,
+               const AttentionShape& shape) override;
+  void attention_forward(Context&, const Tensor& out, float* lse, const Tensor& q, const KvPages& pages,
+                         const AttentionBatch& batch, const AttentionShape& shape) override;
+  void attention_backward(Context&, const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& dout,
+                          const Tensor& out, const float* lse, const Tensor& q, const Tensor& k,
+                          const Tensor& v, const AttentionBatch& batch, const AttentionShape& shape) override;
+  void swiglu_forward(Context&, const Tensor& out, const Tensor& gate_up) override;
+  void swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                       const Tensor& gate_up) override;
+  void add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b) override;
+  void gather_rows(Context&, const Tensor& out, const Tensor& inp, const int32_t* row_index) override;
+  void sample(Context&, int32_t* token, float* lp, float* sampler_lp, float* entropy, const Tensor& hidden,
+              const Parameter& weight, const SampleKey* keys, const SampleParams* params) override;
+  void sum_of_squares(Context&, double* result, const float* values, int64_t count) override;
+  void adamw_step(Context&, AdamwStats* stats, float* master, const float* grad, float* m, float* v,
+                  int64_t count, const AdamwParams& params) override;
 
  private:
   template <typename T>
@@ -93,9 +97,21 @@ class CudaBackend final : public Backend {
                        const T* old_lp, const T* ref_lp, const T* advantage, const T* norm,
                        const int32_t* offsets, int64_t sequences, const PolicyLossParams& params);
 
-  int device_;
+  // Of items, for kernels that follow on the stream.
+  void check_items(const char* op, const HeadItems& items, int64_t rows, int64_t vocab);
+  // gather_rows by an index that was checked.
+  void gather_checked(const Tensor& out, const Tensor& inp, const int32_t* row_index);
+  // download, without the look for bad indices.
+  void fetch(void* host, const void* device, size_t bytes) const;
+  void free_all() noexcept;
+
+  static constexpr int kSumChunks = 256;
+
   char architecture_[16];
-  cudaStream_t stream_ = nullptr;
+  Stream stream_;
+  IndexFault* index_fault_ = nullptr;       // of the device
+  IndexFault* index_fault_seen_ = nullptr;  // of the host, for a copy of it
+  void* host_values_ = nullptr;             // of the device, what becomes a host value: kSumChunks doubles
   void* sequence_stats_ = nullptr;  // of one launch of policy_loss
 };
 

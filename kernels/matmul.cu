@@ -4,26 +4,32 @@
 namespace coppice {
 namespace {
 
+template <typename Tile>
 __global__ void __launch_bounds__(kThreads) matmul_kernel(MatmulArgs args) {
-  __shared__ MatmulShared shared;
-  float acc[kPerThread][kPerThread];
-  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * kTile,
+  __shared__ typename Tile::Shared shared;
+  Tile tile;
+  const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * Tile::kTileRows,
                 col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
-  tile_product(acc, shared, args, row_begin, col_begin);
-  const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
+  const int64_t step = args.accumulate ? kProductDepth : args.depth;
+  int64_t depth = 0;
+  do {
+    const int64_t end = depth + step < args.depth ? depth + step : args.depth;
+    tile.product(shared, args, row_begin, col_begin, depth, end);
+    depth = end;
 #pragma unroll
-  for (int i = 0; i < kPerThread; ++i) {
-    const int64_t row = row_begin + tile_offset(ty, i);
+    for (int i = 0; i < Tile::kRows; ++i) {
+      const int64_t row = row_begin + Tile::row(i);
 #pragma unroll
-    for (int j = 0; j < kPerThread; ++j) {
-      const int64_t col = col_begin + tile_offset(tx, j);
-      if (row >= args.rows || col >= args.cols) continue;
-      float* out = args.out + row * args.out_stride + col;
-      float value = acc[i][j];
-      if (args.bias != nullptr) value += args.bias[col];
-      *out = args.accumulate ? *out + value : value;
+      for (int j = 0; j < Tile::kCols; ++j) {
+        const int64_t col = col_begin + Tile::col(j);
+        if (row >= args.rows || col >= args.cols) continue;
+        float* out = args.out + row * args.out_stride + col;
+        float value = tile.acc[i][j];
+        if (args.bias != nullptr) value += args.bias[col];
+        *out = args.accumulate ? *out + value : value;
+      }
     }
-  }
+  } while (depth < args.depth);
 }
 
 // dbias[j] += sum of dout[t][j], t in order; a thread a column.
@@ -36,16 +42,17 @@ __global__ void bias_backward_kernel(float* dbias, const float* dout, int64_t st
   dbias[col] += sum;
 }
 
-unsigned tiles(int64_t count) {
-  return static_cast<unsigned>((count + kTile - 1) / kTile);
-}
-
 }  // namespace
 
-void matmul(const MatmulArgs& args, cudaStream_t stream) {
-  if (args.rows == 0 || args.cols == 0) return;
-  matmul_kernel<<<dim3(tiles(args.cols), tiles(args.rows)), kThreads, 0, stream>>>(args);
-  check_launch("matmul_kernel");
+void matmul(const MatmulArgs& args, const Stream& stream) {
+  with_tile(args, [&](auto tile, dim3 grid) {
+    launch("matmul_kernel", matmul_kernel<decltype(tile)>, grid, kThreads, stream, args);
+  });
+}
+
+// None, but what a caller may rely on is that there is some.
+size_t CudaBackend::linear_scratch_bytes(int64_t, int64_t, int64_t, DType) const {
+  return 64;
 }
 
 void CudaBackend::linear_forward(Context&, const Tensor& out, const Tensor& inp, const Parameter& weight,
@@ -55,7 +62,9 @@ void CudaBackend::linear_forward(Context&, const Tensor& out, const Tensor& inp,
   args.out_stride = out.stride;
   args.a = inp.f32();
   args.a_row = inp.stride;
-  args.b = static_cast<const float*>(weight.storage);  // B(k, j) = W[j][k]
+  args.b = weight.storage;  // B(k, j) = W[j][k]
+  args.b_dtype = weight.dtype;
+  args.rounds = weight.dtype == DType::kBF16;
   args.b_col = weight.cols;
   args.rows = inp.rows;
   args.cols = weight.rows;
@@ -71,7 +80,9 @@ void CudaBackend::linear_backward_input(Context&, const Tensor& dinp, const Tens
   args.out_stride = dinp.stride;
   args.a = dout.f32();
   args.a_row = dout.stride;
-  args.b = static_cast<const float*>(weight.storage);  // B(k, j) = W[k][j]
+  args.b = weight.storage;  // B(k, j) = W[k][j]
+  args.b_dtype = weight.dtype;
+  args.rounds = weight.dtype == DType::kBF16;
   args.b_depth = weight.cols;
   args.b_col = 1;
   args.rows = dout.rows;
@@ -81,7 +92,7 @@ void CudaBackend::linear_backward_input(Context&, const Tensor& dinp, const Tens
 }
 
 void CudaBackend::linear_backward_weight(Context&, float* dweight, float* dbias, const Tensor& dout,
-                                         const Tensor& inp, DType) {
+                                         const Tensor& inp, DType dtype) {
   MatmulArgs args;
   args.out = dweight;
   args.out_stride = inp.cols;
@@ -95,11 +106,11 @@ void CudaBackend::linear_backward_weight(Context&, float* dweight, float* dbias,
   args.cols = inp.cols;
   args.depth = dout.rows;
   args.accumulate = true;
+  args.rounds = dtype == DType::kBF16;
   matmul(args, stream_);
   if (dbias == nullptr || dout.empty()) return;
-  const unsigned blocks = static_cast<unsigned>((dout.cols + 127) / 128);
-  bias_backward_kernel<<<blocks, 128, 0, stream_>>>(dbias, dout.f32(), dout.stride, dout.rows, dout.cols);
-  check_launch("bias_backward_kernel");
+  launch("bias_backward_kernel", bias_backward_kernel, blocks_for(dout.cols, 128), 128, stream_, dbias,
+         dout.f32(), dout.stride, dout.rows, dout.cols);
 }
 
 }  // namespace coppice

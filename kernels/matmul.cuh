@@ -1,30 +1,32 @@
 // Products on the device, shared by linear and head.
 #pragma once
 
-#include <cuda_runtime.h>
-
 #include <cstdint>
+
+#include "base/tensor.h"
+#include "launch.cuh"
 
 namespace coppice {
 
-// out[i][j] (+)= sum_k A(i, k) B(k, j) in fp32, one fma chain over k in order for every element, so that
-// neither the tile nor the number of rows changes a bit.
-//   A(i, k) = a[i' * a_row + k * a_depth], i' = a_rows[i] where a_rows gathers rows, else i
-//   B(k, j) = b[k' * b_depth + j * b_col], k' = b_depth_index[k] where that gathers, else k
+// out[i][j] = sum_k A(i, k) B(k, j), summed in fp32 over k in order, so that neither the tile nor the number of
+// rows changes a bit: one fma chain, of bf16 numbers where the product is one of bf16. A product that is added to
+// what is there adds a sum for each kProductDepth of the depth, in order, so that it may be cut between them.
+//   A(i, k) = a[i * a_row + k * a_depth]
+//   B(k, j) = b[k * b_depth + j * b_col]
 struct MatmulArgs {
   float* out = nullptr;
   int64_t out_stride = 0;
   const float* a = nullptr;
   int64_t a_row = 0, a_depth = 1;
-  const int32_t* a_rows = nullptr;
-  const float* b = nullptr;
+  const void* b = nullptr;  // of type b_dtype
+  DType b_dtype = DType::kF32;
+  bool rounds = false;  // both operands to bf16, as they come in
   int64_t b_depth = 1, b_col = 0;
-  const int32_t* b_depth_index = nullptr;
   int64_t rows = 0, cols = 0, depth = 0;
   const float* bias = nullptr;  // [cols], added after the sum
-  bool accumulate = false;      // out += the sum
+  bool accumulate = false;      // out += the sums
 };
 
-void matmul(const MatmulArgs& args, cudaStream_t stream);
+void matmul(const MatmulArgs& args, const Stream& stream);
 
 }  // namespace coppice

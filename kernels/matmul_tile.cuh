@@ -1,77 +1,122 @@
-// The tile that every product is made of: kTile x kTile elements by kThreads threads, each 8 x 8 in
-// registers, operands through shared memory in slices of kSlice along the depth.
+// The tiles that every product is made of: kTile columns by kTile rows, or by few, by kThreads threads,
+// operands through shared memory in slices of kSlice along the depth. An element takes the same steps in any.
 #pragma once
 
+#include "bf16.cuh"
 #include "matmul.cuh"
 
 namespace coppice {
 
 inline constexpr int kTile = 128;
-inline constexpr int kSlice = 16;
+inline constexpr int kFewRows = 16;
 inline constexpr int kThreads = 256;
-inline constexpr int kPerThread = 8;
 
-struct MatmulShared {
-  float a[kSlice][kTile + 4];  // padded: the stores of a transposed slice would meet in one bank
-  float b[kSlice][kTile + 4];
+// Of an operand `data`: element (outer o, depth k) = data[o * outer_stride + k * depth_stride].
+struct Operand {
+  const void* data;
+  bool narrow;  // data is of bf16
+  bool rounds;  // floats to bf16
+  int64_t outer_stride, depth_stride;
+  int64_t outer_begin, outer_end;  // of the tile, and of all there is
+  int64_t depth_end;
+
+  __device__ float at(int64_t index) const {
+    if (narrow) return widened(static_cast<const Bf16*>(data)[index]);
+    const float value = static_cast<const float*>(data)[index];
+    return rounds ? widened(narrowed(value)) : value;
+  }
 };
 
-// Thread's rows of the tile are row_of(ty, i), its columns column_of(tx, j): two quads each, so that a quad
-// is one 16-byte read.
-__device__ inline int tile_offset(int lane, int i) {
-  return (i < 4 ? 0 : kTile / 2) + lane * 4 + (i & 3);
+// body(outer, depth inside the slice, value), 0 beyond the ends. Which neighbouring elements lie next to each
+// other in memory decides how a slice is read.
+template <int kOuter, int kSlice, typename Body>
+__device__ void for_slice(const Operand& operand, int64_t depth_begin, const Body& body) {
+  const bool depth_contiguous = operand.depth_stride == 1;
+  for (int e = static_cast<int>(threadIdx.x); e < kOuter * kSlice; e += kThreads) {
+    const int outer = depth_contiguous ? e / kSlice : e % kOuter;
+    const int depth = depth_contiguous ? e % kSlice : e / kOuter;
+    const int64_t o = operand.outer_begin + outer, k = depth_begin + depth;
+    const bool inside = o < operand.outer_end && k < operand.depth_end;
+    body(outer, depth, inside ? operand.at(o * operand.outer_stride + k * operand.depth_stride) : 0.0f);
+  }
 }
 
-// Element (outer o, depth k) = data[o' * outer_stride + k' * depth_stride]; an index array, where given,
-// gathers o or k. Which neighbouring elements lie next to each other in memory decides how a slice is read.
-__device__ inline void load_slice(float (*shared)[kTile + 4], const float* data, const int32_t* outer_index,
-                                  const int32_t* depth_index, int64_t outer_stride, int64_t depth_stride,
-                                  int64_t outer_begin, int64_t outer_end, int64_t depth_begin,
-                                  int64_t depth_end) {
-  const bool depth_contiguous = depth_stride == 1;
-  for (int e = static_cast<int>(threadIdx.x); e < kTile * kSlice; e += kThreads) {
-    const int outer = depth_contiguous ? e / kSlice : e % kTile;
-    const int depth = depth_contiguous ? e % kSlice : e / kTile;
-    const int64_t o = outer_begin + outer, k = depth_begin + depth;
-    float value = 0.0f;
-    if (o < outer_end && k < depth_end) {
-      const int64_t from_outer = outer_index == nullptr ? o : static_cast<int64_t>(outer_index[o]);
-      const int64_t from_depth = depth_index == nullptr ? k : static_cast<int64_t>(depth_index[k]);
-      value = data[from_outer * outer_stride + from_depth * depth_stride];
+__device__ inline Operand left_of(const MatmulArgs& args, int64_t row_begin, int64_t depth_end) {
+  return {args.a, false, args.rounds, args.a_row, args.a_depth, row_begin, args.rows, depth_end};
+}
+__device__ inline Operand right_of(const MatmulArgs& args, int64_t col_begin, int64_t depth_end) {
+  return {args.b, args.b_dtype == DType::kBF16, args.rounds, args.b_col, args.b_depth, col_begin, args.cols, depth_end};
+}
+
+// A thread holds acc[i][j] of row row(i) and column col(j) of the tile. kRowLanes neighbouring lanes share
+// their rows, and kSplits such groups make a whole row of the tile.
+template <int kTileRows_>
+struct ProductTile {
+  static constexpr int kTileRows = kTileRows_;
+  static constexpr int kRowLanes = 16, kSplits = 1;
+  static constexpr int kRows = kTileRows / (kThreads / kRowLanes), kCols = kTile / kRowLanes;
+  static constexpr int kSlice = 16;
+
+  struct Shared {
+    float a[kSlice][kTileRows + 4];  // padded: the stores of a transposed slice would meet in one bank
+    float b[kSlice][kTile + 4];
+  };
+
+  // Two quads each, so that a quad is one 16-byte read.
+  __device__ static int place(int lane, int i) { return (i < 4 ? 0 : kTile / 2) + lane * 4 + (i & 3); }
+  __device__ static int row(int i) {
+    const int lane = static_cast<int>(threadIdx.x) / kRowLanes;
+    return kRows == 1 ? lane : place(lane, i);
+  }
+  __device__ static int col(int j) { return place(row_lane(), j); }
+  __device__ static int row_lane() { return static_cast<int>(threadIdx.x) % kRowLanes; }
+  __device__ static int split() { return 0; }
+
+  // The tile at (row_begin, col_begin), over a part of the depth. A padded element beyond it multiplies zero by zero at the end of
+  // the chain, which changes no bit of a sum that is not itself a negative zero.
+  __device__ void product(Shared& shared, const MatmulArgs& args, int64_t row_begin, int64_t col_begin,
+                          int64_t depth_begin, int64_t depth_end) {
+    for (int i = 0; i < kRows; ++i) {
+      for (int j = 0; j < kCols; ++j) acc[i][j] = 0.0f;
     }
-    shared[depth][outer] = value;
-  }
-}
-
-// acc[i][j] of this thread for the tile at (row_begin, col_begin). A padded element beyond the depth
-// multiplies zero by zero at the end of the chain, which changes no bit of a sum that is not itself a
-// negative zero.
-__device__ inline void tile_product(float (&acc)[kPerThread][kPerThread], MatmulShared& shared,
-                                    const MatmulArgs& args, int64_t row_begin, int64_t col_begin) {
-  const int tx = static_cast<int>(threadIdx.x) % 16, ty = static_cast<int>(threadIdx.x) / 16;
-  for (int i = 0; i < kPerThread; ++i) {
-    for (int j = 0; j < kPerThread; ++j) acc[i][j] = 0.0f;
-  }
-  for (int64_t k = 0; k < args.depth; k += kSlice) {
-    load_slice(shared.a, args.a, args.a_rows, nullptr, args.a_row, args.a_depth, row_begin, args.rows, k,
-               args.depth);
-    load_slice(shared.b, args.b, nullptr, args.b_depth_index, args.b_col, args.b_depth, col_begin, args.cols,
-               k, args.depth);
-    __syncthreads();
+    const Operand left = left_of(args, row_begin, depth_end),
+                         right = right_of(args, col_begin, depth_end);
+    for (int64_t k = depth_begin; k < depth_end; k += kSlice) {
+      for_slice<kTileRows, kSlice>(left, k, [&](int outer, int depth, float value) { shared.a[depth][outer] = value; });
+      for_slice<kTile, kSlice>(right, k, [&](int outer, int depth, float value) { shared.b[depth][outer] = value; });
+      __syncthreads();
 #pragma unroll
-    for (int s = 0; s < kSlice; ++s) {
-      float a[kPerThread], b[kPerThread];
+      for (int s = 0; s < kSlice; ++s) {
+        float a[kRows], b[kCols];
 #pragma unroll
-      for (int i = 0; i < kPerThread; ++i) a[i] = shared.a[s][tile_offset(ty, i)];
+        for (int i = 0; i < kRows; ++i) a[i] = shared.a[s][row(i)];
 #pragma unroll
-      for (int j = 0; j < kPerThread; ++j) b[j] = shared.b[s][tile_offset(tx, j)];
+        for (int j = 0; j < kCols; ++j) b[j] = shared.b[s][col(j)];
 #pragma unroll
-      for (int i = 0; i < kPerThread; ++i) {
+        for (int i = 0; i < kRows; ++i) {
 #pragma unroll
-        for (int j = 0; j < kPerThread; ++j) acc[i][j] = fmaf(a[i], b[j], acc[i][j]);
+          for (int j = 0; j < kCols; ++j) acc[i][j] = fmaf(a[i], b[j], acc[i][j]);
+        }
       }
+      __syncthreads();
     }
-    __syncthreads();
+  }
+
+  float acc[kRows][kCols];
+};
+
+inline int64_t tiles_of(int64_t count) {
+  return (count + kTile - 1) / kTile;
+}
+
+// body(a tile's type, the grid) for the tile that suits a product.
+template <typename Body>
+void with_tile(const MatmulArgs& args, const Body& body) {
+  const unsigned cols = static_cast<unsigned>(tiles_of(args.cols));
+  if (args.rows <= kFewRows) {
+    body(ProductTile<kFewRows>{}, dim3(cols, blocks_for(args.rows, kFewRows)));
+  } else {
+    body(ProductTile<kTile>{}, dim3(cols, blocks_for(args.rows, kTile)));
   }
 }
 

@@ -116,9 +116,8 @@ void CudaBackend::run_policy_loss(PolicyLossStats* stats, T* g_lp, T* g_entropy,
   std::vector<PolicyLossStats> host;
   for (int64_t begin = 0; begin < sequences; begin += kSequencesAtOnce) {
     const int64_t count = std::min(kSequencesAtOnce, sequences - begin);
-    policy_loss_kernel<T><<<static_cast<unsigned>(count), kTokenThreads, 0, stream_>>>(
-        static_cast<PolicyLossStats*>(sequence_stats_), arrays, offsets + begin, params);
-    check_launch("policy_loss_kernel");
+    launch("policy_loss_kernel", policy_loss_kernel<T>, static_cast<unsigned>(count), kTokenThreads, stream_,
+           static_cast<PolicyLossStats*>(sequence_stats_), arrays, offsets + begin, params);
     host.resize(static_cast<size_t>(count));
     download(host.data(), sequence_stats_, host.size() * sizeof(PolicyLossStats));
     for (const PolicyLossStats& one : host) {

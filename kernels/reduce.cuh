@@ -2,7 +2,7 @@
 // the result.
 #pragma once
 
-#include <cuda_runtime.h>
+#include "launch.cuh"
 
 namespace coppice {
 
@@ -30,12 +30,20 @@ struct Maximum {
   }
 };
 
+// Over a warp; every lane gets the result.
+template <typename Combine, typename T>
+__device__ T warp_reduce(T value) {
+  const Combine combine;
+  for (int offset = kWarp / 2; offset > 0; offset /= 2)
+    value = combine(value, __shfl_xor_sync(0xFFFFFFFFu, value, offset));
+  return value;
+}
+
 // `shared` holds a value for each warp of the block.
 template <typename Combine, typename T>
 __device__ T block_reduce(T value, T* shared) {
   const Combine combine;
-  for (int offset = kWarp / 2; offset > 0; offset /= 2)
-    value = combine(value, __shfl_xor_sync(0xFFFFFFFFu, value, offset));
+  value = warp_reduce<Combine>(value);
   const int warp = static_cast<int>(threadIdx.x) / kWarp,
             warps = (static_cast<int>(blockDim.x) + kWarp - 1) / kWarp;
   __syncthreads();  // an earlier reduction may still be read

@@ -73,27 +73,21 @@ __global__ void rmsnorm_weight_kernel(float* dweight, const float* dout, int64_t
 void CudaBackend::rmsnorm_forward(Context&, const Tensor& out, float* rstd, const Tensor& inp,
                                   const Parameter& weight, float eps) {
   const int64_t n = weight.cols, groups = inp.cols / n, count = inp.rows * groups;
-  if (count == 0) return;
-  rmsnorm_forward_kernel<<<static_cast<unsigned>(count), kRowThreads, 0, stream_>>>(
-      out.f32(), out.stride, rstd, inp.f32(), inp.stride, static_cast<const float*>(weight.storage), groups,
-      n, eps);
-  check_launch("rmsnorm_forward_kernel");
+  launch("rmsnorm_forward_kernel", rmsnorm_forward_kernel, static_cast<unsigned>(count), kRowThreads, stream_,
+         out.f32(), out.stride, rstd, inp.f32(), inp.stride, static_cast<const float*>(weight.storage), groups, n,
+         eps);
 }
 
 void CudaBackend::rmsnorm_backward(Context&, const Tensor& dinp, float* dweight, const Tensor& dout,
                                    const Tensor& inp, const Parameter& weight, const float* rstd,
                                    bool accumulate) {
   const int64_t n = weight.cols, groups = inp.cols / n, count = inp.rows * groups;
-  if (count == 0) return;
   // First, because dinp may be dout.
-  rmsnorm_weight_kernel<<<static_cast<unsigned>((n + kWarp - 1) / kWarp), dim3(kWarp, kColumnLanes), 0,
-                          stream_>>>(dweight, dout.f32(), dout.stride, inp.f32(), inp.stride, rstd, count,
-                                     groups, n);
-  check_launch("rmsnorm_weight_kernel");
-  rmsnorm_backward_kernel<<<static_cast<unsigned>(count), kRowThreads, 0, stream_>>>(
-      dinp.f32(), dinp.stride, dout.f32(), dout.stride, inp.f32(), inp.stride,
-      static_cast<const float*>(weight.storage), rstd, groups, n, accumulate);
-  check_launch("rmsnorm_backward_kernel");
+  launch("rmsnorm_weight_kernel", rmsnorm_weight_kernel, blocks_for(n, kWarp), dim3(kWarp, kColumnLanes),
+         stream_, dweight, dout.f32(), dout.stride, inp.f32(), inp.stride, rstd, count, groups, n);
+  launch("rmsnorm_backward_kernel", rmsnorm_backward_kernel, static_cast<unsigned>(count), kRowThreads, stream_,
+         dinp.f32(), dinp.stride, dout.f32(), dout.stride, inp.f32(), inp.stride,
+         static_cast<const float*>(weight.storage), rstd, groups, n, accumulate);
 }
 
 }  // namespace coppice

@@ -45,11 +45,19 @@ std::unique_ptr<Backend> open_backend(const BackendOptions& options) {
     fail(ErrorCode::kInvalidArgument, "threads: expected 0 (every core) or more, received %d",
          options.threads);
   }
-  // "auto" is the CPU as long as no other backend has every op.
-  if (options.device == "cpu" || options.device == "auto") return open_cpu(options);
+  if (options.device == "cpu") return open_cpu(options);
 #if defined(COPPICE_CUDA)
+  if (options.device == "auto") {
+    try {
+      return open_cuda_backend(0);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kDeviceUnavailable) throw;
+      return open_cpu(options);
+    }
+  }
   if (const int device = cuda_device(options.device); device >= 0) return open_cuda_backend(device);
 #else
+  if (options.device == "auto") return open_cpu(options);
   if (cuda_device(options.device) >= 0) {
     fail(ErrorCode::kDeviceUnavailable, "device \"%s\": this build has no CUDA", options.device.c_str());
   }

@@ -30,6 +30,12 @@ const step = (kind, name, command, commandArgs) => {
 step('types', 'types', process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.json'])
 step('types', 'style', process.execPath, ['node_modules/@biomejs/biome/bin/biome', 'check', '.'])
 step('native', 'native ops', 'build/op_test', [])
+step('native', 'CUDA kernels run on the host: ops', 'build/cuda_on_host_op_test', [
+  '--backend',
+  'cuda,cuda:1,cuda:2',
+  '--small',
+])
+step('native', 'CUDA kernels run on the host: engine', 'build/cuda_on_host_engine_test', [])
 step('native', 'exact on-policy', 'build/exact_on_policy_test', [])
 step('native', 'memory', 'build/memory_test', [])
 step('native', 'top log-probs', 'build/top_log_probs_test', [])

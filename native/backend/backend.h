@@ -59,8 +59,9 @@ struct Parameter {
 };
 
 // A piece of a sequence whose tokens stand together in a packed batch. A sequence is a path from a root to a
-// leaf. Parents come before their children, and a tree's segments are contiguous. A child begins where its
-// parent ends: position_begin == parent.position_begin + parent.length.
+// leaf. Parents come before their children, and a tree's segments are contiguous; segments stand in the order
+// of their rows, which follow each other without a gap. A child begins where its parent ends: position_begin
+// == parent.position_begin + parent.length.
 struct Segment {
   int32_t token_begin = 0;     // first row of the packed batch
   int32_t length = 0;          // rows

@@ -5,13 +5,15 @@
 
 #include <cstdint>
 
+#include "base/host_device.h"
+
 namespace coppice {
 
 struct PhiloxBlock {
   uint32_t word[4];
 };
 
-inline PhiloxBlock philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
+COPPICE_ON_BOTH inline PhiloxBlock philox4x32(uint64_t key, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = uint64_t{0xD2511F53} * c0, p1 = uint64_t{0xCD9E8D57} * c2;
@@ -38,11 +40,11 @@ struct SampleKey {
 };
 
 // Uniform in [0, 1) with 53 random bits.
-inline double uniform_from_words(uint32_t high, uint32_t low) {
+COPPICE_ON_BOTH inline double uniform_from_words(uint32_t high, uint32_t low) {
   return static_cast<double>((uint64_t{high} << 21) ^ (low >> 11)) * 0x1.0p-53;
 }
 
-inline double uniform(const SampleKey& key) {
+COPPICE_ON_BOTH inline double uniform(const SampleKey& key) {
   const PhiloxBlock block = philox4x32(key.seed, key.position, key.sample, key.prompt, key.step);
   return uniform_from_words(block.word[0], block.word[1]);
 }

@@ -27,9 +27,11 @@ using Recordings = std::map<std::string, std::vector<float>>;
 
 class Run {
  public:
-  Run(Backend& backend, uint64_t seed) : backend(backend), seed_(seed) {}
+  Run(Backend& backend, uint64_t seed, bool small) : backend(backend), small(small), seed_(seed) {}
 
   Backend& backend;
+  // Shapes whose size alone tells them from others are left out: kernels run on the host are slow.
+  const bool small;
 
   // With guarded scratch of exactly so many bytes, which lives as long as the run.
   Context context(size_t scratch_bytes = 0);

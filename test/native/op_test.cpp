@@ -1,9 +1,11 @@
 // op_test: every op of a backend against plain double references. See harness.h for what a case is.
 //
-//   op_test [--backend cpu|cuda] [--isa NAME] [--threads N] [--op NAME] [--list]
+//   op_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--small] [--list]
+//     --backend  cpu (default), or one or more CUDA devices, cuda,cuda:1, which must agree bit for bit
 //     --isa      one instruction set (default: every one that this machine has)
 //     --threads  one number of threads (default: 1, 2, 3 and 4, which must agree bit for bit)
 //     --op       only the cases of this op
+//     --small    without the largest shapes
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -19,10 +21,11 @@ namespace coppice::test {
 namespace {
 
 struct Options {
-  std::string device = "cpu";
+  std::vector<std::string> devices = {"cpu"};
   std::vector<std::string> instruction_sets;
   std::vector<int> threads = {1, 2, 3, 4};
   std::string op;
+  bool small = false;
   bool list = false;
 };
 
@@ -33,23 +36,31 @@ struct Totals {
 };
 
 [[noreturn]] void usage(const char* problem) {
-  std::fprintf(stderr, "%s\nop_test [--backend cpu|cuda] [--isa NAME] [--threads N] [--op NAME] [--list]\n",
+  std::fprintf(stderr, "%s\nop_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--small] [--list]\n",
                problem);
   std::exit(2);
+}
+
+std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> names;
+  std::istringstream text(list);
+  for (std::string name; std::getline(text >> std::ws, name, ',');) names.push_back(name);
+  return names;
 }
 
 Options parse(int argc, char** argv) {
   Options options;
   for (int i = 1; i < argc; ++i) {
     const std::string flag = argv[i];
-    if (flag == "--list") {
-      options.list = true;
+    if (flag == "--list" || flag == "--small") {
+      (flag == "--list" ? options.list : options.small) = true;
       continue;
     }
     if (i + 1 >= argc) usage(("a flag without its value, or an unknown one: " + flag).c_str());
     const std::string value = argv[++i];
     if (flag == "--backend") {
-      options.device = value;
+      options.devices = names_in(value);
+      if (options.devices.empty()) usage("--backend: expected a name");
     } else if (flag == "--isa") {
       options.instruction_sets = {value};
     } else if (flag == "--threads") {
@@ -61,13 +72,11 @@ Options parse(int argc, char** argv) {
       usage(("unknown flag " + flag).c_str());
     }
   }
-  if (options.device != "cpu") {
+  if (options.devices.front() != "cpu") {
     options.instruction_sets = {""};
     options.threads = {1};
   } else if (options.instruction_sets.empty()) {
-    std::istringstream names(available_instruction_sets());
-    for (std::string name; std::getline(names >> std::ws, name, ',');)
-      options.instruction_sets.push_back(name);
+    options.instruction_sets = names_in(available_instruction_sets());
   }
   return options;
 }
@@ -100,11 +109,15 @@ struct Outcome {
   bool absent = false;
 };
 
-Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& backends) {
+Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& backends, bool small) {
   Outcome outcome;
+  const auto described = [&](const std::unique_ptr<Backend>& backend) {
+    if (std::strcmp(backend->name(), "cpu") == 0) return std::to_string(backend->threads()) + " threads";
+    return std::string("device ") + std::to_string(&backend - backends.data());
+  };
   for (const std::unique_ptr<Backend>& backend : backends) {
-    const std::string threads = std::to_string(backend->threads()) + " threads: ";
-    Run run(*backend, seed_of(test));
+    const std::string place = described(backend) + ": ";
+    Run run(*backend, seed_of(test), small);
     try {
       test.body(run);
       run.finish();
@@ -114,15 +127,15 @@ Outcome run_case(const Case& test, const std::vector<std::unique_ptr<Backend>>& 
         return outcome;
       }
       run.finish();
-      outcome.failures.push_back(threads + error_code_name(error.code()) + ": " + error.what());
+      outcome.failures.push_back(place + error_code_name(error.code()) + ": " + error.what());
     }
-    for (const std::string& failure : run.failures()) outcome.failures.push_back(threads + failure);
+    for (const std::string& failure : run.failures()) outcome.failures.push_back(place + failure);
     if (backend == backends.front()) {
       outcome.recordings = run.recordings();
     } else {
-      const std::string than = "with " + std::to_string(backends.front()->threads()) + " threads";
+      const std::string than = "with " + described(backends.front());
       for (const std::string& problem : differences(run.recordings(), outcome.recordings, than)) {
-        outcome.failures.push_back(threads + problem);
+        outcome.failures.push_back(place + problem);
       }
     }
   }
@@ -134,14 +147,14 @@ int run_all(const Options& options) {
   std::map<const Case*, Recordings> avx512;
   for (const std::string& set : options.instruction_sets) {
     std::vector<std::unique_ptr<Backend>> backends;
-    for (const int threads : options.threads) {
-      backends.push_back(
-          open_backend({.device = options.device, .instruction_set = set, .threads = threads}));
+    for (const std::string& device : options.devices) {
+      for (const int threads : options.threads)
+        backends.push_back(open_backend({.device = device, .instruction_set = set, .threads = threads}));
     }
     const std::string place = backends.front()->instruction_set();
     for (const Case* test : all_cases()) {
       if (!options.op.empty() && options.op != test->op) continue;
-      Outcome outcome = run_case(*test, backends);
+      Outcome outcome = run_case(*test, backends, options.small);
       if (place == "avx512") avx512[test] = outcome.recordings;
       if (place == "avx2" && avx512.contains(test)) {
         for (const std::string& problem : differences(outcome.recordings, avx512[test], "under avx512")) {

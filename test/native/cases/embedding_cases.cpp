@@ -64,10 +64,13 @@ const Case bad_tokens(
       Array<float> dweight(run, "dweight", {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15});
       for (const int32_t bad : {-1, 5}) {
         Array<int32_t> ids(run, "tokens", std::vector<int32_t>{0, bad});
-        run.expect_error(ErrorCode::kInvalidArgument, "tokens[1]",
-                         [&] { ops::embedding_forward(context, out.tensor(), *w, ids.data()); });
+        run.expect_error(ErrorCode::kInvalidArgument, "tokens[1]", [&] {
+          ops::embedding_forward(context, out.tensor(), *w, ids.data());
+          run.backend.synchronize();
+        });
         run.expect_error(ErrorCode::kInvalidArgument, "tokens[1]", [&] {
           ops::embedding_backward(context, dweight.data(), 5, out.tensor(), ids.data());
+          run.backend.synchronize();
         });
       }
       run.expect_same_bits("out", out.values(), {1, 2, 3, 4, 5, 6});
