@@ -88,6 +88,40 @@ export type Objective =
       /** Added to the mean. Default 1e-6, as in the released code. */
       meanEpsilon?: number
     }
+  /**
+   * CISPO (MiniMax-M1, arXiv 2506.13585, eq. 4): grpo's advantages under `surrogate` cispo and the token mean. No lower bound;
+   * the upper one is 1 + 4 = 5, the eps_max of ScaleRL (arXiv 2510.13786) and TRL's `loss_type='cispo'` with `epsilon_high=5`,
+   * which is the bound itself. verl: `loss_mode=cispo`, bounded on both sides by its clip ratios.
+   */
+  | ({ kind: 'cispo' } & DeviationOptions)
+  /**
+   * GMPO (arXiv 2507.20673): grpo's advantages times the geometric mean of a completion's clipped ratios (`surrogate` gmpo), a
+   * mean over completions, the ratios clipped to [exp(-0.4), exp(0.4)]. verl: `loss_mode=geo_mean`.
+   */
+  | ({ kind: 'gmpo' } & DeviationOptions)
+  /**
+   * SAPO (arXiv 2511.20347): grpo's advantages under a soft gate instead of a clip (`surrogate` sapo), a mean over completions.
+   * TRL: `loss_type='sapo'`.
+   */
+  | ({ kind: 'sapo' } & DeviationOptions)
+  /**
+   * TOPR (arXiv 2503.14286, eq. 8): right completions weigh `positiveWeight`, without a ratio; wrong ones -`negativeWeight` times
+   * the ratio cut to [0, 1], a constant (`surrogate` topr). The paper's ratio is of a whole completion; here it is a token's, as
+   * in ROLL's `pg_variant: topr`.
+   */
+  | {
+      kind: 'topr'
+      /** Advantage of a right completion, >= 0. Default 1. */
+      positiveWeight?: number
+      /** Minus the advantage of a wrong one, >= 0. Default 1. */
+      negativeWeight?: number
+    }
+  /**
+   * GSPO-token (arXiv 2507.18071, eq. 13): gspo with `importanceSamplingLevel` sequence-token. While a completion's advantage is
+   * the same at all of its tokens the gradient is gspo's; it differs where tokens are weighed apart (`importanceCorrection`).
+   * TRL: `importance_sampling_level='sequence_token'`.
+   */
+  | ({ kind: 'gspo-token' } & DeviationOptions)
 
 /** Options of objectives that divide by a standard deviation. */
 export interface DeviationOptions {
@@ -118,9 +152,25 @@ export interface ObjectiveOptions {
   delta?: number | null
   /**
    * `token` (default): a ratio for each token. `sequence`: one ratio for a completion, exp of the mean log-ratio
-   * (GSPO, arXiv 2507.18071). `none`: no ratio, the loss is -advantage * log-prob; nothing is clipped then.
+   * (GSPO, arXiv 2507.18071). `sequence-token`: the value of that ratio, while the gradient of a token is its own. `none`: no
+   * ratio, the loss is -advantage * log-prob; nothing is clipped then.
    */
-  importanceSamplingLevel?: 'token' | 'sequence' | 'none'
+  importanceSamplingLevel?: 'token' | 'sequence' | 'sequence-token' | 'none'
+  /**
+   * What is made of ratio and advantage, sg being a constant of the gradient; verl's `loss_mode`, part of TRL's `loss_type`.
+   * `clip` (default): min(rho A, clip(rho) A), the clip as above (PPO, arXiv 1707.06347, eq. 7);
+   * `cispo`: sg(clip(rho)) A log-prob (arXiv 2506.13585): a token past the bound goes on to count, at the bound. By default there
+   * is no lower bound, and the upper one is 5 (epsilonHigh 4);
+   * `gmpo`: A times exp of the mean of the clipped log-ratios, at most epsilonHigh (0.4) where A > 0, at least -epsilon where
+   * A < 0 (arXiv 2507.20673). Its `importanceSamplingLevel` is sequence;
+   * `sapo`: (4 / tau) sigmoid(tau (rho - 1)) A (arXiv 2511.20347), which takes no clip;
+   * `topr`: A log-prob where A > 0, sg(min(rho, 1)) A log-prob elsewhere (arXiv 2503.14286).
+   */
+  surrogate?: 'clip' | 'cispo' | 'gmpo' | 'sapo' | 'topr'
+  /** tau of surrogate `sapo` where the advantage is positive, > 0. Default 1.0 there, null elsewhere. TRL's name. */
+  sapoTemperaturePos?: number | null
+  /** The same for the rest. Default 1.05, so that tokens pushed down are let go of sooner. */
+  sapoTemperatureNeg?: number | null
   /** Weight of the KL divergence from the reference policy in the loss. Default 0: no reference policy is needed. */
   beta?: number
   /**
@@ -133,8 +183,8 @@ export interface ObjectiveOptions {
   /**
    * What the difference from the baseline is divided by: the standard deviation of its `group` or of the whole `batch`'s
    * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). The batch is that of the rollouts, before it is cut into
-   * optimiser batches. Default `group` for grpo, dapo and gspo, `none` for
-   * reinforce (with a baseline) and gpg, which may have another. The rest know only `none`.
+   * optimiser batches. Default `group` for grpo and what differs from it in the loss (dapo, gspo, gspo-token, cispo, gmpo, sapo),
+   * `none` for reinforce (with a baseline) and gpg, which may have another. The rest know only `none`.
    */
   scaleRewards?: 'group' | 'batch' | 'none'
   /**

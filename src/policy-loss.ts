@@ -24,7 +24,7 @@ export type FloatArray = Float32Array | Float64Array
 
 /** The parameters of the native op `policy_loss`; formulas in native/ops/ops.h. */
 export interface PolicyLossParams {
-  importance: 'none' | 'token' | 'sequence'
+  importance: 'none' | 'token' | 'sequence' | 'sequence-token'
   clip: boolean
   /** The ratio is clamped to [1 - clipLow, 1 + clipHigh]; Infinity leaves a side open. */
   clipLow: number
@@ -34,6 +34,13 @@ export interface PolicyLossParams {
   klKind: 'k1' | 'k2' | 'k3'
   klCoef: number
   entropyCoef: number
+  /** What is made of ratio and advantage. Default clip. */
+  surrogate?: ResolvedOptions['surrogate']
+  /** Of surrogate sapo. Default 1 and 1.05. */
+  sapoTemperaturePos?: number
+  sapoTemperatureNeg?: number
+  /** Weight of |logprob - old logprob| at the tokens of `oldKlMask`. Default 0. */
+  oldKlCoef?: number
 }
 
 /** One value a token, all arrays of one length and one type; sequence i is [offsets[i], offsets[i + 1]). */
@@ -47,13 +54,15 @@ export interface PolicyLossInputs<A extends FloatArray = FloatArray> {
   advantages: A
   /** mask / denominator; a token is active where it is not 0. */
   norm: A
+  /** 1 at the tokens that `oldKlCoef` is for, 0 elsewhere; null: it is 0. */
+  oldKlMask?: Float32Array | null
   offsets: Int32Array
 }
 
 /** Sums over active tokens, so that those of micro-batches add up (but for the maximum). */
 export interface PolicyLossStats {
   activeTokens: number
-  /** Tokens whose gradient the lower or upper bound took away. */
+  /** Tokens whose gradient the lower or upper bound took away; under cispo and topr, those whose ratio it cut. */
   clippedLow: number
   clippedHigh: number
   /** Of the chosen estimator, against the reference policy. */
@@ -87,6 +96,7 @@ export const nativePolicyLoss: PolicyLossKernel = {
 export function lossParams(options: ResolvedOptions): PolicyLossParams {
   return {
     importance: options.importanceSamplingLevel,
+    surrogate: options.surrogate,
     clip: options.epsilon !== null || options.epsilonHigh !== null,
     clipLow: options.epsilon ?? Number.POSITIVE_INFINITY,
     clipHigh: options.epsilonHigh ?? Number.POSITIVE_INFINITY,
@@ -94,6 +104,8 @@ export function lossParams(options: ResolvedOptions): PolicyLossParams {
     klKind: options.klKind,
     klCoef: options.beta,
     entropyCoef: options.entropyCoefficient,
+    ...(options.sapoTemperaturePos !== null && { sapoTemperaturePos: options.sapoTemperaturePos }),
+    ...(options.sapoTemperatureNeg !== null && { sapoTemperatureNeg: options.sapoTemperatureNeg }),
   }
 }
 

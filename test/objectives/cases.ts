@@ -14,7 +14,27 @@ export function seeded(seed: number): () => number {
 }
 
 /** Ratios at which some objective below clips: no token may lie so near that a difference quotient straddles one. */
-const CLIP_BOUNDS = [0.7, 0.8, 0.9, 1, 1.1, 1.15, 1.2, 1.28, 1.3, 1.4, 1.5, 2.5, 3]
+const CLIP_BOUNDS = [
+  Math.exp(-0.4),
+  0.7,
+  0.8,
+  Math.exp(-0.15),
+  0.9,
+  1,
+  1.1,
+  Math.exp(0.1),
+  1.15,
+  Math.exp(0.15),
+  1.2,
+  1.28,
+  1.3,
+  Math.exp(0.3),
+  1.4,
+  Math.exp(0.4),
+  1.5,
+  2.5,
+  3,
+]
 
 function awayFromBounds(logRatio: () => number): number {
   for (;;) {
@@ -159,6 +179,27 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'gpg' },
   { kind: 'gpg', scaleRewards: 'group' },
   { kind: 'gpg', filterGroups: 'constant', maskTruncatedCompletions: true },
+  { kind: 'cispo' },
+  { kind: 'cispo', epsilon: 0.2, epsilonHigh: 0.4 },
+  { kind: 'cispo', importanceSamplingLevel: 'sequence', epsilonHigh: 0.1 },
+  { kind: 'gmpo' },
+  { kind: 'gmpo', epsilon: 0.15, epsilonHigh: 0.3, aggregation: 'token-mean' },
+  { kind: 'gmpo', epsilonHigh: null },
+  { kind: 'sapo' },
+  { kind: 'sapo', sapoTemperaturePos: 2, sapoTemperatureNeg: 0.5, aggregation: 'token-mean', beta: 0.05 },
+  { kind: 'sapo', importanceSamplingLevel: 'sequence' },
+  { kind: 'topr' },
+  { kind: 'topr', positiveWeight: 0.3, negativeWeight: 2, entropyCoefficient: 1e-2 },
+  { kind: 'topr', importanceSamplingLevel: 'sequence' },
+  { kind: 'gspo-token', epsilon: 0.03, epsilonHigh: 0.04 },
+  { kind: 'gspo-token', epsilon: 0.1, epsilonHigh: 0.15, aggregation: 'token-mean' },
+  ...(['psr', 'nsr', 'w-reinforce', 'dapo', 'rloo'] as const).flatMap((kind): ObjectiveSpec[] => [
+    { kind, surrogate: 'cispo' },
+    { kind, surrogate: 'gmpo' },
+    { kind, surrogate: 'sapo' },
+    { kind, surrogate: 'topr' },
+    { kind, importanceSamplingLevel: 'sequence-token', epsilon: 0.1 },
+  ]),
   ...(['psr', 'nsr', 'w-reinforce', 'grpo'] as const).flatMap((kind): ObjectiveSpec[] => [
     { kind, epsilon: null },
     { kind, epsilon: Number.POSITIVE_INFINITY, epsilonHigh: 0.1 },
@@ -201,7 +242,16 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     epsilon: [undefined, undefined, null, 0, 0.1, 0.3],
     epsilonHigh: [undefined, undefined, null, 0.15, 0.4],
     delta: [undefined, undefined, null, 1.3, 3],
-    importanceSamplingLevel: [undefined, 'token', 'sequence', 'none'],
+    importanceSamplingLevel: [
+      ...Array<undefined>(4).fill(undefined),
+      'token',
+      'sequence',
+      'sequence-token',
+      'none',
+    ],
+    surrogate: [...Array<undefined>(8).fill(undefined), 'clip', 'cispo', 'gmpo', 'sapo', 'topr'],
+    sapoTemperaturePos: [...Array<undefined>(12).fill(undefined), 2],
+    sapoTemperatureNeg: [...Array<undefined>(12).fill(undefined), 1.5],
     beta: [undefined, 0, 0.01, 0.5],
     klKind: [undefined, 'k1', 'k2', 'k3'],
     entropyCoefficient: [undefined, 0, 0.02],
@@ -232,6 +282,11 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     opo: {},
     gpg: division,
     maxrl: { meanEpsilon: [undefined, 0, 1e-2] },
+    cispo: division,
+    gmpo: division,
+    sapo: division,
+    topr: { positiveWeight: [undefined, 0, 2], negativeWeight: [undefined, 0.5] },
+    'gspo-token': division,
   }
   return Array.from({ length: count }, () => {
     const kind = pick(Object.keys(own))

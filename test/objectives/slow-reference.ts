@@ -27,7 +27,12 @@ export interface SlowSpec {
   epsilon?: number | null
   epsilonHigh?: number | null
   delta?: number | null
-  importanceSamplingLevel?: 'token' | 'sequence' | 'none'
+  importanceSamplingLevel?: 'token' | 'sequence' | 'sequence-token' | 'none'
+  surrogate?: 'clip' | 'cispo' | 'gmpo' | 'sapo' | 'topr'
+  sapoTemperaturePos?: number | null
+  sapoTemperatureNeg?: number | null
+  positiveWeight?: number
+  negativeWeight?: number
   beta?: number
   klKind?: 'k1' | 'k2' | 'k3'
   entropyCoefficient?: number
@@ -52,18 +57,44 @@ const KIND_DEFAULTS: Partial<Record<ObjectiveKind, Omit<SlowSpec, 'kind'>>> = {
   },
   rloo: { importanceSamplingLevel: 'none', aggregation: 'sequence-mean-token-sum' },
   gpg: { importanceSamplingLevel: 'none' },
+  cispo: { scaleRewards: 'group', surrogate: 'cispo' },
+  gmpo: { scaleRewards: 'group', surrogate: 'gmpo', aggregation: 'sequence-mean-token-mean' },
+  sapo: { scaleRewards: 'group', surrogate: 'sapo', aggregation: 'sequence-mean-token-mean' },
+  topr: { surrogate: 'topr' },
+  'gspo-token': {
+    ...{ scaleRewards: 'group', importanceSamplingLevel: 'sequence-token', epsilon: 3e-4, epsilonHigh: 4e-4 },
+    aggregation: 'sequence-mean-token-mean',
+  },
+}
+
+/** Where a surrogate differs from the objective it is asked of. */
+const SURROGATE_DEFAULTS: Partial<Record<string, Omit<SlowSpec, 'kind'>>> = {
+  cispo: { importanceSamplingLevel: 'token', epsilon: null, epsilonHigh: 4 },
+  gmpo: { importanceSamplingLevel: 'sequence', epsilon: 0.4, epsilonHigh: undefined! },
+  sapo: { importanceSamplingLevel: 'token', sapoTemperaturePos: 1, sapoTemperatureNeg: 1.05 },
+  topr: { importanceSamplingLevel: 'token' },
 }
 
 function withDefaults(spec: SlowSpec): SlowSpec {
   const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined))
-  return { ...KIND_DEFAULTS[spec.kind], ...given } as SlowSpec
+  const ofKind = { ...KIND_DEFAULTS[spec.kind], ...given }
+  return {
+    ...KIND_DEFAULTS[spec.kind],
+    ...SURROGATE_DEFAULTS[ofKind.surrogate ?? 'clip'],
+    ...given,
+  } as SlowSpec
 }
 
+/** A row's log-probs where a formula stops the gradient: those before a difference is taken. */
+type Stopped = Map<SlowRow, number[]>
+
 /** L of the rows, as one optimiser batch. */
-export function slowLoss(rows: SlowRow[], given: SlowSpec): number {
+export function slowLoss(rows: SlowRow[], given: SlowSpec, stopped: Stopped = new Map()): number {
   const spec = withDefaults(given)
   const taught = taughtRows(rows, spec).filter(({ row }) => row.mask.includes(1))
-  const losses = taught.map(({ row, advantage }) => tokenLosses(row, advantage, spec))
+  const losses = taught.map(({ row, advantage }) =>
+    tokenLosses(row, stopped.get(row) ?? row.lp, advantage, spec),
+  )
   const lengths = losses.map((tokens) => tokens.length)
   switch (spec.aggregation ?? 'token-mean') {
     case 'token-mean':
@@ -106,6 +137,8 @@ function advantageOf(row: SlowRow, group: SlowRow[], batch: SlowRow[], spec: Slo
   const centred = reward - mean(group.map((other) => other.reward!))
   const unmixed = others.every((other) => other === reward)
   switch (spec.kind) {
+    case 'topr':
+      return isRight(row) ? (spec.positiveWeight ?? 1) : -(spec.negativeWeight ?? 1)
     case 'w-reinforce':
       return isRight(row) ? (spec.lambda ?? 0.1) : -1
     case 'reinforce': {
@@ -168,37 +201,76 @@ function isRight(row: SlowRow): boolean {
 }
 
 /** -surrogate + beta KL - entropy bonus, of the tokens that the policy produced. */
-function tokenLosses(row: SlowRow, advantage: number, spec: SlowSpec): number[] {
+function tokenLosses(row: SlowRow, stopped: number[], advantage: number, spec: SlowSpec): number[] {
   const active = row.lp.map((_, t) => t).filter((t) => row.mask[t] === 1)
-  const sequenceRatio = Math.exp(mean(active.map((t) => row.lp[t]! - row.old[t]!)))
+  const ratioOf = (lp: number[], t: number): number => {
+    const sequenceRatio = Math.exp(mean(active.map((u) => lp[u]! - row.old[u]!)))
+    return (spec.importanceSamplingLevel ?? 'token') === 'token'
+      ? Math.exp(lp[t]! - row.old[t]!)
+      : sequenceRatio
+  }
   return active.map((t) => {
     const lp = row.lp[t]!
-    const ratio = spec.importanceSamplingLevel === 'sequence' ? sequenceRatio : Math.exp(lp - row.old[t]!)
-    const surrogate =
-      spec.importanceSamplingLevel === 'none' ? advantage * lp : clippedSurrogate(ratio, advantage, spec)
+    const ratio =
+      spec.importanceSamplingLevel === 'sequence-token'
+        ? (ratioOf(stopped, t) * Math.exp(lp)) / Math.exp(stopped[t]!)
+        : ratioOf(row.lp, t)
+    const surrogate = surrogateOf(ratio, ratioOf(stopped, t), t)
     const d = row.ref[t]! - lp
     const kl = { k1: -d, k2: (d * d) / 2, k3: Math.exp(d) - d - 1 }[spec.klKind ?? 'k3']
     return -surrogate + (spec.beta ?? 0) * kl - (spec.entropyCoefficient ?? 0) * row.entropy[t]!
   })
+
+  function surrogateOf(ratio: number, constant: number, t: number): number {
+    if (spec.importanceSamplingLevel === 'none') return advantage * row.lp[t]!
+    const [low, high] = clipOf(spec)
+    switch (spec.surrogate) {
+      case 'cispo':
+        return clamp(constant, 1 - low, 1 + high) * advantage * row.lp[t]!
+      case 'topr':
+        return (advantage > 0 ? 1 : Math.min(constant, 1)) * advantage * row.lp[t]!
+      case 'sapo': {
+        const tau = advantage > 0 ? spec.sapoTemperaturePos! : spec.sapoTemperatureNeg!
+        return (4 / tau / (1 + Math.exp(-tau * (ratio - 1)))) * advantage
+      }
+      case 'gmpo': {
+        const sign = Math.sign(advantage)
+        const logRatios = active.map((u) => row.lp[u]! - row.old[u]!)
+        const clipped = logRatios.map((x) => sign * Math.min(sign * x, sign * clamp(x, -low, high)))
+        return advantage * Math.exp(mean(clipped))
+      }
+      default:
+        return clippedSurrogate(ratio, advantage, spec)
+    }
+  }
+}
+
+/** epsilon and epsilonHigh, Infinity where there is none. */
+function clipOf(spec: SlowSpec): [low: number, high: number] {
+  const low = spec.epsilon === undefined ? 0.2 : spec.epsilon
+  const high = spec.epsilonHigh === undefined ? low : spec.epsilonHigh
+  return [low ?? Infinity, high ?? Infinity]
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(Math.max(value, low), high)
 }
 
 /** min(rho A, clip(rho, 1 - e, 1 + e) A), then the dual clip's floor for A < 0. */
 function clippedSurrogate(ratio: number, advantage: number, spec: SlowSpec): number {
-  const low = spec.epsilon === undefined ? 0.2 : spec.epsilon
-  const high = spec.epsilonHigh === undefined ? low : spec.epsilonHigh
-  let clipped = ratio
-  if (low !== null && low !== Infinity && clipped < 1 - low) clipped = 1 - low
-  if (high !== null && high !== Infinity && clipped > 1 + high) clipped = 1 + high
+  const [low, high] = clipOf(spec)
+  const clipped = clamp(ratio, 1 - low, 1 + high)
   const surrogate = Math.min(ratio * advantage, clipped * advantage)
   return spec.delta != null && advantage < 0 ? Math.max(surrogate, spec.delta * advantage) : surrogate
 }
 
 /** dL/dlp or dL/dentropy of every token by central differences of fourth order. */
 export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entropy'): number[][] {
+  const stopped: Stopped = new Map(rows.map((row) => [row, row.lp.slice()]))
   return rows.map((row) =>
     row[of].map((_, t) => {
-      const coarse = centralDifference(rows, spec, row[of], t, 2e-3)
-      const fine = centralDifference(rows, spec, row[of], t, 1e-3)
+      const coarse = centralDifference(rows, spec, stopped, row[of], t, 2e-3)
+      const fine = centralDifference(rows, spec, stopped, row[of], t, 1e-3)
       // Two steps agree unless a clip boundary lies between them; then the data is unfit to test a gradient with.
       if (Math.abs(coarse - fine) > 1e-8 * Math.max(1, Math.abs(fine))) {
         throw new Error(`a kink of the loss within reach of token ${t}: ${coarse} against ${fine}`)
@@ -211,6 +283,7 @@ export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entrop
 function centralDifference(
   rows: SlowRow[],
   spec: SlowSpec,
+  stopped: Stopped,
   values: number[],
   t: number,
   step: number,
@@ -218,7 +291,7 @@ function centralDifference(
   const centre = values[t]!
   const at = (shift: number): number => {
     values[t] = centre + shift
-    const loss = slowLoss(rows, spec)
+    const loss = slowLoss(rows, spec, stopped)
     values[t] = centre
     return loss
   }

@@ -39,6 +39,14 @@ SPECS = [
     {"kind": "opo"}, {"kind": "opo", "unparsed": "mask"},
     {"kind": "gpg"}, {"kind": "gpg", "scaleRewards": "group"}, {"kind": "gpg", "maskTruncatedCompletions": True},
     {"kind": "maxrl"}, {"kind": "maxrl", "meanEpsilon": 0.1, "filterGroups": "constant"},
+    {"kind": "cispo"}, {"kind": "cispo", "epsilon": 0.2, "epsilonHigh": 0.28}, {"kind": "cispo", "importanceSamplingLevel": "sequence", "epsilonHigh": 0.05},
+    {"kind": "gmpo"}, {"kind": "gmpo", "epsilon": 0.1, "epsilonHigh": 0.2, "aggregation": "token-mean"}, {"kind": "gmpo", "filterGroups": "constant"},
+    {"kind": "sapo"}, {"kind": "sapo", "sapoTemperaturePos": 2, "sapoTemperatureNeg": 4, "aggregation": "sequence-mean-token-sum"},
+    {"kind": "sapo", "importanceSamplingLevel": "sequence", "maskTruncatedCompletions": True},
+    {"kind": "topr"}, {"kind": "topr", "positiveWeight": 0.5, "negativeWeight": 2, "aggregation": "constant", "constant": 64},
+    {"kind": "topr", "importanceSamplingLevel": "sequence", "unparsed": "mask"},
+    {"kind": "gspo-token"}, {"kind": "gspo-token", "epsilon": 0.05, "epsilonHigh": 0.1, "aggregation": "token-mean"},
+    {"kind": "psr", "surrogate": "topr"}, {"kind": "nsr", "surrogate": "cispo", "epsilon": 0.1, "epsilonHigh": 0.1},
 ]
 
 # The widest log-ratio between the policy and the one that sampled: none, within gspo's clip and without, and far off.

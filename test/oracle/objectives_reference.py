@@ -10,7 +10,7 @@ F64 = torch.float64
 
 COMMON = dict(
     epsilon=0.2, epsilonHigh=None, importanceSamplingLevel="token", scaleRewards="none", aggregation="token-mean",
-    filterGroups="none", std="sample", stdEpsilon=1e-4, maskTruncatedCompletions=False, unparsed="wrong", timedOut="mask",
+    surrogate="clip", filterGroups="none", std="sample", stdEpsilon=1e-4, maskTruncatedCompletions=False, unparsed="wrong", timedOut="mask",
 )
 # What a kind has otherwise: the settings of its paper.
 KINDS = {
@@ -25,6 +25,18 @@ KINDS = {
     ),
     "rloo": dict(importanceSamplingLevel="none", aggregation="sequence-mean-token-sum"),
     "reinforce++-baseline": {}, "gpg": dict(importanceSamplingLevel="none"), "maxrl": dict(meanEpsilon=1e-6),
+    # No lower bound, and 5 above.
+    "cispo": dict(scaleRewards="group", surrogate="cispo", epsilon=float("inf"), epsilonHigh=4.0),
+    "gmpo": dict(scaleRewards="group", surrogate="gmpo", epsilon=0.4, aggregation="sequence-mean-token-mean"),
+    "sapo": dict(
+        scaleRewards="group", surrogate="sapo", sapoTemperaturePos=1.0, sapoTemperatureNeg=1.05,
+        aggregation="sequence-mean-token-mean",
+    ),
+    "topr": dict(surrogate="topr", positiveWeight=1.0, negativeWeight=1.0),
+    "gspo-token": dict(
+        scaleRewards="group", importanceSamplingLevel="sequence-token", epsilon=3e-4, epsilonHigh=4e-4,
+        aggregation="sequence-mean-token-mean",
+    ),
 }
 
 
@@ -89,6 +101,8 @@ def advantages(batch, spec):
             return -1.0
         if kind == "w-reinforce":
             return options["lambda"] if right[i] else -1.0
+        if kind == "topr":
+            return options["positiveWeight"] if right[i] else -options["negativeWeight"]
         if kind == "reinforce":
             value = reward if options["rewards"] == "given" else 2 * right.to(F64) - 1
             if options["baseline"] == "none":
@@ -125,6 +139,30 @@ def clipped_surrogate(ratio, advantage, options):
     return torch.minimum(ratio * advantage, clipped * advantage)
 
 
+def surrogate_of(lp, old, advantage, options):
+    """What is maximised at each active token of a completion."""
+    name, level = options["surrogate"], options["importanceSamplingLevel"]
+    if level == "none":
+        return advantage * lp
+    log_ratio = lp - old
+    if name == "gmpo":
+        # The authors' form: the smaller of the signed log-ratio and its clipped self, signed back.
+        sign = torch.sign(torch.as_tensor(advantage, dtype=F64))
+        clipped = log_ratio.clamp(-options["epsilon"], options["epsilonHigh"])
+        return (advantage * (sign * torch.minimum(sign * log_ratio, sign * clipped)).mean().exp()).expand(len(lp))
+    ratio = log_ratio.exp() if level == "token" else log_ratio.mean().exp().expand(len(lp))
+    if level == "sequence-token":
+        ratio = ratio.detach() * lp.exp() / lp.exp().detach()
+    if name == "cispo":
+        return ratio.clamp(1 - options["epsilon"], 1 + options["epsilonHigh"]).detach() * advantage * lp
+    if name == "topr":
+        return (advantage * lp) if advantage > 0 else ratio.clamp(0, 1).detach() * advantage * lp
+    if name == "sapo":
+        tau = options["sapoTemperaturePos"] if advantage > 0 else options["sapoTemperatureNeg"]
+        return 4 / tau * torch.sigmoid(tau * (ratio - 1)) * advantage
+    return clipped_surrogate(ratio, advantage, options)
+
+
 def loss(batch, spec):
     """The loss of the kept rows as one optimiser batch, and its gradient for every token of every row (ragged)."""
     options = options_of(spec)
@@ -136,14 +174,7 @@ def loss(batch, spec):
         if not kept[i] or not active.any():
             continue
         lp, old = lp[active], torch.tensor(batch["old_logprobs"][i], dtype=F64)[active]
-        level = options["importanceSamplingLevel"]
-        if level == "none":
-            surrogate = advantage[i] * lp
-        elif level == "token":
-            surrogate = clipped_surrogate((lp - old).exp(), advantage[i], options)
-        else:
-            surrogate = clipped_surrogate((lp - old).mean().exp(), advantage[i], options).expand(len(lp))
-        per_row.append(-surrogate)
+        per_row.append(-surrogate_of(lp, old, advantage[i], options))
     total = {
         "token-mean": lambda: sum(row.sum() for row in per_row) / sum(len(row) for row in per_row),
         "sequence-mean-token-mean": lambda: sum(row.mean() for row in per_row) / len(per_row),
