@@ -122,6 +122,33 @@ export type Objective =
    * TRL: `importance_sampling_level='sequence_token'`.
    */
   | ({ kind: 'gspo-token' } & DeviationOptions)
+  /**
+   * Clip-Cov (arXiv 2505.22617): grpo, but for tokens that it would make more certain still. Of the tokens whose covariance of
+   * log-prob and advantage lies between `covLow` and `covHigh` some, chosen at random, have no gradient from the surrogate.
+   * verl: `loss_mode=clip_cov`, which takes the covariance from the log-probs of the moment, by micro-batch, and passes over
+   * tokens that the clip has taken; here it is that of the optimiser batch, from the recorded log-probs.
+   */
+  | ({
+      kind: 'clip-cov'
+      /** How many, as a share of the active tokens; at least one. Default 2e-4. */
+      covRatio?: number
+      /** Default 1. */
+      covLow?: number
+      /** Default 5. */
+      covHigh?: number
+    } & DeviationOptions)
+  /**
+   * KL-Cov (arXiv 2505.22617): grpo without a clip, and `oldKlCoefficient` * |log-prob - old log-prob| added to the loss of
+   * the tokens with the largest covariance of log-prob and advantage, which is taken as in clip-cov. On a batch's first update
+   * the penalty is 0 and so is its gradient. verl: `loss_mode=kl_cov`.
+   */
+  | ({
+      kind: 'kl-cov'
+      /** How many, as a share of the active tokens; at least one. Default 2e-4. */
+      covRatio?: number
+      /** Default 1. */
+      oldKlCoefficient?: number
+    } & DeviationOptions)
 
 /** Options of objectives that divide by a standard deviation. */
 export interface DeviationOptions {
@@ -208,6 +235,26 @@ export interface ObjectiveOptions {
    * update is smaller by them, `filtered_groups` of the metrics says by how many. Default `none`; dapo's is `constant`.
    */
   filterGroups?: 'none' | 'constant'
+  /**
+   * Corrects for a sampler that is not the policy: another engine, or top-p, top-k and min-p. w = exp(old log-prob - the
+   * sampler's log-prob), from the columns `logprobs` (of the policy) and `sampler_logprobs`, is a constant that multiplies the
+   * loss of the surrogate; the KL term, the entropy bonus and the denominators are as without it. `none` (default);
+   * `token-truncate`: w of each token, bounded (TIS); `token-mask`: w, or 0 outside the bounds (MIS, IcePop);
+   * `sequence-truncate`, `sequence-mask`: the same with the product of a completion's w for all of its tokens;
+   * `sequence-geometric-mask`: 1, or 0 where the geometric mean of a completion's w is outside the bounds.
+   * TRL: `vllm_importance_sampling_mode`.
+   */
+  importanceCorrection?:
+    | 'none'
+    | 'token-truncate'
+    | 'token-mask'
+    | 'sequence-truncate'
+    | 'sequence-mask'
+    | 'sequence-geometric-mask'
+  /** Lower bound of the weights of `importanceCorrection`, >= 0. Default 0.5 for token-mask (IcePop), else null: none. */
+  importanceCorrectionMin?: number | null
+  /** Upper bound. Default 5 for token-mask, 3 (TRL's) for the others; sequence-geometric-mask has none and needs one of the two. */
+  importanceCorrectionMax?: number | null
   /**
    * Leave completions that did not finish (finish reason other than `stop`) out of the update, as DAPO and TRL do; their
    * rewards still count in the group's mean and standard deviation. Default false.

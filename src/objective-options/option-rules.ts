@@ -60,6 +60,12 @@ export const COMMON_OPTIONS: OptionRules<ResolvedOptions> = {
   ),
   constant: { fallback: null, parse: above(0) },
   filterGroups: choice(['none', 'constant'], 'none'),
+  importanceCorrection: choice(
+    ['none', 'token-truncate', 'token-mask', 'sequence-truncate', 'sequence-mask', 'sequence-geometric-mask'],
+    'none',
+  ),
+  importanceCorrectionMin: { fallback: null, parse: clipWidth },
+  importanceCorrectionMax: { fallback: null, parse: above(0) },
   maskTruncatedCompletions: { fallback: false, parse: flag },
   unparsed: choice(['wrong', 'mask'], 'wrong'),
   timedOut: choice(['wrong', 'mask'], 'mask'),

@@ -1,5 +1,6 @@
 import type { ObjectiveSpec, ResolvedOptions } from '../objective-options.ts'
 import { contradiction } from './contradiction.ts'
+import { fitCorrection } from './importance-correction.ts'
 import { fitSurrogate } from './surrogates.ts'
 
 /** Values that an objective does not take for common options, since it would then be another one; and why. */
@@ -42,6 +43,7 @@ export function reconcile(options: ResolvedOptions, circumstances: Circumstances
   if (given.epsilonHigh === undefined && defaults.epsilonHigh === undefined)
     result.epsilonHigh = result.epsilon
   fitSurrogate(result, given)
+  fitCorrection(result, given)
   if (result.aggregation === 'constant' && result.constant === null) {
     if (shape === undefined) {
       throw contradiction('aggregation', 'constant', "the divisor is missing: give 'constant'")

@@ -65,7 +65,16 @@ const REINFORCE_SCALES = {
 }
 
 /** What grpo and the objectives that differ from it in ratio, clip, surrogate or aggregation share. */
-type GroupRelative = 'grpo' | 'dapo' | 'gspo' | 'gspo-token' | 'cispo' | 'gmpo' | 'sapo'
+type GroupRelative =
+  | 'grpo'
+  | 'dapo'
+  | 'gspo'
+  | 'gspo-token'
+  | 'cispo'
+  | 'gmpo'
+  | 'sapo'
+  | 'clip-cov'
+  | 'kl-cov'
 
 const groupRelative = {
   own: division,
@@ -87,6 +96,12 @@ const hasSequenceRatio = (level: ResolvedOptions['importanceSamplingLevel']) => 
     why: "has one ratio for a completion; 'grpo' has others",
   },
   surrogate: { only: ['clip'], why: "clips its ratio; 'grpo' has other surrogates" },
+})
+
+/** Single tokens are chosen, so that each must have a loss of its own. */
+const ofTokens = (): Restrictions => ({
+  importanceSamplingLevel: { only: ['token'], why: 'chooses single tokens by their own ratio' },
+  surrogate: { only: ['clip'], why: 'is the ratio under a clip or none' },
 })
 
 const gspoDefaults = {
@@ -236,5 +251,17 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
     ...groupRelative,
     defaults: { ...gspoDefaults, importanceSamplingLevel: 'sequence-token' },
     restrictions: hasSequenceRatio('sequence-token'),
+  },
+  'clip-cov': {
+    ...groupRelative,
+    own: { ...division, covRatio: atLeastZero(2e-4), covLow: atLeastZero(1), covHigh: atLeastZero(5) },
+    defaults: { scaleRewards: 'group' },
+    restrictions: ofTokens,
+  },
+  'kl-cov': {
+    ...groupRelative,
+    own: { ...division, covRatio: atLeastZero(2e-4), oldKlCoefficient: atLeastZero(1) },
+    defaults: { scaleRewards: 'group', epsilon: null, epsilonHigh: null },
+    restrictions: ofTokens,
   },
 }

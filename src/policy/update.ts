@@ -7,10 +7,11 @@ import type {
   NativeUpdateStats,
 } from '../native/types.ts'
 import { call, callCancellable, callSite, stopFlag } from '../native.ts'
-import type { ObjectiveSpec } from '../objective-options.ts'
+import type { ObjectiveSpec, ResolvedObjective } from '../objective-options.ts'
+import { adjustsWeights, adjustWeights, type RecordedLogprobs } from '../objectives/adjusted-weights.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
 import { assignAdvantages, type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
-import { refuseUnknownKeys, requireNumber } from '../options.ts'
+import { refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
 import {
   columnsOf,
@@ -80,9 +81,16 @@ export async function updateByObjective(
       expected: 'log-probs of the reference policy, since beta is not 0',
     })
   }
+  const adjusted = adjustsWeights(objective)
+    ? adjustWeights(weights, objective, recordedLogprobs(kept, objective), {
+        seed: requireInteger(options.seed ?? 0, 'update.seed', 0),
+        step: engine.optimizerStep,
+      })
+    : null
   const stats = await applyUpdate(engine, kept, {
-    advantages: weights.advantages,
+    advantages: adjusted?.advantages ?? weights.advantages,
     norm: weights.norm,
+    ...(adjusted?.oldKlMask && { oldKlMask: adjusted.oldKlMask }),
     ...(refLogprobs && { refLogprobs }),
     lossParams: lossParams(objective),
     optimizer,
@@ -90,8 +98,25 @@ export async function updateByObjective(
   })
   return {
     skipped: undefined,
-    metrics: { ...rows.metrics, ...updateMetrics(stats, refLogprobs !== undefined) },
+    metrics: {
+      ...rows.metrics,
+      ...updateMetrics(stats, refLogprobs !== undefined),
+      ...adjusted?.metrics,
+    },
   }
+}
+
+/** The log-probs that were recorded when the rows were sampled. */
+function recordedLogprobs(columns: RolloutColumns, objective: ResolvedObjective): RecordedLogprobs {
+  const old = perToken(columns.logprobs, 'logprobs')
+  if (objective.importanceCorrection === 'none') return { old, sampler: null }
+  if (columns.samplerLogprobs === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: "update, column 'sampler_logprobs'",
+      expected: "the sampler's log-probs, for importanceCorrection",
+    })
+  }
+  return { old, sampler: perToken(columns.samplerLogprobs, 'sampler_logprobs') }
 }
 
 /** One optimiser step on given advantages; see `Policy.applyUpdate`. */
@@ -149,7 +174,7 @@ function nativeUpdate(
   rows: Rows,
   options: ApplyUpdateOptions,
 ): { native: NativeRows; input: NativeUpdateInput } {
-  const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'lossParams', 'optimizer']
+  const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'oldKlMask', 'lossParams', 'optimizer']
   refuseUnknownKeys(options, [...own, ...JOB_KEYS], 'applyUpdate')
   const columns = tokenColumns(rows)
   const array = (values: Float32Array, name: string) =>
@@ -159,6 +184,7 @@ function nativeUpdate(
     norm: array(options.norm, 'norm'),
     oldLogprobs: oldLogprobsOf(columns, options),
     refLogprobs: options.refLogprobs && array(options.refLogprobs, 'refLogprobs'),
+    oldKlMask: options.oldKlMask && array(options.oldKlMask, 'oldKlMask'),
     loss: options.lossParams,
     optimizer: adamwOf(options.optimizer, 'applyUpdate.optimizer'),
     microBatches: microBatchesOf(options, 'applyUpdate'),
@@ -230,7 +256,7 @@ function splitOptions(options: UpdateOptions): { spec: ObjectiveSpec; optimizer:
   }
   // An unknown kind has no names of its own; resolveObjective refuses it in its words.
   const names = objectiveOptionNames(resolveObjective(objective).kind).filter((name) => name !== 'kind')
-  refuseUnknownKeys(options, ['objective', ...OPTIMIZER_KEYS, ...JOB_KEYS, ...names], 'update')
+  refuseUnknownKeys(options, ['objective', 'seed', ...OPTIMIZER_KEYS, ...JOB_KEYS, ...names], 'update')
   const beside = pick(options as unknown as Record<string, unknown>, names)
   for (const name of Object.keys(beside)) {
     if (name in objective)

@@ -1,3 +1,4 @@
+import { adjustsWeights, adjustWeights, type RecordedLogprobs } from '../objectives/adjusted-weights.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
 import type { MicroBatchOptions, OptimizerOptions, Policy, PreparedUpdate, UpdateStats } from '../policy.ts'
@@ -42,10 +43,13 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
     optimizer: optimizerOptions(settings, input.learningRate),
     ...input.microBatches,
   }
-  const tokens = columnsToLearnFrom(rollouts)
+  const corrects = objective.importanceCorrection !== 'none'
+  const tokens = columnsToLearnFrom(rollouts, corrects ? ['sampler_logprobs'] : [])
   const completionMask = tokenColumnsOf(tokens).completionMask!
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
   /** The mini-batches that were handed over. */
+  const firstStep = policy.policyStep
+  const adjustments: Record<string, number>[] = []
   const taken: { update: number; rows: Int32Array }[] = []
 
   function* updates(): Generator<PreparedUpdate, void, void> {
@@ -55,9 +59,18 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
       if (weights === null) continue
       taken.push({ update, rows: weights.rows })
       const miniBatch = takeRows(tokens, weights.rows)
-      const { advantages, norm } = weights
+      const adjusted = adjustsWeights(objective)
+        ? adjustWeights(weights, objective, recordedLogprobs(miniBatch), {
+            seed: settings.seed,
+            step: firstStep + taken.length - 1,
+          })
+        : null
+      if (adjusted !== null) adjustments.push(adjusted.metrics)
+      const advantages = adjusted?.advantages ?? weights.advantages
+      const { norm } = weights
       yield {
         ...{ rows: miniBatch, advantages, norm, ...common },
+        ...(adjusted?.oldKlMask && { oldKlMask: adjusted.oldKlMask }),
         ...(objective.beta !== 0 && { refLogprobs: contiguous(float32List(miniBatch, 'ref_logprobs')) }),
       }
     }
@@ -75,7 +88,7 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
     if ((cause as { code?: unknown }).code !== 'NON_FINITE' || refused === undefined) throw cause
     throw new RefusedUpdate(takeRows(rollouts, refused.rows), cause as Error)
   }
-  return updateMetrics(done, objective.beta !== 0)
+  return { ...updateMetrics(done, objective.beta !== 0), ...meansOf(adjustments) }
 }
 
 const LEARNT_COLUMNS = [
@@ -88,11 +101,11 @@ const LEARNT_COLUMNS = [
 ]
 
 /** The rollouts without texts and all else that would be copied into mini-batches for nothing. */
-function columnsToLearnFrom(rollouts: RolloutBatch): RolloutBatch {
+function columnsToLearnFrom(rollouts: RolloutBatch, besides: readonly string[]): RolloutBatch {
   const names = rollouts.schema.fields.map(({ name }) => name)
   return dropColumns(
     rollouts,
-    names.filter((name) => !LEARNT_COLUMNS.includes(name)),
+    names.filter((name) => !LEARNT_COLUMNS.includes(name) && !besides.includes(name)),
   )
 }
 
@@ -122,6 +135,26 @@ function cutRows(rows: Int32Array, size: number | null): Int32Array[] {
   const step = size ?? rows.length
   return Array.from({ length: Math.ceil(rows.length / step) }, (_, i) =>
     rows.subarray(i * step, (i + 1) * step),
+  )
+}
+
+/** Without a column of the sampler's the policy itself was the sampler. */
+function recordedLogprobs(rows: RolloutBatch): RecordedLogprobs {
+  const sampled = rows.schema.fields.some(({ name }) => name === 'sampler_logprobs')
+  return {
+    old: contiguous(float32List(rows, 'logprobs')),
+    sampler: sampled ? contiguous(float32List(rows, 'sampler_logprobs')) : null,
+  }
+}
+
+/** The mean of each figure over the updates. */
+function meansOf(updates: readonly Record<string, number>[]): Record<string, number> {
+  const names = Object.keys(updates[0] ?? {})
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      updates.reduce((total, metrics) => total + metrics[name]!, 0) / updates.length,
+    ]),
   )
 }
 

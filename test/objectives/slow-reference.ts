@@ -7,6 +7,8 @@ export interface SlowRow {
   /** log-prob of each token under the policy, when it was sampled, and under the reference policy. */
   lp: number[]
   old: number[]
+  /** Under the distribution that the tokens were drawn from. */
+  sampler: number[]
   ref: number[]
   entropy: number[]
   mask: number[]
@@ -31,6 +33,19 @@ export interface SlowSpec {
   surrogate?: 'clip' | 'cispo' | 'gmpo' | 'sapo' | 'topr'
   sapoTemperaturePos?: number | null
   sapoTemperatureNeg?: number | null
+  importanceCorrection?:
+    | 'none'
+    | 'token-truncate'
+    | 'token-mask'
+    | 'sequence-truncate'
+    | 'sequence-mask'
+    | 'sequence-geometric-mask'
+  importanceCorrectionMin?: number | null
+  importanceCorrectionMax?: number | null
+  covRatio?: number
+  covLow?: number
+  covHigh?: number
+  oldKlCoefficient?: number
   positiveWeight?: number
   negativeWeight?: number
   beta?: number
@@ -61,6 +76,8 @@ const KIND_DEFAULTS: Partial<Record<ObjectiveKind, Omit<SlowSpec, 'kind'>>> = {
   gmpo: { scaleRewards: 'group', surrogate: 'gmpo', aggregation: 'sequence-mean-token-mean' },
   sapo: { scaleRewards: 'group', surrogate: 'sapo', aggregation: 'sequence-mean-token-mean' },
   topr: { surrogate: 'topr' },
+  'clip-cov': { scaleRewards: 'group' },
+  'kl-cov': { scaleRewards: 'group', epsilon: null, epsilonHigh: null },
   'gspo-token': {
     ...{ scaleRewards: 'group', importanceSamplingLevel: 'sequence-token', epsilon: 3e-4, epsilonHigh: 4e-4 },
     aggregation: 'sequence-mean-token-mean',
@@ -92,9 +109,21 @@ type Stopped = Map<SlowRow, number[]>
 export function slowLoss(rows: SlowRow[], given: SlowSpec, stopped: Stopped = new Map()): number {
   const spec = withDefaults(given)
   const taught = taughtRows(rows, spec).filter(({ row }) => row.mask.includes(1))
-  const losses = taught.map(({ row, advantage }) =>
-    tokenLosses(row, stopped.get(row) ?? row.lp, advantage, spec),
-  )
+  const chosen = chosenTokens(taught, spec)
+  const losses = taught.map(({ row, advantage }, i) => {
+    const isChosen = (t: number) => chosen.has(`${i} ${t}`)
+    const weights = correctionOf(row, spec)
+    const advantages = row.lp.map((_, t) => {
+      return spec.kind === 'clip-cov' && isChosen(t) ? 0 : advantage * weights[t]!
+    })
+    const losses = tokenLosses(row, stopped.get(row) ?? row.lp, advantages, spec)
+    if (spec.kind !== 'kl-cov') return losses
+    const active = row.lp.map((_, t) => t).filter((t) => row.mask[t] === 1)
+    return active.map((t, j) => {
+      const penalty = (spec.oldKlCoefficient ?? 1) * Math.abs(row.lp[t]! - row.old[t]!)
+      return losses[j]! + (isChosen(t) ? penalty : 0)
+    })
+  })
   const lengths = losses.map((tokens) => tokens.length)
   switch (spec.aggregation ?? 'token-mean') {
     case 'token-mean':
@@ -105,6 +134,51 @@ export function slowLoss(rows: SlowRow[], given: SlowSpec, stopped: Stopped = ne
       return mean(losses.map(sum))
     case 'constant':
       return sum(losses.map(sum)) / spec.constant!
+  }
+}
+
+/** The tokens that clip-cov and kl-cov choose. Those of clip-cov are all between its bounds: chance is not for a reference. */
+function chosenTokens(taught: { row: SlowRow; advantage: number }[], spec: SlowSpec): Set<string> {
+  if (spec.kind !== 'clip-cov' && spec.kind !== 'kl-cov') return new Set()
+  const tokens = taught.flatMap(({ row, advantage }, i) =>
+    row.old.flatMap((old, t) => (row.mask[t] === 1 ? [{ name: `${i} ${t}`, old, advantage }] : [])),
+  )
+  const [meanAdvantage, meanOld] = [mean(tokens.map((of) => of.advantage)), mean(tokens.map((of) => of.old))]
+  const covariance = (of: (typeof tokens)[0]) => (of.advantage - meanAdvantage) * (of.old - meanOld)
+  const names = (of: typeof tokens) => new Set(of.map(({ name }) => name))
+  if (spec.kind === 'clip-cov') {
+    if (spec.covRatio !== 1) throw new Error('the reference of clip-cov is for a covRatio of 1')
+    const within = (value: number) => value > (spec.covLow ?? 1) && value < (spec.covHigh ?? 5)
+    return names(tokens.filter((of) => within(covariance(of))))
+  }
+  const count = Math.max(1, Math.floor((spec.covRatio ?? 2e-4) * tokens.length))
+  return names(tokens.toSorted((a, b) => covariance(b) - covariance(a)).slice(0, count))
+}
+
+/** The importance weight of each token of a row. */
+function correctionOf(row: SlowRow, spec: SlowSpec): number[] {
+  const kind = spec.importanceCorrection ?? 'none'
+  if (kind === 'none') return row.lp.map(() => 1)
+  const [defaultLow, defaultHigh] =
+    kind === 'token-mask' ? [0.5, 5] : [0, kind === 'sequence-geometric-mask' ? Infinity : 3]
+  const low = spec.importanceCorrectionMin === undefined ? defaultLow! : (spec.importanceCorrectionMin ?? 0)
+  const high =
+    spec.importanceCorrectionMax === undefined ? defaultHigh! : (spec.importanceCorrectionMax ?? Infinity)
+  const ratios = row.old.map((old, t) => Math.exp(old - row.sampler[t]!))
+  const active = ratios.filter((_, t) => row.mask[t] === 1)
+  const product = active.reduce((total, ratio) => total * ratio, 1)
+  const masked = (weight: number) => (weight < low || weight > high ? 0 : weight)
+  switch (kind) {
+    case 'token-truncate':
+      return ratios.map((ratio) => clamp(ratio, low, high))
+    case 'token-mask':
+      return ratios.map(masked)
+    case 'sequence-truncate':
+      return ratios.map(() => clamp(product, low, high))
+    case 'sequence-mask':
+      return ratios.map(() => masked(product))
+    default:
+      return ratios.map(() => (masked(product ** (1 / active.length)) === 0 ? 0 : 1))
   }
 }
 
@@ -201,7 +275,7 @@ function isRight(row: SlowRow): boolean {
 }
 
 /** -surrogate + beta KL - entropy bonus, of the tokens that the policy produced. */
-function tokenLosses(row: SlowRow, stopped: number[], advantage: number, spec: SlowSpec): number[] {
+function tokenLosses(row: SlowRow, stopped: number[], advantages: number[], spec: SlowSpec): number[] {
   const active = row.lp.map((_, t) => t).filter((t) => row.mask[t] === 1)
   const ratioOf = (lp: number[], t: number): number => {
     const sequenceRatio = Math.exp(mean(active.map((u) => lp[u]! - row.old[u]!)))
@@ -222,6 +296,7 @@ function tokenLosses(row: SlowRow, stopped: number[], advantage: number, spec: S
   })
 
   function surrogateOf(ratio: number, constant: number, t: number): number {
+    const advantage = advantages[t]!
     if (spec.importanceSamplingLevel === 'none') return advantage * row.lp[t]!
     const [low, high] = clipOf(spec)
     switch (spec.surrogate) {
