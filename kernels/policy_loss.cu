@@ -24,7 +24,7 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
                                    PolicyLossParams params) {
   __shared__ double shared[kTokenThreads / kWarp];
   const int32_t begin = offsets[blockIdx.x], end = offsets[blockIdx.x + 1];
-  const bool by_sequence = params.importance == Importance::kSequence;
+  const bool by_sequence = has_sequence_ratio(params), is_shared = shares_gradient(params);
   const auto log_ratio_of = [&](int32_t t) {
     return arrays.old_lp == nullptr
                ? 0.0
@@ -36,7 +36,7 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
     if (arrays.norm[t] == T(0)) continue;
     const double log_ratio = log_ratio_of(t);
     active += 1;
-    log_ratio_sum += log_ratio;
+    log_ratio_sum += averaged_log_ratio(log_ratio, static_cast<double>(arrays.advantage[t]), params).value;
     ratio_sum += exp(log_ratio);
     largest = fmax(largest, fabs(log_ratio));
   }
@@ -47,12 +47,14 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
   const double sequence_ratio = active > 0 ? exp(log_ratio_sum / active) : 1.0;
 
   double shared_gradient = 0;
-  if (by_sequence && active > 0) {
+  if (is_shared && active > 0) {
     double slope = 0;
     for (int32_t t = begin + static_cast<int32_t>(threadIdx.x); t < end; t += kTokenThreads) {
       if (arrays.norm[t] == T(0)) continue;
-      slope -= static_cast<double>(arrays.norm[t]) *
-               clipped_surrogate(sequence_ratio, static_cast<double>(arrays.advantage[t]), params).slope;
+      slope -= static_cast<double>(arrays.norm[t]) * surrogate_of(sequence_ratio,
+                                                                  static_cast<double>(arrays.advantage[t]),
+                                                                  static_cast<double>(arrays.lp[t]), params)
+                                                         .slope;
     }
     shared_gradient = through_ratio(block_reduce<Sum>(slope, shared), sequence_ratio / active);
   }
@@ -67,11 +69,21 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
         gradient = -norm * advantage;
       } else {
         const double ratio = by_sequence ? sequence_ratio : exp(log_ratio_of(t));
-        const Surrogate surrogate = clipped_surrogate(ratio, advantage, params);
-        clipped_low += surrogate.bound == ClipBound::kLow ? 1 : 0;
-        clipped_high += surrogate.bound == ClipBound::kHigh ? 1 : 0;
+        const SurrogateTerm surrogate = surrogate_of(ratio, advantage, lp, params);
+        ClipBound bound = surrogate.bound;
         loss -= norm * surrogate.value;
-        gradient = by_sequence ? shared_gradient : -norm * through_ratio(surrogate.slope, ratio);
+        gradient = is_shared ? shared_gradient : -norm * surrogate_gradient(surrogate, ratio, params);
+        if (params.surrogate == Surrogate::kGmpo) {
+          bound = averaged_log_ratio(log_ratio_of(t), advantage, params).bound;
+          if (bound != ClipBound::kNone) gradient = 0;
+        }
+        clipped_low += bound == ClipBound::kLow ? 1 : 0;
+        clipped_high += bound == ClipBound::kHigh ? 1 : 0;
+      }
+      if (params.old_kl_coef != 0 && params.old_kl_mask[t] != 0.0f) {
+        const KlTerm kl = old_kl_term(log_ratio_of(t));
+        loss += norm * params.old_kl_coef * kl.value;
+        gradient += norm * params.old_kl_coef * kl.slope;
       }
       if (arrays.ref_lp != nullptr) {
         const KlTerm kl = kl_term(params.kl_kind, static_cast<double>(arrays.ref_lp[t]) - lp);

@@ -61,7 +61,7 @@ export async function explain(
   requireExplicable(batch, vocabSize, source)
   const top = requireInteger(most ?? Math.min(DEFAULT_TOP, vocabSize), 'explain.top', 0, vocabSize)
   const tokens = requireInteger(maxTokens ?? Number.MAX_SAFE_INTEGER, 'explain.maxTokens', 1)
-  const update = objectiveUpdate(batch, objective, source)
+  const update = objectiveUpdate(batch, objective, source, { seed: 0, step: policy.policyStep })
   const shown = shownTokens(batch, requireRows(rows ?? [update.rows.keptRows[0] ?? 0], batch.numRows), tokens)
   const scores = await policy.score(batch, scoring)
   const whole = wholeBatch(batch, scores, update)

@@ -88,6 +88,67 @@ export type Objective =
       /** Added to the mean. Default 1e-6, as in the released code. */
       meanEpsilon?: number
     }
+  /**
+   * CISPO (MiniMax-M1, arXiv 2506.13585, eq. 4): grpo's advantages under `surrogate` cispo and the token mean. No lower bound;
+   * the upper one is 1 + 4 = 5, the eps_max of ScaleRL (arXiv 2510.13786) and TRL's `loss_type='cispo'` with `epsilon_high=5`,
+   * which is the bound itself. verl: `loss_mode=cispo`, bounded on both sides by its clip ratios.
+   */
+  | ({ kind: 'cispo' } & DeviationOptions)
+  /**
+   * GMPO (arXiv 2507.20673): grpo's advantages times the geometric mean of a completion's clipped ratios (`surrogate` gmpo), a
+   * mean over completions, the ratios clipped to [exp(-0.4), exp(0.4)]. verl: `loss_mode=geo_mean`.
+   */
+  | ({ kind: 'gmpo' } & DeviationOptions)
+  /**
+   * SAPO (arXiv 2511.20347): grpo's advantages under a soft gate instead of a clip (`surrogate` sapo), a mean over completions.
+   * TRL: `loss_type='sapo'`.
+   */
+  | ({ kind: 'sapo' } & DeviationOptions)
+  /**
+   * TOPR (arXiv 2503.14286, eq. 8): right completions weigh `positiveWeight`, without a ratio; wrong ones -`negativeWeight` times
+   * the ratio cut to [0, 1], a constant (`surrogate` topr). The paper's ratio is of a whole completion; here it is a token's, as
+   * in ROLL's `pg_variant: topr`.
+   */
+  | {
+      kind: 'topr'
+      /** Advantage of a right completion, >= 0. Default 1. */
+      positiveWeight?: number
+      /** Minus the advantage of a wrong one, >= 0. Default 1. */
+      negativeWeight?: number
+    }
+  /**
+   * GSPO-token (arXiv 2507.18071, eq. 13): gspo with `importanceSamplingLevel` sequence-token. While a completion's advantage is
+   * the same at all of its tokens the gradient is gspo's; it differs where tokens are weighed apart (`importanceCorrection`).
+   * TRL: `importance_sampling_level='sequence_token'`.
+   */
+  | ({ kind: 'gspo-token' } & DeviationOptions)
+  /**
+   * Clip-Cov (arXiv 2505.22617): grpo, but for tokens that it would make more certain still. Of the tokens whose covariance of
+   * log-prob and advantage lies between `covLow` and `covHigh` some, chosen at random, have no gradient from the surrogate.
+   * verl: `loss_mode=clip_cov`, which takes the covariance from the log-probs of the moment, by micro-batch, and passes over
+   * tokens that the clip has taken; here it is that of the optimiser batch, from the recorded log-probs.
+   */
+  | ({
+      kind: 'clip-cov'
+      /** How many, as a share of the active tokens; at least one. Default 2e-4. */
+      covRatio?: number
+      /** Default 1. */
+      covLow?: number
+      /** Default 5. */
+      covHigh?: number
+    } & DeviationOptions)
+  /**
+   * KL-Cov (arXiv 2505.22617): grpo without a clip, and `oldKlCoefficient` * |log-prob - old log-prob| added to the loss of
+   * the tokens with the largest covariance of log-prob and advantage, which is taken as in clip-cov. On a batch's first update
+   * the penalty is 0 and so is its gradient. verl: `loss_mode=kl_cov`.
+   */
+  | ({
+      kind: 'kl-cov'
+      /** How many, as a share of the active tokens; at least one. Default 2e-4. */
+      covRatio?: number
+      /** Default 1. */
+      oldKlCoefficient?: number
+    } & DeviationOptions)
 
 /** Options of objectives that divide by a standard deviation. */
 export interface DeviationOptions {
@@ -118,9 +179,25 @@ export interface ObjectiveOptions {
   delta?: number | null
   /**
    * `token` (default): a ratio for each token. `sequence`: one ratio for a completion, exp of the mean log-ratio
-   * (GSPO, arXiv 2507.18071). `none`: no ratio, the loss is -advantage * log-prob; nothing is clipped then.
+   * (GSPO, arXiv 2507.18071). `sequence-token`: the value of that ratio, while the gradient of a token is its own. `none`: no
+   * ratio, the loss is -advantage * log-prob; nothing is clipped then.
    */
-  importanceSamplingLevel?: 'token' | 'sequence' | 'none'
+  importanceSamplingLevel?: 'token' | 'sequence' | 'sequence-token' | 'none'
+  /**
+   * What is made of ratio and advantage, sg being a constant of the gradient; verl's `loss_mode`, part of TRL's `loss_type`.
+   * `clip` (default): min(rho A, clip(rho) A), the clip as above (PPO, arXiv 1707.06347, eq. 7);
+   * `cispo`: sg(clip(rho)) A log-prob (arXiv 2506.13585): a token past the bound goes on to count, at the bound. By default there
+   * is no lower bound, and the upper one is 5 (epsilonHigh 4);
+   * `gmpo`: A times exp of the mean of the clipped log-ratios, at most epsilonHigh (0.4) where A > 0, at least -epsilon where
+   * A < 0 (arXiv 2507.20673). Its `importanceSamplingLevel` is sequence;
+   * `sapo`: (4 / tau) sigmoid(tau (rho - 1)) A (arXiv 2511.20347), which takes no clip;
+   * `topr`: A log-prob where A > 0, sg(min(rho, 1)) A log-prob elsewhere (arXiv 2503.14286).
+   */
+  surrogate?: 'clip' | 'cispo' | 'gmpo' | 'sapo' | 'topr'
+  /** tau of surrogate `sapo` where the advantage is positive, > 0. Default 1.0 there, null elsewhere. TRL's name. */
+  sapoTemperaturePos?: number | null
+  /** The same for the rest. Default 1.05, so that tokens pushed down are let go of sooner. */
+  sapoTemperatureNeg?: number | null
   /** Weight of the KL divergence from the reference policy in the loss. Default 0: no reference policy is needed. */
   beta?: number
   /**
@@ -133,8 +210,8 @@ export interface ObjectiveOptions {
   /**
    * What the difference from the baseline is divided by: the standard deviation of its `group` or of the whole `batch`'s
    * rewards (TRL's two), or `none` (Dr. GRPO, arXiv 2503.20783). The batch is that of the rollouts, before it is cut into
-   * optimiser batches. Default `group` for grpo, dapo and gspo, `none` for
-   * reinforce (with a baseline) and gpg, which may have another. The rest know only `none`.
+   * optimiser batches. Default `group` for grpo and what differs from it in the loss (dapo, gspo, gspo-token, cispo, gmpo, sapo),
+   * `none` for reinforce (with a baseline) and gpg, which may have another. The rest know only `none`.
    */
   scaleRewards?: 'group' | 'batch' | 'none'
   /**
@@ -158,6 +235,26 @@ export interface ObjectiveOptions {
    * update is smaller by them, `filtered_groups` of the metrics says by how many. Default `none`; dapo's is `constant`.
    */
   filterGroups?: 'none' | 'constant'
+  /**
+   * Corrects for a sampler that is not the policy: another engine, or top-p, top-k and min-p. w = exp(old log-prob - the
+   * sampler's log-prob), from the columns `logprobs` (of the policy) and `sampler_logprobs`, is a constant that multiplies the
+   * loss of the surrogate; the KL term, the entropy bonus and the denominators are as without it. `none` (default);
+   * `token-truncate`: w of each token, bounded (TIS); `token-mask`: w, or 0 outside the bounds (MIS, IcePop);
+   * `sequence-truncate`, `sequence-mask`: the same with the product of a completion's w for all of its tokens;
+   * `sequence-geometric-mask`: 1, or 0 where the geometric mean of a completion's w is outside the bounds.
+   * TRL: `vllm_importance_sampling_mode`.
+   */
+  importanceCorrection?:
+    | 'none'
+    | 'token-truncate'
+    | 'token-mask'
+    | 'sequence-truncate'
+    | 'sequence-mask'
+    | 'sequence-geometric-mask'
+  /** Lower bound of the weights of `importanceCorrection`, >= 0. Default 0.5 for token-mask (IcePop), else null: none. */
+  importanceCorrectionMin?: number | null
+  /** Upper bound. Default 5 for token-mask, 3 (TRL's) for the others; sequence-geometric-mask has none and needs one of the two. */
+  importanceCorrectionMax?: number | null
   /**
    * Leave completions that did not finish (finish reason other than `stop`) out of the update, as DAPO and TRL do; their
    * rewards still count in the group's mean and standard deviation. Default false.

@@ -1,6 +1,7 @@
 import { CoppiceError, invalidArgument } from './errors.ts'
 import { COMMON_OPTIONS, fillOptions } from './objective-options/option-rules.ts'
 import { type BatchShape, reconcile } from './objective-options/reconcile.ts'
+import { withSurrogate } from './objective-options/surrogates.ts'
 import type {
   ObjectiveKind,
   ObjectiveOptions,
@@ -63,9 +64,15 @@ function resolveKind<K extends ObjectiveKind>(
   spec: ObjectiveSpec,
   shape: BatchShape | undefined,
 ): ResolvedObjective {
-  const { own: ownRules, defaults, restrictions, comparesGroup }: ObjectiveRule<K> = RULES[kind]
+  const { own: ownRules, restrictions, comparesGroup, ...rule }: ObjectiveRule<K> = RULES[kind]
   refuseUnknownKeys(spec, objectiveOptionNames(kind), `objective '${kind}'`)
   const given = spec as unknown as Record<string, unknown>
+  const { parse, fallback } = COMMON_OPTIONS.surrogate
+  const surrogate =
+    spec.surrogate === undefined
+      ? (rule.defaults.surrogate ?? fallback)
+      : parse(spec.surrogate, 'objective.surrogate')
+  const defaults = withSurrogate(rule.defaults, surrogate)
   const own = fillOptions<Required<OptionsOf<K>>>(ownRules, given, {})
   const common = reconcile(fillOptions<ResolvedOptions>(COMMON_OPTIONS, given, defaults), {
     ...{ given: spec, defaults, restrictions: restrictions(own), comparesGroup: comparesGroup(own), shape },

@@ -1,6 +1,7 @@
 import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
 import { addon, callNow } from './native.ts'
 import type { ObjectiveSpec, ResolvedObjective, ResolvedOptions } from './objective-options.ts'
+import { adjustsWeights, adjustWeights, type Draw } from './objectives/adjusted-weights.ts'
 import type { JudgedColumns } from './objectives/judged-rows.ts'
 import {
   divide,
@@ -18,13 +19,13 @@ import {
   weighTokens,
 } from './objectives/token-weights.ts'
 import { assignAdvantages, type EmptyClass, resolveObjective } from './objectives.ts'
-import { refuseUnknownKeys, requireOneOf } from './options.ts'
+import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
 
 export type FloatArray = Float32Array | Float64Array
 
 /** The parameters of the native op `policy_loss`; formulas in native/ops/ops.h. */
 export interface PolicyLossParams {
-  importance: 'none' | 'token' | 'sequence'
+  importance: 'none' | 'token' | 'sequence' | 'sequence-token'
   clip: boolean
   /** The ratio is clamped to [1 - clipLow, 1 + clipHigh]; Infinity leaves a side open. */
   clipLow: number
@@ -34,6 +35,13 @@ export interface PolicyLossParams {
   klKind: 'k1' | 'k2' | 'k3'
   klCoef: number
   entropyCoef: number
+  /** What is made of ratio and advantage. Default clip. */
+  surrogate?: ResolvedOptions['surrogate']
+  /** Of surrogate sapo. Default 1 and 1.05. */
+  sapoTemperaturePos?: number
+  sapoTemperatureNeg?: number
+  /** Weight of |logprob - old logprob| at the tokens of `oldKlMask`. Default 0. */
+  oldKlCoef?: number
 }
 
 /** One value a token, all arrays of one length and one type; sequence i is [offsets[i], offsets[i + 1]). */
@@ -47,13 +55,15 @@ export interface PolicyLossInputs<A extends FloatArray = FloatArray> {
   advantages: A
   /** mask / denominator; a token is active where it is not 0. */
   norm: A
+  /** 1 at the tokens that `oldKlCoef` is for, 0 elsewhere; null: it is 0. */
+  oldKlMask?: Float32Array | null
   offsets: Int32Array
 }
 
 /** Sums over active tokens, so that those of micro-batches add up (but for the maximum). */
 export interface PolicyLossStats {
   activeTokens: number
-  /** Tokens whose gradient the lower or upper bound took away. */
+  /** Tokens whose gradient the lower or upper bound took away; under cispo and topr, those whose ratio it cut. */
   clippedLow: number
   clippedHigh: number
   /** Of the chosen estimator, against the reference policy. */
@@ -84,9 +94,10 @@ export const nativePolicyLoss: PolicyLossKernel = {
 }
 
 /** The numbers by which the native op knows an objective. */
-export function lossParams(options: ResolvedOptions): PolicyLossParams {
+export function lossParams(options: ResolvedObjective): PolicyLossParams {
   return {
     importance: options.importanceSamplingLevel,
+    surrogate: options.surrogate,
     clip: options.epsilon !== null || options.epsilonHigh !== null,
     clipLow: options.epsilon ?? Number.POSITIVE_INFINITY,
     clipHigh: options.epsilonHigh ?? Number.POSITIVE_INFINITY,
@@ -94,6 +105,9 @@ export function lossParams(options: ResolvedOptions): PolicyLossParams {
     klKind: options.klKind,
     klCoef: options.beta,
     entropyCoef: options.entropyCoefficient,
+    ...(options.sapoTemperaturePos !== null && { sapoTemperaturePos: options.sapoTemperaturePos }),
+    ...(options.sapoTemperatureNeg !== null && { sapoTemperatureNeg: options.sapoTemperatureNeg }),
+    ...(options.kind === 'kl-cov' && { oldKlCoef: options.oldKlCoefficient }),
   }
 }
 
@@ -121,6 +135,8 @@ export interface PolicyLossBatch extends Omit<JudgedColumns, 'completions'> {
   logprobs: TokenColumn
   /** The same as recorded when the token was sampled. Absent: equal to `logprobs`, as on a batch's first update. */
   oldLogprobs?: TokenColumn
+  /** Of the distribution that the tokens were drawn from. Needed by `importanceCorrection`. */
+  samplerLogprobs?: TokenColumn
   /** Under the reference policy. Needed when `beta` is not 0; given without, it yields the metric `kl`. */
   refLogprobs?: TokenColumn
   /** Of the policy's distribution at each token. Needed when `entropyCoefficient` is not 0. */
@@ -131,6 +147,10 @@ export interface PolicyLossBatch extends Omit<JudgedColumns, 'completions'> {
   offsets?: ArrayLike<number>
   /** The precision of the computation: `f64` (default) or `f32`, the one that training runs in. */
   dtype?: TokenDtype
+  /** What `clip-cov` chooses tokens by, with `step`. Both default to 0. */
+  seed?: number
+  /** The optimiser step. */
+  step?: number
 }
 
 /** `G` is the form of the batch's `logprobs`: an array for each completion, or one flat array. */
@@ -156,11 +176,14 @@ export type FormOf<B extends PolicyLossBatch> = B['logprobs'] extends readonly (
 const BATCH_KEYS = [
   'logprobs',
   'oldLogprobs',
+  'samplerLogprobs',
   'refLogprobs',
   'entropies',
   'mask',
   'offsets',
   'dtype',
+  'seed',
+  'step',
   'rewards',
   'verdicts',
   'groupIds',
@@ -183,7 +206,11 @@ export function policyLoss<const B extends PolicyLossBatch>(
   const tokens = readTokens(batch, objective)
   const rows = assignAdvantages({ ...batch, completions: tokens }, objective)
   const weights = weighTokens(rows.keptRows, rows.rowAdvantages, tokens, objective, dtype)
-  const result = weights === null ? null : runKernel(kernel, tokens, weights, objective, dtype)
+  const draw = {
+    seed: requireInteger(batch.seed ?? 0, 'policyLoss.seed', 0),
+    step: requireInteger(batch.step ?? 0, 'policyLoss.step', 0),
+  }
+  const result = weights === null ? null : runKernel(kernel, tokens, weights, objective, dtype, draw)
 
   const inForm = (gradients: FloatArray | null | undefined): FormOf<B> => {
     const flat = scatter(gradients, weights, tokens.offsets, dtype)
@@ -199,7 +226,7 @@ export function policyLoss<const B extends PolicyLossBatch>(
     emptyClass,
     metrics: {
       ...rows.metrics,
-      ...(result === null ? {} : lossMetrics(result.stats, known)),
+      ...(result === null ? {} : { ...lossMetrics(result.stats, known), ...result.metrics }),
       loss,
       empty_class: emptyClass === null ? 0 : 1,
     },
@@ -212,6 +239,7 @@ interface FlatTokens {
   mask: Float64Array | undefined
   logprobs: Float64Array
   oldLogprobs: Float64Array
+  samplerLogprobs: Float64Array | null
   refLogprobs: Float64Array | null
   entropies: Float64Array | null
 }
@@ -221,6 +249,9 @@ function readTokens(batch: PolicyLossBatch, objective: ResolvedObjective): FlatT
   if (batch.rewards === undefined) throw invalidArgument('rewards', 'a reward a row', undefined)
   if (objective.beta !== 0 && batch.refLogprobs === undefined) {
     throw invalidArgument('refLogprobs', 'reference log-probs, since beta is not 0', undefined)
+  }
+  if (objective.importanceCorrection !== 'none' && batch.samplerLogprobs === undefined) {
+    throw invalidArgument('samplerLogprobs', "the sampler's log-probs, for importanceCorrection", undefined)
   }
   if (objective.entropyCoefficient !== 0 && batch.entropies === undefined) {
     throw invalidArgument('entropies', 'entropies, since entropyCoefficient is not 0', undefined)
@@ -236,6 +267,7 @@ function readTokens(batch: PolicyLossBatch, objective: ResolvedObjective): FlatT
     mask: mask === null ? undefined : requireFlags(mask, 'mask'),
     logprobs,
     oldLogprobs: read(batch.oldLogprobs, 'oldLogprobs') ?? logprobs,
+    samplerLogprobs: read(batch.samplerLogprobs, 'samplerLogprobs'),
     refLogprobs: read(batch.refLogprobs, 'refLogprobs'),
     entropies: read(batch.entropies, 'entropies'),
   }
@@ -247,9 +279,12 @@ function runKernel<D extends TokenDtype>(
   weights: TokenWeights<ArrayOf<D>>,
   objective: ResolvedObjective,
   dtype: D,
-): PolicyLossResult<ArrayOf<D>> {
+  draw: Draw,
+): PolicyLossResult<ArrayOf<D>> & { metrics: Record<string, number> } {
   // Dropped rows and masked tokens never reach the op: what stands there, NaN included, cannot matter.
-  const gather = (where: 'logprobs' | 'oldLogprobs' | 'refLogprobs' | 'entropies'): ArrayOf<D> | null => {
+  const gather = (
+    where: 'logprobs' | 'oldLogprobs' | 'samplerLogprobs' | 'refLogprobs' | 'entropies',
+  ): ArrayOf<D> | null => {
     const values = tokens[where]
     if (values === null) return null
     const gathered = floats(dtype, weights.norm.length)
@@ -260,18 +295,24 @@ function runKernel<D extends TokenDtype>(
     })
     return gathered
   }
-  return kernel.policyLoss<ArrayOf<D>>(
+  const oldLogprobs = gather('oldLogprobs')!
+  const adjusted = adjustsWeights(objective)
+    ? adjustWeights(weights, objective, { old: oldLogprobs, sampler: gather('samplerLogprobs') }, draw)
+    : null
+  const result = kernel.policyLoss<ArrayOf<D>>(
     {
       logprobs: gather('logprobs')!,
-      oldLogprobs: gather('oldLogprobs')!,
+      oldLogprobs,
       refLogprobs: gather('refLogprobs'),
       entropies: gather('entropies'),
-      advantages: weights.advantages,
+      advantages: adjusted?.advantages ?? weights.advantages,
       norm: weights.norm,
+      oldKlMask: adjusted?.oldKlMask ?? null,
       offsets: weights.offsets,
     },
     lossParams(objective),
   )
+  return { ...result, metrics: adjusted?.metrics ?? {} }
 }
 
 /** Gradients of the kept rows' tokens laid back over the whole batch, 0 elsewhere. */

@@ -119,7 +119,10 @@ class HeadLoss {
   ~HeadLoss() = default;
 };
 
-enum class Importance : uint8_t { kNone, kToken, kSequence };
+// kSequenceToken: the value of the sequence's ratio, with each token's own gradient.
+enum class Importance : uint8_t { kNone, kToken, kSequence, kSequenceToken };
+// What is made of ratio and advantage; formulas in ops.h.
+enum class Surrogate : uint8_t { kClip, kCispo, kGmpo, kSapo, kTopr };
 enum class KlKind : uint8_t { kK1, kK2, kK3 };
 
 struct PolicyLossParams {
@@ -131,15 +134,23 @@ struct PolicyLossParams {
   KlKind kl_kind = KlKind::kK3;
   double kl_coef = 0.0;
   double entropy_coef = 0.0;
+  Surrogate surrogate = Surrogate::kClip;
+  double sapo_temperature_pos = 1.0;
+  double sapo_temperature_neg = 1.05;
+  // Weight of |lp - old_lp| at the tokens whose mask is not 0: one number a token, needed unless this is 0.
+  double old_kl_coef = 0.0;
+  const float* old_kl_mask = nullptr;
 };
 
 // Sums over active tokens (norm != 0), so that micro-batches add up.
 struct PolicyLossStats {
   double loss = 0;
   int64_t active_tokens = 0;
-  int64_t clipped_low = 0;   // tokens whose gradient the lower bound removed
-  int64_t clipped_high = 0;  // tokens whose gradient the upper bound removed
-  double kl_sum = 0;         // of the chosen kind, against ref_lp; 0 without ref_lp
+  // Tokens whose gradient the lower or upper bound removed; where the ratio is a constant, those whose ratio
+  // it cut.
+  int64_t clipped_low = 0;
+  int64_t clipped_high = 0;
+  double kl_sum = 0;  // of the chosen kind, against ref_lp; 0 without ref_lp
   double entropy_sum = 0;
   double ratio_sum = 0;  // of exp(lp - old_lp)
   double max_abs_log_ratio = 0;

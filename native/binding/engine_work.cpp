@@ -166,7 +166,7 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     struct State {
       RowsArgument rows;
       std::vector<float> advantages, norm;
-      std::optional<std::vector<float>> old_logprobs, ref_logprobs;
+      std::optional<std::vector<float>> old_logprobs, ref_logprobs, old_kl_mask;
       UpdateInput input;
       UpdateStats stats;
     };
@@ -178,6 +178,7 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     state->norm = read_per_token(object.Get("norm"), state->rows, "norm");
     state->old_logprobs = read_optional_per_token(object.Get("oldLogprobs"), state->rows, "oldLogprobs");
     state->ref_logprobs = read_optional_per_token(object.Get("refLogprobs"), state->rows, "refLogprobs");
+    state->old_kl_mask = read_optional_per_token(object.Get("oldKlMask"), state->rows, "oldKlMask");
     UpdateInput& input = state->input;
     input.rows = state->rows.view();
     input.advantage = state->advantages.data();
@@ -185,6 +186,7 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     input.old_lp = state->old_logprobs.has_value() ? state->old_logprobs->data() : nullptr;
     input.ref_lp = state->ref_logprobs.has_value() ? state->ref_logprobs->data() : nullptr;
     input.loss = read_loss_params(object.Get("loss"));
+    if (state->old_kl_mask.has_value()) input.loss.old_kl_mask = state->old_kl_mask->data();
     input.optimizer = read_optimizer(object.Get("optimizer"));
     input.micro_batches = read_micro_batches(object.Get("microBatches"));
     return submit(make_job(

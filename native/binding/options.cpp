@@ -176,9 +176,10 @@ std::vector<TensorInFile> read_tensors(const Napi::Value& value) {
 PolicyLossParams read_loss_params(const Napi::Value& value) {
   const Fields fields(value, "lossParams");
   PolicyLossParams params;
-  params.importance = fields.word<Importance>(
-      "importance",
-      {{"none", Importance::kNone}, {"token", Importance::kToken}, {"sequence", Importance::kSequence}});
+  params.importance = fields.word<Importance>("importance", {{"none", Importance::kNone},
+                                                             {"token", Importance::kToken},
+                                                             {"sequence", Importance::kSequence},
+                                                             {"sequence-token", Importance::kSequenceToken}});
   params.clip = fields.flag("clip");
   params.clip_low = fields.number("clipLow");
   params.clip_high = fields.number("clipHigh");
@@ -187,6 +188,16 @@ PolicyLossParams read_loss_params(const Napi::Value& value) {
       fields.word<KlKind>("klKind", {{"k1", KlKind::kK1}, {"k2", KlKind::kK2}, {"k3", KlKind::kK3}});
   params.kl_coef = fields.number("klCoef");
   params.entropy_coef = fields.number("entropyCoef");
+  if (fields.has("surrogate")) {
+    params.surrogate = fields.word<Surrogate>("surrogate", {{"clip", Surrogate::kClip},
+                                                            {"cispo", Surrogate::kCispo},
+                                                            {"gmpo", Surrogate::kGmpo},
+                                                            {"sapo", Surrogate::kSapo},
+                                                            {"topr", Surrogate::kTopr}});
+  }
+  if (fields.has("sapoTemperaturePos")) params.sapo_temperature_pos = fields.number("sapoTemperaturePos");
+  if (fields.has("sapoTemperatureNeg")) params.sapo_temperature_neg = fields.number("sapoTemperatureNeg");
+  if (fields.has("oldKlCoef")) params.old_kl_coef = fields.number("oldKlCoef");
   return params;
 }
 

@@ -39,19 +39,26 @@ Napi::Value policy_loss_of(Napi::Env env, const Napi::Object& inputs, const Napi
   const auto entropy = per_token("entropies", false);
   const auto advantage = per_token("advantages", true);
   const auto norm = per_token("norm", true);
+  const auto old_kl_mask = read_optional_array<float>(inputs.Get("oldKlMask"), "oldKlMask");
+  if (old_kl_mask.given) require_length(old_kl_mask.length, lp.length, "oldKlMask", "a token");
   const std::vector<int32_t> offsets = read_offsets(inputs.Get("offsets"), "offsets", lp.length);
   if (offsets.front() != 0 || static_cast<size_t>(offsets.back()) != lp.length) {
     fail(ErrorCode::kShapeMismatch,
          "offsets: expected entries from 0 to %zu, the number of tokens; received %d to %d", lp.length,
          offsets.front(), offsets.back());
   }
-  const PolicyLossParams params = read_loss_params(given_params);
+  PolicyLossParams params = read_loss_params(given_params);
   if (params.kl_coef != 0 && !ref_lp.given) {
     fail(ErrorCode::kInvalidArgument, "refLogprobs: needed when klCoef is not 0");
   }
   if (params.entropy_coef != 0 && !entropy.given) {
     fail(ErrorCode::kInvalidArgument, "entropies: needed when entropyCoef is not 0");
   }
+  if (params.old_kl_coef != 0 && !old_kl_mask.given) {
+    fail(ErrorCode::kInvalidArgument, "oldKlMask: needed when oldKlCoef is not 0");
+  }
+  const float no_token = 0;
+  if (old_kl_mask.given) params.old_kl_mask = old_kl_mask.data == nullptr ? &no_token : old_kl_mask.data;
   Array g_lp = Array::New(env, lp.length);
   Array g_entropy = Array::New(env, entropy.given ? lp.length : 0);
   PolicyLossStats stats;

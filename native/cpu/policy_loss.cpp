@@ -32,13 +32,14 @@ struct SequenceRatio {
 };
 
 template <typename T>
-SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end, PolicyLossStats* stats) {
+SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end,
+                            const PolicyLossParams& params, PolicyLossStats* stats) {
   SequenceRatio sequence;
   double log_ratio_sum = 0.0;
   for (int64_t t = begin; t < end; ++t) {
     if (arrays.norm[t] == T{0}) continue;
     const double log_ratio = arrays.log_ratio(t);
-    log_ratio_sum += log_ratio;
+    log_ratio_sum += averaged_log_ratio(log_ratio, arrays.advantage[t], params).value;
     ++sequence.active;
     stats->ratio_sum += __builtin_exp(log_ratio);
     if (__builtin_fabs(log_ratio) > stats->max_abs_log_ratio)
@@ -57,8 +58,8 @@ double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, cons
   double slope = 0.0;
   for (int64_t t = begin; t < end; ++t) {
     if (arrays.norm[t] == T{0}) continue;
-    slope -=
-        static_cast<double>(arrays.norm[t]) * clipped_surrogate(ratio, arrays.advantage[t], params).slope;
+    slope -= static_cast<double>(arrays.norm[t]) *
+             surrogate_of(ratio, arrays.advantage[t], arrays.lp[t], params).slope;
   }
   return through_ratio(slope, ratio / static_cast<double>(sequence.active));
 }
@@ -66,9 +67,9 @@ double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, cons
 template <typename T>
 void add_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t begin, int64_t end,
                   const PolicyLossParams& params) {
-  const SequenceRatio sequence = measure_ratio(arrays, begin, end, stats);
-  const bool by_sequence = params.importance == Importance::kSequence;
-  const double shared = by_sequence ? shared_gradient(arrays, begin, end, sequence, params) : 0.0;
+  const SequenceRatio sequence = measure_ratio(arrays, begin, end, params, stats);
+  const bool by_sequence = has_sequence_ratio(params), is_shared = shares_gradient(params);
+  const double shared = is_shared ? shared_gradient(arrays, begin, end, sequence, params) : 0.0;
   for (int64_t t = begin; t < end; ++t) {
     double gradient = 0.0, entropy_gradient = 0.0;
     if (arrays.norm[t] != T{0}) {
@@ -78,11 +79,21 @@ void add_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t begin
         gradient = -norm * advantage;
       } else {
         const double ratio = __builtin_exp(by_sequence ? sequence.mean_log_ratio : arrays.log_ratio(t));
-        const Surrogate surrogate = clipped_surrogate(ratio, advantage, params);
-        stats->clipped_low += surrogate.bound == ClipBound::kLow;
-        stats->clipped_high += surrogate.bound == ClipBound::kHigh;
+        const SurrogateTerm surrogate = surrogate_of(ratio, advantage, lp, params);
+        ClipBound bound = surrogate.bound;
         stats->loss -= norm * surrogate.value;
-        gradient = by_sequence ? shared : -norm * through_ratio(surrogate.slope, ratio);
+        gradient = is_shared ? shared : -norm * surrogate_gradient(surrogate, ratio, params);
+        if (params.surrogate == Surrogate::kGmpo) {
+          bound = averaged_log_ratio(arrays.log_ratio(t), advantage, params).bound;
+          if (bound != ClipBound::kNone) gradient = 0.0;
+        }
+        stats->clipped_low += bound == ClipBound::kLow;
+        stats->clipped_high += bound == ClipBound::kHigh;
+      }
+      if (params.old_kl_coef != 0.0 && params.old_kl_mask[t] != 0.0f) {
+        const KlTerm kl = old_kl_term(arrays.log_ratio(t));
+        stats->loss += norm * params.old_kl_coef * kl.value;
+        gradient += norm * params.old_kl_coef * kl.slope;
       }
       if (arrays.ref_lp != nullptr) {
         const KlTerm kl = kl_term(params.kl_kind, static_cast<double>(arrays.ref_lp[t]) - lp);

@@ -77,7 +77,7 @@ struct UpdateInput {
   const float* ref_lp = nullptr;  // null without KL
   const float* advantage = nullptr;
   const float* norm = nullptr;  // mask / denominator of the whole optimiser batch; 0 = inactive
-  PolicyLossParams loss;
+  PolicyLossParams loss;        // its old_kl_mask is an array like the ones above
   OptimizerParams optimizer;
   MicroBatchParams micro_batches;
 };

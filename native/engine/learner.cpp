@@ -88,6 +88,7 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const BatchSize& size) cons
   pass.ref_lp = carver.floats(size.items);
   pass.advantage = carver.floats(size.items);
   pass.norm = carver.floats(size.items);
+  pass.old_kl_mask = carver.floats(size.items);
   pass.g_lp = carver.floats(size.items);
   pass.g_entropy = carver.floats(size.items);
   pass.dhidden = carver.tensor(size.rows, config_.hidden_size);
@@ -243,10 +244,14 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
   if (input.loss.kl_coef != 0 && input.ref_lp == nullptr) {
     fail(ErrorCode::kInvalidArgument, "update: a KL coefficient needs reference log-probs");
   }
+  if (input.loss.old_kl_coef != 0 && input.loss.old_kl_mask == nullptr) {
+    fail(ErrorCode::kInvalidArgument, "update: a weight of |lp - old_lp| needs the tokens that it is for");
+  }
   UpdateStats stats;
   Stopwatch watch;
   clear_gradients();
-  const bool with_entropy = input.loss.entropy_coef != 0;
+  const bool with_entropy = input.loss.entropy_coef != 0, with_old_kl = input.loss.old_kl_coef != 0;
+  PolicyLossParams loss_params = input.loss;
   NonFiniteRows non_finite;
   for (RowPacker packer(input.rows, input.micro_batches.token_budget, batch_); packer.next();) {
     if (stopped(stop)) {
@@ -259,6 +264,8 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
     load_items(input.norm, pass_.norm);
     if (input.old_lp != nullptr) load_items(input.old_lp, pass_.old_lp);
     if (input.ref_lp != nullptr) load_items(input.ref_lp, pass_.ref_lp);
+    if (with_old_kl) load_items(input.loss.old_kl_mask, pass_.old_kl_mask);
+    loss_params.old_kl_mask = with_old_kl ? pass_.old_kl_mask : nullptr;
     forward();
     stats.seconds_forward += watch.lap();
     float* const g_entropy = with_entropy ? pass_.g_entropy : nullptr;
@@ -275,7 +282,7 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
                          .sequences = batch_.size().sequences,
                          .items = batch_.size().items,
                          .range_offsets = pass_.range_offsets},
-                        input.loss);
+                        loss_params);
     head_and_backward(loss, g_entropy);
     staging_.resize(batch_.item_row.size());
     backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));

@@ -47,7 +47,7 @@ class Learner {
     Segment* segments;
     int32_t *item_row, *item_target, *sequence_offsets, *range_offsets;
     float *temperature, *lp, *entropy, *lse;
-    float *old_lp, *ref_lp, *advantage, *norm, *g_lp, *g_entropy;
+    float *old_lp, *ref_lp, *advantage, *norm, *old_kl_mask, *g_lp, *g_entropy;
     Tensor dhidden;
     Scratch scratch;
   };

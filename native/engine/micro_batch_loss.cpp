@@ -16,9 +16,11 @@ void MicroBatchLoss::differentiate(int64_t begin, int64_t end) {
     offsets = in.range_offsets;
     sequences = 1;
   }
+  PolicyLossParams params = params_;
+  params.old_kl_mask = from(params.old_kl_mask);
   ops::policy_loss(context_, &stats_, from(in.g_lp), from(in.g_entropy), from(in.lp), from(in.entropy),
                    from(in.old_lp != nullptr ? in.old_lp : in.lp), from(in.ref_lp), from(in.advantage),
-                   from(in.norm), offsets, sequences, params_);
+                   from(in.norm), offsets, sequences, params);
 }
 
 }  // namespace coppice

@@ -32,7 +32,9 @@ class MicroBatchLoss final : public HeadLoss {
 
   void differentiate(int64_t begin, int64_t end) override;
   // A sequence's ratio is taken from all of its tokens.
-  bool needs_all_items() const override { return params_.importance == Importance::kSequence; }
+  bool needs_all_items() const override {
+    return params_.importance == Importance::kSequence || params_.importance == Importance::kSequenceToken;
+  }
 
  private:
   Context context_;

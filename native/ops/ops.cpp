@@ -342,6 +342,16 @@ void check_policy_loss(const char* op, const PolicyLossStats* stats, const T* g_
   }
   check_that(op, params.clip_low >= 0.0 && params.clip_high >= 0.0, "clip bounds must not be negative");
   check_that(op, params.dual_clip >= 0.0, "dual_clip must not be negative");
+  check_that(op, params.sapo_temperature_pos > 0.0 && params.sapo_temperature_neg > 0.0,
+             "gate temperatures must be positive");
+  check_that(op, params.surrogate != Surrogate::kGmpo || params.importance == Importance::kSequence,
+             "a geometric mean needs the ratio of sequences");
+  check_that(op, params.surrogate == Surrogate::kClip || params.importance != Importance::kNone,
+             "this surrogate needs a ratio");
+  if (params.old_kl_coef != 0.0) {
+    check_array(op, "old_lp", old_lp, sequences);
+    check_array(op, "old_kl_mask", params.old_kl_mask, sequences);
+  }
 }
 
 }  // namespace

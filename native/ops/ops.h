@@ -157,20 +157,30 @@ void head_forward_backward(Context&, const Tensor& dhidden, float* dweight, floa
                            const float* g_lp, const float* g_entropy, HeadLoss& loss);
 
 // The loss of sequences packed by offsets [sequences + 1]; token t of sequence i is active when norm[t] != 0.
-//   L = sum_t norm_t * ( -surrogate_t + kl_coef * kl_t - entropy_coef * entropy_t ),   rho_t = exp(lp_t -
-//   old_lp_t) importance none:      surrogate = advantage * lp importance token:     surrogate = min(rho A,
-//   clamp(rho, 1 - clip_low, 1 + clip_high) A); without clip rho A importance sequence:  the same with s_i =
-//   exp(mean over active tokens of (lp - old_lp)) in place of rho_t; the gradient
-//                         reaches every active token of the sequence through s_i (GSPO, arXiv 2507.18071, eq.
-//                         5)
-//   dual clip c > 0:      where A < 0, surrogate = max(surrogate, c A)
-//   kl of d = ref_lp - lp:  k1 = -d,  k2 = d^2 / 2,  k3 = exp(d) - d - 1
+//   L = sum_t norm_t * ( -surrogate_t + kl_coef * kl_t - entropy_coef * entropy_t + old_kl_coef * m_t |lp_t -
+//   old_lp_t| ),   rho_t = exp(lp_t - old_lp_t), m_t = 1 where old_kl_mask says so
+// importance:
+//   none            surrogate = advantage * lp
+//   token           rho_t is the token's ratio
+//   sequence        s_i = exp(mean over active tokens of (lp - old_lp)) stands for rho_t; the gradient
+//   reaches
+//                   every active token of the sequence through s_i (GSPO, arXiv 2507.18071, eq. 5)
+//   sequence-token  sg(s_i) pi / sg(pi): the value of s_i, the gradient of the token alone (the same, eq. 14)
+// surrogate, of a ratio rho, sg being a constant of the gradient:
+//   clip   min(rho A, clamp(rho, 1 - clip_low, 1 + clip_high) A); without clip rho A; dual clip c > 0: where
+//          A < 0, max of it and c A
+//   cispo  sg(clamp(rho, 1 - clip_low, 1 + clip_high)) A lp (arXiv 2506.13585, eq. 4)
+//   gmpo   s_i A, with the log-ratios clipped before their mean: at most clip_high where A > 0, at least
+//          -clip_low where A < 0; a clipped token has no gradient (arXiv 2507.20673). Importance sequence.
+//   sapo   (4 / tau) sigmoid(tau (rho - 1)) A, tau by the sign of A (arXiv 2511.20347)
+//   topr   A lp where A > 0, sg(min(rho, 1)) A lp elsewhere (arXiv 2503.14286, eq. 8)
+// kl of d = ref_lp - lp:  k1 = -d,  k2 = d^2 / 2,  k3 = exp(d) - d - 1
 // g_lp = dL/dlp and g_entropy = dL/dentropy (null when entropy_coef is 0) are written for every token, 0
-// where inactive. On a clip boundary and at ties of min/max the unclipped branch is taken. ref_lp may be null
-// when kl_coef is 0; entropy may be null when entropy_coef is 0 (entropy_sum is then 0). Advantage excludes
-// the norm: token_weight = advantage * norm. `stats` is a host value, added to, not overwritten; sums are in
-// fp64, tokens in order: where importance is not sequence, a call may be cut between any two tokens (on the
-// CPU with the same bits).
+// where inactive. On a clip boundary and at ties of min/max the unclipped branch is taken; |x| has slope 0 at
+// 0. ref_lp may be null when kl_coef is 0; entropy may be null when entropy_coef is 0 (entropy_sum is then
+// 0). Advantage excludes the norm: token_weight = advantage * norm. `stats` is a host value, added to, not
+// overwritten; sums are in fp64, tokens in order: where no ratio is of a sequence, a call may be cut between
+// any two tokens (on the CPU with the same bits).
 void policy_loss(Context&, PolicyLossStats* stats, float* g_lp, float* g_entropy, const float* lp,
                  const float* entropy, const float* old_lp, const float* ref_lp, const float* advantage,
                  const float* norm, const int32_t* offsets, int64_t sequences,

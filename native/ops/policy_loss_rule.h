@@ -20,16 +20,31 @@ namespace {
 
 enum class ClipBound : uint8_t { kNone, kLow, kHigh };
 
-struct Surrogate {
+struct SurrogateTerm {
   double value;
-  double slope;     // d value / d ratio
-  ClipBound bound;  // the bound that took the gradient away
+  double slope;     // d value / d ratio; where the ratio is a constant, d value / d lp
+  ClipBound bound;  // the bound that took the gradient away, or that cut a constant ratio
 };
 
+// Whether the ratio weighs the log-prob as a constant instead of carrying the gradient.
+COPPICE_HOST_DEVICE bool holds_ratio(const PolicyLossParams& params) {
+  return params.surrogate == Surrogate::kCispo || params.surrogate == Surrogate::kTopr;
+}
+
+// Whether tokens have the ratio of their sequence.
+COPPICE_HOST_DEVICE bool has_sequence_ratio(const PolicyLossParams& params) {
+  return params.importance == Importance::kSequence || params.importance == Importance::kSequenceToken;
+}
+
+// Whether the tokens of a sequence share one gradient, which reaches them through their common ratio.
+COPPICE_HOST_DEVICE bool shares_gradient(const PolicyLossParams& params) {
+  return params.importance == Importance::kSequence && !holds_ratio(params);
+}
+
 // min(ratio A, clamp(ratio) A), then max(., dual_clip A) where A < 0; ties keep the unclipped branch.
-COPPICE_HOST_DEVICE Surrogate clipped_surrogate(double ratio, double advantage,
-                                                const PolicyLossParams& params) {
-  Surrogate result{ratio * advantage, advantage, ClipBound::kNone};
+COPPICE_HOST_DEVICE SurrogateTerm clipped_surrogate(double ratio, double advantage,
+                                                    const PolicyLossParams& params) {
+  SurrogateTerm result{ratio * advantage, advantage, ClipBound::kNone};
   if (params.clip) {
     const double low = 1.0 - params.clip_low, high = 1.0 + params.clip_high;
     const double clamped = ratio < low ? low : ratio > high ? high : ratio;
@@ -43,9 +58,68 @@ COPPICE_HOST_DEVICE Surrogate clipped_surrogate(double ratio, double advantage,
   return result;
 }
 
+// (4 / tau) sigmoid(tau (ratio - 1)) A: a gate whose slope is A at a ratio of 1 and fades on both sides.
+COPPICE_HOST_DEVICE SurrogateTerm gated_surrogate(double ratio, double advantage,
+                                                  const PolicyLossParams& params) {
+  const double tau = advantage > 0.0 ? params.sapo_temperature_pos : params.sapo_temperature_neg;
+  const double gate = 1.0 / (1.0 + ::exp(-tau * (ratio - 1.0)));
+  return {4.0 / tau * gate * advantage, 4.0 * gate * (1.0 - gate) * advantage, ClipBound::kNone};
+}
+
+// The ratio as a constant weight of A lp: cut to the clip's bounds, or (kTopr) 1 where A > 0 and at most 1
+// elsewhere.
+COPPICE_HOST_DEVICE SurrogateTerm weighted_surrogate(double ratio, double advantage, double lp,
+                                                     const PolicyLossParams& params) {
+  const bool tapered = params.surrogate == Surrogate::kTopr;
+  const double low = tapered || !params.clip ? 0.0 : 1.0 - params.clip_low;
+  double weight = ratio;
+  ClipBound bound = ClipBound::kNone;
+  if (tapered && advantage > 0.0) {
+    weight = 1.0;
+  } else if (ratio < low) {
+    weight = low;
+    bound = ClipBound::kLow;
+  } else if ((tapered || params.clip) && ratio > 1.0 + (tapered ? 0.0 : params.clip_high)) {
+    weight = 1.0 + (tapered ? 0.0 : params.clip_high);
+    bound = ClipBound::kHigh;
+  }
+  return {weight * advantage * lp, weight * advantage, bound};
+}
+
+// The surrogate of a token whose ratio (its own or its sequence's) is known; not of importance kNone.
+COPPICE_HOST_DEVICE SurrogateTerm surrogate_of(double ratio, double advantage, double lp,
+                                               const PolicyLossParams& params) {
+  if (params.surrogate == Surrogate::kClip) return clipped_surrogate(ratio, advantage, params);
+  if (params.surrogate == Surrogate::kSapo) return gated_surrogate(ratio, advantage, params);
+  if (params.surrogate == Surrogate::kGmpo) return {ratio * advantage, advantage, ClipBound::kNone};
+  return weighted_surrogate(ratio, advantage, lp, params);
+}
+
+struct LogRatio {
+  double value;
+  ClipBound bound;
+};
+
+// What a token adds to the mean log-ratio of its sequence: kGmpo clips it there, on the side to which the
+// advantage pushes.
+COPPICE_HOST_DEVICE LogRatio averaged_log_ratio(double log_ratio, double advantage,
+                                                const PolicyLossParams& params) {
+  if (params.surrogate == Surrogate::kGmpo && params.clip) {
+    if (advantage > 0.0 && log_ratio > params.clip_high) return {params.clip_high, ClipBound::kHigh};
+    if (advantage < 0.0 && log_ratio < -params.clip_low) return {-params.clip_low, ClipBound::kLow};
+  }
+  return {log_ratio, ClipBound::kNone};
+}
+
 // slope * ratio, but 0 where the clip holds even if the ratio is infinite.
 COPPICE_HOST_DEVICE double through_ratio(double slope, double ratio) {
   return slope == 0.0 ? 0.0 : slope * ratio;
+}
+
+// d surrogate / d lp of a token that shares its gradient with no other.
+COPPICE_HOST_DEVICE double surrogate_gradient(const SurrogateTerm& term, double ratio,
+                                              const PolicyLossParams& params) {
+  return holds_ratio(params) ? term.slope : through_ratio(term.slope, ratio);
 }
 
 struct KlTerm {
@@ -59,6 +133,11 @@ COPPICE_HOST_DEVICE KlTerm kl_term(KlKind kind, double ref_minus_lp) {
   if (kind == KlKind::kK2) return {0.5 * d * d, -d};
   const double exp_minus_one = ::expm1(d);
   return {exp_minus_one - d, -exp_minus_one};
+}
+
+// |lp - old_lp|; the corner has no slope.
+COPPICE_HOST_DEVICE KlTerm old_kl_term(double log_ratio) {
+  return {::fabs(log_ratio), log_ratio > 0.0 ? 1.0 : log_ratio < 0.0 ? -1.0 : 0.0};
 }
 
 }  // namespace

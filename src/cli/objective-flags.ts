@@ -23,29 +23,41 @@ export const OBJECTIVE_FLAGS = {
   },
   'std-epsilon': { type: 'number', describe: 'added to that deviation [1e-4]' },
   'mean-epsilon': { type: 'number', describe: 'maxrl: added to the mean that divides [1e-6]' },
-  epsilon: { type: 'number', describe: 'lower ratio clip at 1 - epsilon [0.2; gspo: 3e-4]' },
+  epsilon: {
+    type: 'number',
+    describe: 'lower ratio clip at 1 - epsilon [0.2; gspo, gspo-token: 3e-4; gmpo: 0.4; cispo: none]',
+  },
   'epsilon-high': {
     type: 'number',
-    describe: 'upper ratio clip at 1 + this [epsilon; dapo: 0.28; gspo: 4e-4]',
+    describe: 'upper ratio clip at 1 + this [epsilon; dapo: 0.28; gspo, gspo-token: 4e-4; cispo: 4]',
   },
   clip: { type: 'boolean', default: true, describe: 'ratio clip; --no-clip switches it off' },
   delta: { type: 'number', describe: 'dual clip at negative advantages [off]' },
   'importance-sampling-level': {
-    choices: ['token', 'sequence', 'none'],
-    describe: 'scope of the ratio [token; gspo: sequence; reinforce, rloo, gpg: none]',
+    choices: ['token', 'sequence', 'sequence-token', 'none'],
+    describe:
+      'scope of the ratio [token; gspo, gmpo: sequence; gspo-token: sequence-token; reinforce, rloo, gpg: none]',
   },
+  surrogate: {
+    choices: ['clip', 'cispo', 'gmpo', 'sapo', 'topr'],
+    describe: 'what is made of ratio and advantage [clip; cispo, gmpo, sapo, topr: their own]',
+  },
+  'sapo-temperature-pos': { type: 'number', describe: 'sapo: tau at positive advantages [1]' },
+  'sapo-temperature-neg': { type: 'number', describe: 'sapo: tau at the others [1.05]' },
+  'positive-weight': { type: 'number', describe: 'topr: advantage of a right completion [1]' },
+  'negative-weight': { type: 'number', describe: 'topr: minus the advantage of a wrong one [1]' },
   beta: { type: 'number', describe: 'weight of the KL term [0]' },
   'kl-kind': { choices: ['k1', 'k2', 'k3'], describe: 'estimator of the KL term [k3]' },
   'entropy-coefficient': { type: 'number', describe: 'weight of the entropy bonus [0]' },
   'scale-rewards': {
     choices: ['group', 'batch', 'none'],
-    describe: 'whose deviation divides the advantage [grpo, dapo, gspo: group; the rest: none]',
+    describe: 'whose deviation divides the advantage [grpo and its kin: group; the rest: none]',
   },
   aggregation: {
     choices: ['token-mean', 'sequence-mean-token-mean', 'sequence-mean-token-sum', 'constant'],
     describe:
-      'how tokens are joined into the loss [token-mean; dr-grpo: constant; gspo: sequence-mean-token-mean; ' +
-      'rloo: sequence-mean-token-sum]',
+      'how tokens are joined into the loss [token-mean; dr-grpo: constant; gspo, gspo-token, gmpo, sapo: ' +
+      'sequence-mean-token-mean; rloo: sequence-mean-token-sum]',
   },
   constant: {
     type: 'number',
@@ -55,6 +67,23 @@ export const OBJECTIVE_FLAGS = {
     choices: ['none', 'constant'],
     describe: 'groups to leave out: those whose rewards are all equal [none; dapo: constant]',
   },
+  'cov-ratio': { type: 'number', describe: 'clip-cov, kl-cov: share of tokens that are chosen [2e-4]' },
+  'cov-low': { type: 'number', describe: 'clip-cov: lower bound of their covariance [1]' },
+  'cov-high': { type: 'number', describe: 'clip-cov: upper bound [5]' },
+  'old-kl-coefficient': { type: 'number', describe: 'kl-cov: weight of |log-prob - old log-prob| [1]' },
+  'importance-correction': {
+    choices: [
+      'none',
+      'token-truncate',
+      'token-mask',
+      'sequence-truncate',
+      'sequence-mask',
+      'sequence-geometric-mask',
+    ],
+    describe: 'weights for a sampler that is not the policy, such as top-p [none]',
+  },
+  'importance-correction-min': { type: 'number', describe: 'their lower bound [none; token-mask: 0.5]' },
+  'importance-correction-max': { type: 'number', describe: 'their upper bound [3; token-mask: 5]' },
   'mask-truncated-completions': { type: 'boolean', describe: 'leave unfinished completions out [false]' },
   unparsed: { choices: ['wrong', 'mask'], describe: 'completions without an answer [wrong]' },
   'timed-out': { choices: ['wrong', 'mask'], describe: 'completions that ran out of time [mask]' },

@@ -21,12 +21,13 @@ export function tokenGradients(
   logprobs: Float32Array,
   entropies: Float32Array,
 ): TokenGradients {
-  const { advantages, norm, refLogprobs, lossParams } = step.input
+  const { advantages, norm, oldKlMask, refLogprobs, lossParams } = step.input
   const inputs: PolicyLossInputs<Float32Array> = {
     logprobs,
     entropies,
     oldLogprobs: perToken(step.columns.logprobs, 'logprobs'),
     refLogprobs: refLogprobs ?? null,
+    oldKlMask: oldKlMask ?? null,
     ...{ advantages, norm, offsets: step.weights.offsets },
   }
   const { dLogprobs, dEntropies } = nativePolicyLoss.policyLoss(inputs, lossParams)
@@ -46,7 +47,7 @@ function ratiosOf(
   { importance }: PolicyLossParams,
 ): Float64Array {
   const logRatios = Float64Array.from(logprobs, (logprob, t) => logprob - oldLogprobs[t]!)
-  if (importance !== 'sequence') return logRatios.map(Math.exp)
+  if (importance !== 'sequence' && importance !== 'sequence-token') return logRatios.map(Math.exp)
   const ratios = new Float64Array(logRatios.length)
   for (let row = 0; row + 1 < offsets.length; row++) {
     const [begin, end] = [offsets[row]!, offsets[row + 1]!]
@@ -57,17 +58,18 @@ function ratiosOf(
   return ratios
 }
 
-/** Where the surrogate has a gradient without its bounds and none within them. */
+/** Where the surrogate has a gradient without its bounds and none within them or, its ratio being a constant, another. */
 function clippedOf(
   inputs: PolicyLossInputs<Float32Array>,
   params: PolicyLossParams,
   ratios: Float64Array,
 ): ('low' | 'high' | null)[] {
-  const surrogate = { ...params, klCoef: 0, entropyCoef: 0 }
+  const surrogate = { ...params, klCoef: 0, entropyCoef: 0, oldKlCoef: 0 }
   const bounded = nativePolicyLoss.policyLoss(inputs, surrogate).dLogprobs
   const free = nativePolicyLoss.policyLoss(inputs, { ...surrogate, clip: false, dualClip: 0 }).dLogprobs
   return Array.from(free, (gradient, t) => {
-    if (gradient === 0 || bounded[t] !== 0) return null
+    const cut = params.surrogate === 'cispo' ? bounded[t] !== gradient : bounded[t] === 0
+    if (gradient === 0 || !cut) return null
     return ratios[t]! < 1 ? 'low' : 'high'
   })
 }

@@ -92,7 +92,7 @@ export interface NativeGrad {
 
 /** PolicyLossParams of native/backend/backend.h. Infinity leaves a side of the clip open. */
 export interface NativeLossParams {
-  importance: 'none' | 'token' | 'sequence'
+  importance: 'none' | 'token' | 'sequence' | 'sequence-token'
   clip: boolean
   clipLow: number
   clipHigh: number
@@ -100,6 +100,10 @@ export interface NativeLossParams {
   klKind: 'k1' | 'k2' | 'k3'
   klCoef: number
   entropyCoef: number
+  surrogate?: 'clip' | 'cispo' | 'gmpo' | 'sapo' | 'topr'
+  sapoTemperaturePos?: number
+  sapoTemperatureNeg?: number
+  oldKlCoef?: number
 }
 
 /** PolicyLossStats of native/backend/backend.h, without the loss. */
@@ -121,6 +125,8 @@ export interface NativeLossInputs<A extends Float32Array | Float64Array = Float3
   entropies: A | null
   advantages: A
   norm: A
+  /** 1 or 0 a token; needed when oldKlCoef is not 0. */
+  oldKlMask?: Float32Array | null | undefined
   offsets: Int32Array
 }
 
@@ -143,6 +149,7 @@ export interface NativeAdamw {
 export interface NativeUpdateInput {
   oldLogprobs?: Float32Array | undefined
   refLogprobs?: Float32Array | undefined
+  oldKlMask?: Float32Array | undefined
   advantages: Float32Array
   norm: Float32Array
   loss: NativeLossParams

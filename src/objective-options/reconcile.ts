@@ -1,5 +1,7 @@
-import { CoppiceError } from '../errors.ts'
 import type { ObjectiveSpec, ResolvedOptions } from '../objective-options.ts'
+import { contradiction } from './contradiction.ts'
+import { fitCorrection } from './importance-correction.ts'
+import { fitSurrogate } from './surrogates.ts'
 
 /** Values that an objective does not take for common options, since it would then be another one; and why. */
 export type Restrictions = {
@@ -40,14 +42,8 @@ export function reconcile(options: ResolvedOptions, circumstances: Circumstances
   const result = { ...options }
   if (given.epsilonHigh === undefined && defaults.epsilonHigh === undefined)
     result.epsilonHigh = result.epsilon
-  if (result.importanceSamplingLevel === 'none') {
-    for (const name of ['epsilon', 'epsilonHigh', 'delta'] as const) {
-      if (given[name] != null && given[name] !== Number.POSITIVE_INFINITY) {
-        throw contradiction(name, given[name], "importanceSamplingLevel 'none' has no ratio to clip")
-      }
-      result[name] = null
-    }
-  }
+  fitSurrogate(result, given)
+  fitCorrection(result, given)
   if (result.aggregation === 'constant' && result.constant === null) {
     if (shape === undefined) {
       throw contradiction('aggregation', 'constant', "the divisor is missing: give 'constant'")
@@ -78,11 +74,4 @@ export function reconcile(options: ResolvedOptions, circumstances: Circumstances
     }
   }
   return result
-}
-
-/** An option's value that cannot be, with the reason. */
-export function contradiction(name: string, value: unknown, reason: string): CoppiceError {
-  return new CoppiceError('INVALID_ARGUMENT', `${JSON.stringify(value)} cannot be: ${reason}`, {
-    where: name === 'numGenerations' ? name : `objective.${name}`,
-  })
 }

@@ -64,14 +64,51 @@ const REINFORCE_SCALES = {
   ),
 }
 
-/** What grpo, dapo and gspo share: they differ in the ratio, its clip and how tokens are joined. */
+/** What grpo and the objectives that differ from it in ratio, clip, surrogate or aggregation share. */
+type GroupRelative =
+  | 'grpo'
+  | 'dapo'
+  | 'gspo'
+  | 'gspo-token'
+  | 'cispo'
+  | 'gmpo'
+  | 'sapo'
+  | 'clip-cov'
+  | 'kl-cov'
+
 const groupRelative = {
   own: division,
   comparesGroup: always,
   keeps: all,
-  advantages: (rows: JudgedRows, objective: ResolvedOf<'grpo' | 'dapo' | 'gspo'>) =>
+  advantages: (rows: JudgedRows, objective: ResolvedOf<GroupRelative>) =>
     centredAdvantages(rows, { ...objective, rewards: 'given', baseline: 'group' }),
   emptyClass: 'no-completion',
+} as const
+
+/** The objective is its surrogate, under any other it would be one of another name. */
+const isSurrogate = (surrogate: ResolvedOptions['surrogate']) => (): Restrictions => ({
+  surrogate: { only: [surrogate], why: "is its surrogate; 'grpo' has others" },
+})
+
+const hasSequenceRatio = (level: ResolvedOptions['importanceSamplingLevel']) => (): Restrictions => ({
+  importanceSamplingLevel: {
+    only: [level],
+    why: "has one ratio for a completion; 'grpo' has others",
+  },
+  surrogate: { only: ['clip'], why: "clips its ratio; 'grpo' has other surrogates" },
+})
+
+/** Single tokens are chosen, so that each must have a loss of its own. */
+const ofTokens = (): Restrictions => ({
+  importanceSamplingLevel: { only: ['token'], why: 'chooses single tokens by their own ratio' },
+  surrogate: { only: ['clip'], why: 'is the ratio under a clip or none' },
+})
+
+const gspoDefaults = {
+  scaleRewards: 'group',
+  epsilon: 3e-4,
+  epsilonHigh: 4e-4,
+  aggregation: 'sequence-mean-token-mean',
 } as const
 
 export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
@@ -135,19 +172,8 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   },
   gspo: {
     ...groupRelative,
-    defaults: {
-      scaleRewards: 'group',
-      importanceSamplingLevel: 'sequence',
-      epsilon: 3e-4,
-      epsilonHigh: 4e-4,
-      aggregation: 'sequence-mean-token-mean',
-    },
-    restrictions: () => ({
-      importanceSamplingLevel: {
-        only: ['sequence'],
-        why: "has one ratio for a completion; 'grpo' has others",
-      },
-    }),
+    defaults: { ...gspoDefaults, importanceSamplingLevel: 'sequence' },
+    restrictions: hasSequenceRatio('sequence'),
   },
   rloo: {
     own: {},
@@ -193,5 +219,49 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
     keeps: all,
     advantages: (rows, { meanEpsilon }) => meanScaledAdvantages(rows, meanEpsilon),
     emptyClass: 'no-completion',
+  },
+  cispo: {
+    ...groupRelative,
+    defaults: { scaleRewards: 'group', surrogate: 'cispo' },
+    restrictions: isSurrogate('cispo'),
+  },
+  gmpo: {
+    ...groupRelative,
+    defaults: { scaleRewards: 'group', surrogate: 'gmpo', aggregation: 'sequence-mean-token-mean' },
+    restrictions: isSurrogate('gmpo'),
+  },
+  sapo: {
+    ...groupRelative,
+    defaults: { scaleRewards: 'group', surrogate: 'sapo', aggregation: 'sequence-mean-token-mean' },
+    restrictions: isSurrogate('sapo'),
+  },
+  topr: {
+    own: { positiveWeight: atLeastZero(1), negativeWeight: atLeastZero(1) },
+    defaults: { surrogate: 'topr' },
+    restrictions: () => ({ ...takesAdvantagesAsTheyAre(), ...isSurrogate('topr')() }),
+    comparesGroup: never,
+    keeps: all,
+    advantages:
+      (rows, { positiveWeight, negativeWeight }) =>
+      (row) =>
+        rows.right[row] === 1 ? positiveWeight : -negativeWeight,
+    emptyClass: 'no-completion',
+  },
+  'gspo-token': {
+    ...groupRelative,
+    defaults: { ...gspoDefaults, importanceSamplingLevel: 'sequence-token' },
+    restrictions: hasSequenceRatio('sequence-token'),
+  },
+  'clip-cov': {
+    ...groupRelative,
+    own: { ...division, covRatio: atLeastZero(2e-4), covLow: atLeastZero(1), covHigh: atLeastZero(5) },
+    defaults: { scaleRewards: 'group' },
+    restrictions: ofTokens,
+  },
+  'kl-cov': {
+    ...groupRelative,
+    own: { ...division, covRatio: atLeastZero(2e-4), oldKlCoefficient: atLeastZero(1) },
+    defaults: { scaleRewards: 'group', epsilon: null, epsilonHigh: null },
+    restrictions: ofTokens,
   },
 }

@@ -1,5 +1,11 @@
 import { CoppiceError } from '../errors.ts'
 import type { ResolvedObjective } from '../objective-options.ts'
+import {
+  adjustsWeights,
+  adjustWeights,
+  type Draw,
+  type RecordedLogprobs,
+} from '../objectives/adjusted-weights.ts'
 import { type TokenWeights, weighTokens } from '../objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from '../objectives.ts'
 import { lossParams } from '../policy-loss.ts'
@@ -20,14 +26,17 @@ export interface ObjectiveStep {
   /** The rows kept, their advantages and norms, one entry a token of theirs. */
   weights: TokenWeights<Float32Array>
   /** What `applyUpdate` takes of it. */
-  input: Pick<ApplyUpdateOptions, 'advantages' | 'norm' | 'refLogprobs' | 'lossParams'>
+  input: Pick<ApplyUpdateOptions, 'advantages' | 'norm' | 'oldKlMask' | 'refLogprobs' | 'lossParams'>
+  /** Of what the objective asks of single tokens. */
+  metrics: Record<string, number>
 }
 
-/** Everything of an update that comes before the first forward pass. `where` names the caller in errors. */
+/** Everything of an update that comes before the first forward pass. `where` names the caller in errors, `draw` what chance depends on. */
 export function objectiveUpdate(
   batch: RolloutBatch,
   objective: ResolvedObjective,
   where: string,
+  draw: Draw,
 ): ObjectiveUpdate {
   const columns = columnsOf(batch)
   if (columns.rewards === undefined) {
@@ -49,9 +58,34 @@ export function objectiveUpdate(
       expected: 'log-probs of the reference policy, since beta is not 0',
     })
   }
-  const { advantages, norm } = weights
-  const input = { advantages, norm, ...(refLogprobs && { refLogprobs }), lossParams: lossParams(objective) }
-  return { rows, step: { columns: kept, weights, input } }
+  const adjusted = adjustsWeights(objective)
+    ? adjustWeights(weights, objective, recordedLogprobs(kept, objective, where), draw)
+    : null
+  const input = {
+    advantages: adjusted?.advantages ?? weights.advantages,
+    norm: weights.norm,
+    ...(adjusted?.oldKlMask && { oldKlMask: adjusted.oldKlMask }),
+    ...(refLogprobs && { refLogprobs }),
+    lossParams: lossParams(objective),
+  }
+  return { rows, step: { columns: kept, weights, input, metrics: adjusted?.metrics ?? {} } }
+}
+
+/** The log-probs that were recorded when the rows were sampled. */
+function recordedLogprobs(
+  columns: RolloutColumns,
+  objective: ResolvedObjective,
+  where: string,
+): RecordedLogprobs {
+  const old = perToken(columns.logprobs, 'logprobs')
+  if (objective.importanceCorrection === 'none') return { old, sampler: null }
+  if (columns.samplerLogprobs === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: `${where}, column 'sampler_logprobs'`,
+      expected: "the sampler's log-probs, for importanceCorrection",
+    })
+  }
+  return { old, sampler: perToken(columns.samplerLogprobs, 'sampler_logprobs') }
 }
 
 /** Masks counted by the offsets of the completions, wherever the two columns begin in their memory. */

@@ -209,6 +209,8 @@ export interface OptimizerOptions {
 /** One optimiser step on one batch. Options of the objective may stand in `objective` or beside it. */
 export interface UpdateOptions extends OptimizerOptions, ObjectiveOptions, MicroBatchOptions {
   objective: ObjectiveSpec
+  /** What `clip-cov` chooses tokens by, with the number of the optimiser step. Default 0. */
+  seed?: number
   /** Overrides the column `temperature`; without either it is 1. */
   temperature?: number
   signal?: AbortSignal
@@ -229,6 +231,8 @@ export interface ApplyUpdateOptions extends MicroBatchOptions {
   /** Default: the batch's column `logprobs`. null: the policy's own log-probs, so that the ratio is 1. */
   oldLogprobs?: Float32Array | null
   refLogprobs?: Float32Array
+  /** 1 at the tokens that `lossParams.oldKlCoef` is for, 0 elsewhere; needed when that is not 0. */
+  oldKlMask?: Float32Array
   lossParams: PolicyLossParams
   optimizer: OptimizerOptions
   /** Overrides the column `temperature`; without either it is 1. */

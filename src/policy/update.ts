@@ -9,7 +9,7 @@ import type {
 import { call, callCancellable, callSite, stopFlag } from '../native.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
 import { type EmptyClass, objectiveOptionNames, resolveObjective } from '../objectives.ts'
-import { refuseUnknownKeys, requireNumber } from '../options.ts'
+import { refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
 import { lossMetrics } from '../policy-loss.ts'
 import type { RolloutBatch, TokenColumns } from '../rollouts.ts'
 import { microBatchesOf } from './memory-request.ts'
@@ -51,7 +51,10 @@ export async function updateByObjective(
 ): Promise<UpdateResult> {
   const { spec, optimizer } = splitOptions(options)
   const objective = resolveObjective(spec)
-  const { rows, step } = objectiveUpdate(batch, objective, 'update')
+  const { rows, step } = objectiveUpdate(batch, objective, 'update', {
+    seed: requireInteger(options.seed ?? 0, 'update.seed', 0),
+    step: engine.optimizerStep,
+  })
   if (step === null) {
     const skipped: EmptyClass = rows.emptyClass ?? 'no-completion'
     return { skipped, metrics: { ...rows.metrics, empty_class: 1 } }
@@ -62,7 +65,8 @@ export async function updateByObjective(
     ...pick(options, JOB_KEYS),
   })
   const reference = step.input.refLogprobs !== undefined
-  return { skipped: undefined, metrics: { ...rows.metrics, ...updateMetrics(stats, reference) } }
+  const metrics = { ...rows.metrics, ...updateMetrics(stats, reference), ...step.metrics }
+  return { skipped: undefined, metrics }
 }
 
 /** One optimiser step on given advantages; see `Policy.applyUpdate`. */
@@ -120,7 +124,7 @@ function nativeUpdate(
   rows: Rows,
   options: ApplyUpdateOptions,
 ): { native: NativeRows; input: NativeUpdateInput } {
-  const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'lossParams', 'optimizer']
+  const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'oldKlMask', 'lossParams', 'optimizer']
   refuseUnknownKeys(options, [...own, ...JOB_KEYS], 'applyUpdate')
   const columns = tokenColumns(rows)
   const array = (values: Float32Array, name: string) =>
@@ -130,6 +134,7 @@ function nativeUpdate(
     norm: array(options.norm, 'norm'),
     oldLogprobs: oldLogprobsOf(columns, options),
     refLogprobs: options.refLogprobs && array(options.refLogprobs, 'refLogprobs'),
+    oldKlMask: options.oldKlMask && array(options.oldKlMask, 'oldKlMask'),
     loss: options.lossParams,
     optimizer: adamwOf(options.optimizer, 'applyUpdate.optimizer'),
     microBatches: microBatchesOf(options, 'applyUpdate'),
@@ -201,7 +206,7 @@ function splitOptions(options: UpdateOptions): { spec: ObjectiveSpec; optimizer:
   }
   // An unknown kind has no names of its own; resolveObjective refuses it in its words.
   const names = objectiveOptionNames(resolveObjective(objective).kind).filter((name) => name !== 'kind')
-  refuseUnknownKeys(options, ['objective', ...OPTIMIZER_KEYS, ...JOB_KEYS, ...names], 'update')
+  refuseUnknownKeys(options, ['objective', 'seed', ...OPTIMIZER_KEYS, ...JOB_KEYS, ...names], 'update')
   const beside = pick(options as unknown as Record<string, unknown>, names)
   for (const name of Object.keys(beside)) {
     if (name in objective)

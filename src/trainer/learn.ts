@@ -1,3 +1,4 @@
+import { adjustsWeights, adjustWeights, type RecordedLogprobs } from '../objectives/adjusted-weights.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
 import type { MicroBatchOptions, OptimizerOptions, Policy, PreparedUpdate, UpdateStats } from '../policy.ts'
@@ -37,6 +38,8 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
   }
   const { completionMask, refLogprobs } = columns
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
+  const firstStep = policy.policyStep
+  const adjustments: Record<string, number>[] = []
   /** The mini-batches that were handed over. */
   const taken: { update: number; rows: Int32Array }[] = []
 
@@ -46,9 +49,17 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
       const weights = weighTokens(rows, input.advantages.rowAdvantages, completions, objective, 'f32')
       if (weights === null) continue
       taken.push({ update, rows: weights.rows })
-      const { advantages, norm } = weights
+      const adjusted = adjustsWeights(objective)
+        ? adjustWeights(weights, objective, recordedLogprobs(columns, weights.rows), {
+            seed: settings.seed,
+            step: firstStep + taken.length - 1,
+          })
+        : null
+      if (adjusted !== null) adjustments.push(adjusted.metrics)
       yield {
-        ...{ rows: takeTokenRows(columns, weights.rows), advantages, norm, ...common },
+        ...{ rows: takeTokenRows(columns, weights.rows), norm: weights.norm, ...common },
+        advantages: adjusted?.advantages ?? weights.advantages,
+        ...(adjusted?.oldKlMask && { oldKlMask: adjusted.oldKlMask }),
         ...(objective.beta !== 0 && { refLogprobs: contiguous(takeLists(refLogprobs!, weights.rows)) }),
       }
     }
@@ -66,7 +77,7 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
     if ((cause as { code?: unknown }).code !== 'NON_FINITE' || refused === undefined) throw cause
     throw new RefusedUpdate(refused.rows, cause as Error)
   }
-  return updateMetrics(done, objective.beta !== 0)
+  return { ...updateMetrics(done, objective.beta !== 0), ...meansOf(adjustments) }
 }
 
 /** An optimiser step that was refused because of numbers that are not finite. */
@@ -96,6 +107,25 @@ function cutRows(rows: Int32Array, size: number | null): Int32Array[] {
   const step = size ?? rows.length
   return Array.from({ length: Math.ceil(rows.length / step) }, (_, i) =>
     rows.subarray(i * step, (i + 1) * step),
+  )
+}
+
+/** Without a column of the sampler's the policy itself was the sampler. */
+function recordedLogprobs({ logprobs, samplerLogprobs }: RolloutColumns, rows: Int32Array): RecordedLogprobs {
+  return {
+    old: contiguous(takeLists(logprobs, rows)),
+    sampler: samplerLogprobs === undefined ? null : contiguous(takeLists(samplerLogprobs, rows)),
+  }
+}
+
+/** The mean of each figure over the updates. */
+function meansOf(updates: readonly Record<string, number>[]): Record<string, number> {
+  const names = Object.keys(updates[0] ?? {})
+  return Object.fromEntries(
+    names.map((name) => [
+      name,
+      updates.reduce((total, metrics) => total + metrics[name]!, 0) / updates.length,
+    ]),
   )
 }
 

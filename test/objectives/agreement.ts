@@ -53,7 +53,7 @@ export function declareAgreementTests(name: string, kernel: PolicyLossKernel, to
   test(`${name}: random combinations of options are refused with a reason or agree`, () => {
     const rows = BATCHES['mixed, later update']!
     let refused = 0
-    const specs = randomSpecs(600, 5)
+    const specs = randomSpecs(1000, 5)
     for (const spec of specs) {
       named('random', spec, () => {
         try {

@@ -14,7 +14,27 @@ export function seeded(seed: number): () => number {
 }
 
 /** Ratios at which some objective below clips: no token may lie so near that a difference quotient straddles one. */
-const CLIP_BOUNDS = [0.7, 0.8, 0.9, 1, 1.1, 1.15, 1.2, 1.28, 1.3, 1.4, 1.5, 2.5, 3]
+const CLIP_BOUNDS = [
+  Math.exp(-0.4),
+  0.7,
+  0.8,
+  Math.exp(-0.15),
+  0.9,
+  1,
+  1.1,
+  Math.exp(0.1),
+  1.15,
+  Math.exp(0.15),
+  1.2,
+  1.28,
+  1.3,
+  Math.exp(0.3),
+  1.4,
+  Math.exp(0.4),
+  1.5,
+  2.5,
+  3,
+]
 
 function awayFromBounds(logRatio: () => number): number {
   for (;;) {
@@ -33,11 +53,12 @@ interface RowShape extends Partial<Pick<SlowRow, 'verdict' | 'finish' | 'mask'>>
 function makeRows(shapes: RowShape[], drift: number, seed: number): SlowRow[] {
   const uniform = seeded(seed)
   const column = (tokens: number, value: () => number) => Array.from({ length: tokens }, value)
-  return shapes.map(({ tokens, group, reward, verdict = null, finish = 'stop', mask }) => {
+  const rows = shapes.map(({ tokens, group, reward, verdict = null, finish = 'stop', mask }) => {
     const lp = column(tokens, () => -3 * uniform() - 0.01)
     return {
       lp,
       old: lp.map((value) => value - (drift === 0 ? 0 : awayFromBounds(() => drift * (2 * uniform() - 1)))),
+      sampler: [] as number[],
       ref: lp.map((value) => value + 1.5 * (uniform() - 0.5)),
       entropy: column(tokens, () => 2 * uniform()),
       mask: mask ?? column(tokens, () => 1),
@@ -47,6 +68,9 @@ function makeRows(shapes: RowShape[], drift: number, seed: number): SlowRow[] {
       finish,
     }
   })
+  // After all else, so that the other columns do not depend on it. Wide enough to pass every bound of a correction.
+  for (const row of rows) row.sampler = row.old.map((value) => value - 1.6 * (2 * uniform() - 1))
+  return rows
 }
 
 /** Ragged groups of 4, 1, 2 and 5 whose members are not neighbours; masks with holes; every verdict; one abstention. */
@@ -109,6 +133,7 @@ export function toBatch(rows: SlowRow[]) {
   return {
     logprobs: rows.map((row) => row.lp),
     oldLogprobs: rows.map((row) => row.old),
+    samplerLogprobs: rows.map((row) => row.sampler),
     refLogprobs: rows.map((row) => row.ref),
     entropies: rows.map((row) => row.entropy),
     mask: rows.map((row) => row.mask),
@@ -159,6 +184,59 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'gpg' },
   { kind: 'gpg', scaleRewards: 'group' },
   { kind: 'gpg', filterGroups: 'constant', maskTruncatedCompletions: true },
+  { kind: 'cispo' },
+  { kind: 'cispo', epsilon: 0.2, epsilonHigh: 0.4 },
+  { kind: 'cispo', importanceSamplingLevel: 'sequence', epsilonHigh: 0.1 },
+  { kind: 'gmpo' },
+  { kind: 'gmpo', epsilon: 0.15, epsilonHigh: 0.3, aggregation: 'token-mean' },
+  { kind: 'gmpo', epsilonHigh: null },
+  { kind: 'sapo' },
+  { kind: 'sapo', sapoTemperaturePos: 2, sapoTemperatureNeg: 0.5, aggregation: 'token-mean', beta: 0.05 },
+  { kind: 'sapo', importanceSamplingLevel: 'sequence' },
+  { kind: 'topr' },
+  { kind: 'topr', positiveWeight: 0.3, negativeWeight: 2, entropyCoefficient: 1e-2 },
+  { kind: 'topr', importanceSamplingLevel: 'sequence' },
+  { kind: 'gspo-token', epsilon: 0.03, epsilonHigh: 0.04 },
+  { kind: 'gspo-token', epsilon: 0.1, epsilonHigh: 0.15, aggregation: 'token-mean' },
+  // A share of 1, so that chance has no part in it.
+  { kind: 'clip-cov', covRatio: 1, covLow: 0 },
+  { kind: 'clip-cov', covRatio: 1, covLow: 0.1, covHigh: 0.4, epsilonHigh: 0.28, beta: 0.05 },
+  { kind: 'clip-cov', covRatio: 1, covLow: 0, importanceCorrection: 'token-mask' },
+  { kind: 'kl-cov' },
+  { kind: 'kl-cov', covRatio: 0.2, oldKlCoefficient: 0.3, epsilon: 0.2, entropyCoefficient: 1e-2 },
+  { kind: 'kl-cov', covRatio: 1, importanceCorrection: 'token-truncate' },
+  { kind: 'gmpo', importanceCorrection: 'sequence-mask' },
+  ...(['nsr', 'grpo', 'gspo-token', 'cispo', 'sapo', 'reinforce'] as const).flatMap(
+    (kind): ObjectiveSpec[] => {
+      const spec: ObjectiveSpec = kind === 'gspo-token' ? { kind, epsilon: 0.1 } : { kind }
+      return [
+        { ...spec, importanceCorrection: 'token-truncate' },
+        {
+          ...spec,
+          importanceCorrection: 'token-truncate',
+          importanceCorrectionMin: 0.7,
+          importanceCorrectionMax: 1.2,
+        },
+        { ...spec, importanceCorrection: 'token-mask' },
+        { ...spec, importanceCorrection: 'token-mask', importanceCorrectionMin: null, beta: 0.05 },
+        { ...spec, importanceCorrection: 'sequence-truncate' },
+        { ...spec, importanceCorrection: 'sequence-mask' },
+        {
+          ...spec,
+          importanceCorrection: 'sequence-geometric-mask',
+          importanceCorrectionMin: 0.8,
+          importanceCorrectionMax: 1.3,
+        },
+      ]
+    },
+  ),
+  ...(['psr', 'nsr', 'w-reinforce', 'dapo', 'rloo'] as const).flatMap((kind): ObjectiveSpec[] => [
+    { kind, surrogate: 'cispo' },
+    { kind, surrogate: 'gmpo' },
+    { kind, surrogate: 'sapo' },
+    { kind, surrogate: 'topr' },
+    { kind, importanceSamplingLevel: 'sequence-token', epsilon: 0.1 },
+  ]),
   ...(['psr', 'nsr', 'w-reinforce', 'grpo'] as const).flatMap((kind): ObjectiveSpec[] => [
     { kind, epsilon: null },
     { kind, epsilon: Number.POSITIVE_INFINITY, epsilonHigh: 0.1 },
@@ -201,7 +279,16 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     epsilon: [undefined, undefined, null, 0, 0.1, 0.3],
     epsilonHigh: [undefined, undefined, null, 0.15, 0.4],
     delta: [undefined, undefined, null, 1.3, 3],
-    importanceSamplingLevel: [undefined, 'token', 'sequence', 'none'],
+    importanceSamplingLevel: [
+      ...Array<undefined>(4).fill(undefined),
+      'token',
+      'sequence',
+      'sequence-token',
+      'none',
+    ],
+    surrogate: [...Array<undefined>(8).fill(undefined), 'clip', 'cispo', 'gmpo', 'sapo', 'topr'],
+    sapoTemperaturePos: [...Array<undefined>(12).fill(undefined), 2],
+    sapoTemperatureNeg: [...Array<undefined>(12).fill(undefined), 1.5],
     beta: [undefined, 0, 0.01, 0.5],
     klKind: [undefined, 'k1', 'k2', 'k3'],
     entropyCoefficient: [undefined, 0, 0.02],
@@ -209,6 +296,16 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     aggregation: [undefined, 'token-mean', 'sequence-mean-token-mean', 'sequence-mean-token-sum', 'constant'],
     constant: [undefined, undefined, undefined, 100],
     filterGroups: [undefined, 'none', 'constant'],
+    importanceCorrection: [
+      ...Array<undefined>(6).fill(undefined),
+      'token-truncate',
+      'token-mask',
+      'sequence-truncate',
+      'sequence-mask',
+      'sequence-geometric-mask',
+    ],
+    importanceCorrectionMin: [...Array<undefined>(12).fill(undefined), 0.6],
+    importanceCorrectionMax: [...Array<undefined>(12).fill(undefined), 2],
     maskTruncatedCompletions: [undefined, false, true],
     unparsed: [undefined, 'wrong', 'mask'],
     timedOut: [undefined, 'wrong', 'mask'],
@@ -232,6 +329,13 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     opo: {},
     gpg: division,
     maxrl: { meanEpsilon: [undefined, 0, 1e-2] },
+    cispo: division,
+    gmpo: division,
+    sapo: division,
+    topr: { positiveWeight: [undefined, 0, 2], negativeWeight: [undefined, 0.5] },
+    'gspo-token': division,
+    'clip-cov': { ...division, covRatio: [1], covLow: [undefined, 0, 0.2], covHigh: [undefined, 1] },
+    'kl-cov': { ...division, covRatio: [undefined, 0.3], oldKlCoefficient: [undefined, 0.2] },
   }
   return Array.from({ length: count }, () => {
     const kind = pick(Object.keys(own))

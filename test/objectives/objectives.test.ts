@@ -27,6 +27,9 @@ test('the defaults are the documented ones', () => {
     epsilonHigh: 0.2,
     delta: null,
     importanceSamplingLevel: 'token',
+    surrogate: 'clip',
+    sapoTemperaturePos: null,
+    sapoTemperatureNeg: null,
     beta: 0,
     klKind: 'k3',
     entropyCoefficient: 0,
@@ -34,6 +37,9 @@ test('the defaults are the documented ones', () => {
     aggregation: 'token-mean',
     constant: null,
     filterGroups: 'none',
+    importanceCorrection: 'none',
+    importanceCorrectionMin: null,
+    importanceCorrectionMax: null,
     maskTruncatedCompletions: false,
     unparsed: 'wrong',
     timedOut: 'mask',
@@ -68,6 +74,52 @@ test('the defaults are the documented ones', () => {
   assert.deepEqual(resolveObjective({ kind: 'opo' }), { kind: 'opo', ...common })
   assert.deepEqual(resolveObjective({ kind: 'gpg' }), { kind: 'gpg', ...division, ...unclipped })
   assert.deepEqual(resolveObjective({ kind: 'maxrl' }), { kind: 'maxrl', meanEpsilon: 1e-6, ...common })
+  const bySequence = { ...relative, aggregation: 'sequence-mean-token-mean' }
+  const unbounded = { epsilon: null, epsilonHigh: null }
+  assert.deepEqual(resolveObjective({ kind: 'cispo' }), {
+    ...{ kind: 'cispo', ...relative, surrogate: 'cispo', epsilon: null, epsilonHigh: 4 },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'gmpo' }), {
+    ...{ kind: 'gmpo', ...bySequence, surrogate: 'gmpo', importanceSamplingLevel: 'sequence' },
+    ...{ epsilon: 0.4, epsilonHigh: 0.4 },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'sapo' }), {
+    ...{ kind: 'sapo', ...bySequence, ...unbounded, surrogate: 'sapo' },
+    ...{ sapoTemperaturePos: 1, sapoTemperatureNeg: 1.05 },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'topr' }), {
+    ...{ kind: 'topr', ...common, ...unbounded, surrogate: 'topr', positiveWeight: 1, negativeWeight: 1 },
+  })
+  assert.deepEqual(resolveObjective({ kind: 'gspo-token' }), {
+    ...{ kind: 'gspo-token', ...bySequence, importanceSamplingLevel: 'sequence-token' },
+    ...{ epsilon: 3e-4, epsilonHigh: 4e-4 },
+  })
+})
+
+test('a surrogate brings its own clip and ratio, whatever the objective has under another', () => {
+  const clip = (spec: ObjectiveSpec) => {
+    const { epsilon, epsilonHigh, importanceSamplingLevel } = resolveObjective(spec)
+    return [epsilon, epsilonHigh, importanceSamplingLevel]
+  }
+  assert.deepEqual(clip({ kind: 'dapo', surrogate: 'gmpo' }), [0.4, 0.4, 'sequence'])
+  assert.deepEqual(clip({ kind: 'dapo', surrogate: 'gmpo', epsilon: 0.1 }), [0.1, 0.1, 'sequence'])
+  assert.deepEqual(clip({ kind: 'rloo', surrogate: 'cispo' }), [null, 4, 'token'])
+  assert.deepEqual(clip({ kind: 'cispo', epsilon: 0.2 }), [0.2, 4, 'token'])
+  assert.deepEqual(clip({ kind: 'dapo', surrogate: 'clip' }), [0.2, 0.28, 'token'])
+  const refused: [ObjectiveSpec, RegExp][] = [
+    [{ kind: 'nsr', surrogate: 'sapo', epsilon: 0.2 }, /epsilon: 0.2 cannot be: surrogate 'sapo' has a gate/],
+    [{ kind: 'cispo', delta: 3 }, /delta: 3 cannot be: surrogate 'cispo' cuts the ratio/],
+    [{ kind: 'topr', epsilonHigh: 1 }, /epsilonHigh: 1 cannot be: surrogate 'topr' cuts the ratio at 1/],
+    [{ kind: 'gmpo', importanceSamplingLevel: 'token' }, /"token" cannot be: surrogate 'gmpo' is one mean/],
+    [{ kind: 'sapo', importanceSamplingLevel: 'none' }, /"none" cannot be: surrogate 'sapo' is a gate/],
+    [{ kind: 'gspo', surrogate: 'sapo', importanceSamplingLevel: 'sequence' }, /'gspo' clips its ratio/],
+    [{ kind: 'gmpo', surrogate: 'clip' }, /surrogate: "clip" cannot be: 'gmpo' is its surrogate/],
+    [{ kind: 'psr', sapoTemperaturePos: 2 }, /sapoTemperaturePos: 2 cannot be: surrogate 'clip' has no gate/],
+    [{ kind: 'sapo', sapoTemperatureNeg: 0 }, /sapoTemperatureNeg: expected a number greater than 0/],
+    [{ kind: 'topr', scaleRewards: 'batch' }, /'topr' takes its advantages as they are/],
+  ]
+  for (const [spec, reason] of refused)
+    assert.throws(() => resolveObjective(spec), reason, JSON.stringify(spec))
 })
 
 test('the cases that kernels are held to have every objective', () => {
@@ -76,7 +128,7 @@ test('the cases that kernels are held to have every objective', () => {
 
 test('a resolved objective resolves to itself, also after a trip through JSON', () => {
   let resolvedSpecs = 0
-  for (const spec of [...SPECS, ...randomSpecs(200, 3)]) {
+  for (const spec of [...SPECS, ...randomSpecs(400, 3)]) {
     let resolved: ReturnType<typeof resolveObjective>
     try {
       resolved = resolveObjective(spec)

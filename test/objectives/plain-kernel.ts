@@ -22,19 +22,45 @@ export const plainKernel: PolicyLossKernel = {
     for (let row = 0; row + 1 < offsets.length; row++) {
       const active: number[] = []
       for (let t = offsets[row]!; t < offsets[row + 1]!; t++) if (norm[t] !== 0) active.push(t)
-      let logRatioSum = 0
-      for (const t of active) logRatioSum += lp[t]! - old[t]!
-      const sequenceRatio = Math.exp(logRatioSum / active.length)
+      const logRatios = active.map((t) => lp[t]! - old[t]!)
+      // gmpo clips what it takes the mean of, on the side to which the advantage pushes.
+      const bounded = logRatios.map((x, i) => {
+        if (params.surrogate !== 'gmpo' || !params.clip) return x
+        const advantage = advantages[active[i]!]!
+        return advantage > 0 ? Math.min(x, params.clipHigh) : advantage < 0 ? Math.max(x, -params.clipLow) : x
+      })
+      const sequenceRatio = Math.exp(bounded.reduce((sum, x) => sum + x, 0) / active.length)
       let sequenceGradient = 0
-      for (const t of active) {
+      const sharesGradient =
+        params.importance === 'sequence' && params.surrogate !== 'cispo' && params.surrogate !== 'topr'
+      for (const [i, t] of active.entries()) {
         const tokenRatio = Math.exp(lp[t]! - old[t]!)
-        const ratio = params.importance === 'sequence' ? sequenceRatio : tokenRatio
+        const ratio = params.importance.startsWith('sequence') ? sequenceRatio : tokenRatio
         const advantage = advantages[t]!
         let surrogate = ratio * advantage
         let slope = ratio * advantage
         if (params.importance === 'none') {
           surrogate = advantage * lp[t]!
           slope = advantage
+        } else if (params.surrogate === 'cispo' || params.surrogate === 'topr') {
+          const tapered = params.surrogate === 'topr'
+          const low = tapered || !params.clip ? 0 : 1 - params.clipLow
+          const high = tapered ? 1 : params.clip ? 1 + params.clipHigh : Infinity
+          const weight = tapered && advantage > 0 ? 1 : Math.min(Math.max(ratio, low), high)
+          surrogate = weight * advantage * lp[t]!
+          slope = weight * advantage
+          if (!(tapered && advantage > 0)) {
+            if (ratio < low) stats.clippedLow++
+            if (ratio > high) stats.clippedHigh++
+          }
+        } else if (params.surrogate === 'sapo') {
+          const tau = advantage > 0 ? params.sapoTemperaturePos! : params.sapoTemperatureNeg!
+          const gate = 1 / (1 + Math.exp(-tau * (ratio - 1)))
+          surrogate = (4 / tau) * gate * advantage
+          slope = 4 * gate * (1 - gate) * advantage * ratio
+        } else if (params.surrogate === 'gmpo') {
+          if (bounded[i]! < logRatios[i]!) stats.clippedHigh++
+          if (bounded[i]! > logRatios[i]!) stats.clippedLow++
         } else {
           const low = 1 - params.clipLow
           const high = 1 + params.clipHigh
@@ -58,7 +84,7 @@ export const plainKernel: PolicyLossKernel = {
         const entropy = entropies === null ? 0 : entropies[t]!
         loss += norm[t]! * (-surrogate + params.klCoef * kl - params.entropyCoef * entropy)
         dLogprobs[t] = norm[t]! * params.klCoef * klSlope
-        if (params.importance === 'sequence') sequenceGradient -= (norm[t]! * slope) / active.length
+        if (sharesGradient) sequenceGradient -= (norm[t]! * slope) / active.length
         else dLogprobs[t]! -= norm[t]! * slope
         if (dEntropies !== null) dEntropies[t] = -norm[t]! * params.entropyCoef
         stats.activeTokens++
@@ -67,7 +93,13 @@ export const plainKernel: PolicyLossKernel = {
         stats.ratioSum += tokenRatio
         stats.maxAbsLogRatio = Math.max(stats.maxAbsLogRatio, Math.abs(lp[t]! - old[t]!))
       }
-      for (const t of active) dLogprobs[t]! += sequenceGradient
+      for (const [i, t] of active.entries()) {
+        if (bounded[i] === logRatios[i]) dLogprobs[t]! += sequenceGradient
+        if (params.oldKlCoef && inputs.oldKlMask![t] === 1) {
+          loss += norm[t]! * params.oldKlCoef * Math.abs(logRatios[i]!)
+          dLogprobs[t]! += norm[t]! * params.oldKlCoef * Math.sign(logRatios[i]!)
+        }
+      }
     }
     return { loss, dLogprobs, dEntropies, stats }
   },

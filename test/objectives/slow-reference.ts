@@ -7,6 +7,8 @@ export interface SlowRow {
   /** log-prob of each token under the policy, when it was sampled, and under the reference policy. */
   lp: number[]
   old: number[]
+  /** Under the distribution that the tokens were drawn from. */
+  sampler: number[]
   ref: number[]
   entropy: number[]
   mask: number[]
@@ -27,7 +29,25 @@ export interface SlowSpec {
   epsilon?: number | null
   epsilonHigh?: number | null
   delta?: number | null
-  importanceSamplingLevel?: 'token' | 'sequence' | 'none'
+  importanceSamplingLevel?: 'token' | 'sequence' | 'sequence-token' | 'none'
+  surrogate?: 'clip' | 'cispo' | 'gmpo' | 'sapo' | 'topr'
+  sapoTemperaturePos?: number | null
+  sapoTemperatureNeg?: number | null
+  importanceCorrection?:
+    | 'none'
+    | 'token-truncate'
+    | 'token-mask'
+    | 'sequence-truncate'
+    | 'sequence-mask'
+    | 'sequence-geometric-mask'
+  importanceCorrectionMin?: number | null
+  importanceCorrectionMax?: number | null
+  covRatio?: number
+  covLow?: number
+  covHigh?: number
+  oldKlCoefficient?: number
+  positiveWeight?: number
+  negativeWeight?: number
   beta?: number
   klKind?: 'k1' | 'k2' | 'k3'
   entropyCoefficient?: number
@@ -52,18 +72,58 @@ const KIND_DEFAULTS: Partial<Record<ObjectiveKind, Omit<SlowSpec, 'kind'>>> = {
   },
   rloo: { importanceSamplingLevel: 'none', aggregation: 'sequence-mean-token-sum' },
   gpg: { importanceSamplingLevel: 'none' },
+  cispo: { scaleRewards: 'group', surrogate: 'cispo' },
+  gmpo: { scaleRewards: 'group', surrogate: 'gmpo', aggregation: 'sequence-mean-token-mean' },
+  sapo: { scaleRewards: 'group', surrogate: 'sapo', aggregation: 'sequence-mean-token-mean' },
+  topr: { surrogate: 'topr' },
+  'clip-cov': { scaleRewards: 'group' },
+  'kl-cov': { scaleRewards: 'group', epsilon: null, epsilonHigh: null },
+  'gspo-token': {
+    ...{ scaleRewards: 'group', importanceSamplingLevel: 'sequence-token', epsilon: 3e-4, epsilonHigh: 4e-4 },
+    aggregation: 'sequence-mean-token-mean',
+  },
+}
+
+/** Where a surrogate differs from the objective it is asked of. */
+const SURROGATE_DEFAULTS: Partial<Record<string, Omit<SlowSpec, 'kind'>>> = {
+  cispo: { importanceSamplingLevel: 'token', epsilon: null, epsilonHigh: 4 },
+  gmpo: { importanceSamplingLevel: 'sequence', epsilon: 0.4, epsilonHigh: undefined! },
+  sapo: { importanceSamplingLevel: 'token', sapoTemperaturePos: 1, sapoTemperatureNeg: 1.05 },
+  topr: { importanceSamplingLevel: 'token' },
 }
 
 function withDefaults(spec: SlowSpec): SlowSpec {
   const given = Object.fromEntries(Object.entries(spec).filter(([, value]) => value !== undefined))
-  return { ...KIND_DEFAULTS[spec.kind], ...given } as SlowSpec
+  const ofKind = { ...KIND_DEFAULTS[spec.kind], ...given }
+  return {
+    ...KIND_DEFAULTS[spec.kind],
+    ...SURROGATE_DEFAULTS[ofKind.surrogate ?? 'clip'],
+    ...given,
+  } as SlowSpec
 }
 
+/** A row's log-probs where a formula stops the gradient: those before a difference is taken. */
+type Stopped = Map<SlowRow, number[]>
+
 /** L of the rows, as one optimiser batch. */
-export function slowLoss(rows: SlowRow[], given: SlowSpec): number {
+export function slowLoss(rows: SlowRow[], given: SlowSpec, stopped: Stopped = new Map()): number {
   const spec = withDefaults(given)
   const taught = taughtRows(rows, spec).filter(({ row }) => row.mask.includes(1))
-  const losses = taught.map(({ row, advantage }) => tokenLosses(row, advantage, spec))
+  const chosen = chosenTokens(taught, spec)
+  const losses = taught.map(({ row, advantage }, i) => {
+    const isChosen = (t: number) => chosen.has(`${i} ${t}`)
+    const weights = correctionOf(row, spec)
+    const advantages = row.lp.map((_, t) => {
+      return spec.kind === 'clip-cov' && isChosen(t) ? 0 : advantage * weights[t]!
+    })
+    const losses = tokenLosses(row, stopped.get(row) ?? row.lp, advantages, spec)
+    if (spec.kind !== 'kl-cov') return losses
+    const active = row.lp.map((_, t) => t).filter((t) => row.mask[t] === 1)
+    return active.map((t, j) => {
+      const penalty = (spec.oldKlCoefficient ?? 1) * Math.abs(row.lp[t]! - row.old[t]!)
+      return losses[j]! + (isChosen(t) ? penalty : 0)
+    })
+  })
   const lengths = losses.map((tokens) => tokens.length)
   switch (spec.aggregation ?? 'token-mean') {
     case 'token-mean':
@@ -74,6 +134,51 @@ export function slowLoss(rows: SlowRow[], given: SlowSpec): number {
       return mean(losses.map(sum))
     case 'constant':
       return sum(losses.map(sum)) / spec.constant!
+  }
+}
+
+/** The tokens that clip-cov and kl-cov choose. Those of clip-cov are all between its bounds: chance is not for a reference. */
+function chosenTokens(taught: { row: SlowRow; advantage: number }[], spec: SlowSpec): Set<string> {
+  if (spec.kind !== 'clip-cov' && spec.kind !== 'kl-cov') return new Set()
+  const tokens = taught.flatMap(({ row, advantage }, i) =>
+    row.old.flatMap((old, t) => (row.mask[t] === 1 ? [{ name: `${i} ${t}`, old, advantage }] : [])),
+  )
+  const [meanAdvantage, meanOld] = [mean(tokens.map((of) => of.advantage)), mean(tokens.map((of) => of.old))]
+  const covariance = (of: (typeof tokens)[0]) => (of.advantage - meanAdvantage) * (of.old - meanOld)
+  const names = (of: typeof tokens) => new Set(of.map(({ name }) => name))
+  if (spec.kind === 'clip-cov') {
+    if (spec.covRatio !== 1) throw new Error('the reference of clip-cov is for a covRatio of 1')
+    const within = (value: number) => value > (spec.covLow ?? 1) && value < (spec.covHigh ?? 5)
+    return names(tokens.filter((of) => within(covariance(of))))
+  }
+  const count = Math.max(1, Math.floor((spec.covRatio ?? 2e-4) * tokens.length))
+  return names(tokens.toSorted((a, b) => covariance(b) - covariance(a)).slice(0, count))
+}
+
+/** The importance weight of each token of a row. */
+function correctionOf(row: SlowRow, spec: SlowSpec): number[] {
+  const kind = spec.importanceCorrection ?? 'none'
+  if (kind === 'none') return row.lp.map(() => 1)
+  const [defaultLow, defaultHigh] =
+    kind === 'token-mask' ? [0.5, 5] : [0, kind === 'sequence-geometric-mask' ? Infinity : 3]
+  const low = spec.importanceCorrectionMin === undefined ? defaultLow! : (spec.importanceCorrectionMin ?? 0)
+  const high =
+    spec.importanceCorrectionMax === undefined ? defaultHigh! : (spec.importanceCorrectionMax ?? Infinity)
+  const ratios = row.old.map((old, t) => Math.exp(old - row.sampler[t]!))
+  const active = ratios.filter((_, t) => row.mask[t] === 1)
+  const product = active.reduce((total, ratio) => total * ratio, 1)
+  const masked = (weight: number) => (weight < low || weight > high ? 0 : weight)
+  switch (kind) {
+    case 'token-truncate':
+      return ratios.map((ratio) => clamp(ratio, low, high))
+    case 'token-mask':
+      return ratios.map(masked)
+    case 'sequence-truncate':
+      return ratios.map(() => clamp(product, low, high))
+    case 'sequence-mask':
+      return ratios.map(() => masked(product))
+    default:
+      return ratios.map(() => (masked(product ** (1 / active.length)) === 0 ? 0 : 1))
   }
 }
 
@@ -106,6 +211,8 @@ function advantageOf(row: SlowRow, group: SlowRow[], batch: SlowRow[], spec: Slo
   const centred = reward - mean(group.map((other) => other.reward!))
   const unmixed = others.every((other) => other === reward)
   switch (spec.kind) {
+    case 'topr':
+      return isRight(row) ? (spec.positiveWeight ?? 1) : -(spec.negativeWeight ?? 1)
     case 'w-reinforce':
       return isRight(row) ? (spec.lambda ?? 0.1) : -1
     case 'reinforce': {
@@ -168,37 +275,77 @@ function isRight(row: SlowRow): boolean {
 }
 
 /** -surrogate + beta KL - entropy bonus, of the tokens that the policy produced. */
-function tokenLosses(row: SlowRow, advantage: number, spec: SlowSpec): number[] {
+function tokenLosses(row: SlowRow, stopped: number[], advantages: number[], spec: SlowSpec): number[] {
   const active = row.lp.map((_, t) => t).filter((t) => row.mask[t] === 1)
-  const sequenceRatio = Math.exp(mean(active.map((t) => row.lp[t]! - row.old[t]!)))
+  const ratioOf = (lp: number[], t: number): number => {
+    const sequenceRatio = Math.exp(mean(active.map((u) => lp[u]! - row.old[u]!)))
+    return (spec.importanceSamplingLevel ?? 'token') === 'token'
+      ? Math.exp(lp[t]! - row.old[t]!)
+      : sequenceRatio
+  }
   return active.map((t) => {
     const lp = row.lp[t]!
-    const ratio = spec.importanceSamplingLevel === 'sequence' ? sequenceRatio : Math.exp(lp - row.old[t]!)
-    const surrogate =
-      spec.importanceSamplingLevel === 'none' ? advantage * lp : clippedSurrogate(ratio, advantage, spec)
+    const ratio =
+      spec.importanceSamplingLevel === 'sequence-token'
+        ? (ratioOf(stopped, t) * Math.exp(lp)) / Math.exp(stopped[t]!)
+        : ratioOf(row.lp, t)
+    const surrogate = surrogateOf(ratio, ratioOf(stopped, t), t)
     const d = row.ref[t]! - lp
     const kl = { k1: -d, k2: (d * d) / 2, k3: Math.exp(d) - d - 1 }[spec.klKind ?? 'k3']
     return -surrogate + (spec.beta ?? 0) * kl - (spec.entropyCoefficient ?? 0) * row.entropy[t]!
   })
+
+  function surrogateOf(ratio: number, constant: number, t: number): number {
+    const advantage = advantages[t]!
+    if (spec.importanceSamplingLevel === 'none') return advantage * row.lp[t]!
+    const [low, high] = clipOf(spec)
+    switch (spec.surrogate) {
+      case 'cispo':
+        return clamp(constant, 1 - low, 1 + high) * advantage * row.lp[t]!
+      case 'topr':
+        return (advantage > 0 ? 1 : Math.min(constant, 1)) * advantage * row.lp[t]!
+      case 'sapo': {
+        const tau = advantage > 0 ? spec.sapoTemperaturePos! : spec.sapoTemperatureNeg!
+        return (4 / tau / (1 + Math.exp(-tau * (ratio - 1)))) * advantage
+      }
+      case 'gmpo': {
+        const sign = Math.sign(advantage)
+        const logRatios = active.map((u) => row.lp[u]! - row.old[u]!)
+        const clipped = logRatios.map((x) => sign * Math.min(sign * x, sign * clamp(x, -low, high)))
+        return advantage * Math.exp(mean(clipped))
+      }
+      default:
+        return clippedSurrogate(ratio, advantage, spec)
+    }
+  }
+}
+
+/** epsilon and epsilonHigh, Infinity where there is none. */
+function clipOf(spec: SlowSpec): [low: number, high: number] {
+  const low = spec.epsilon === undefined ? 0.2 : spec.epsilon
+  const high = spec.epsilonHigh === undefined ? low : spec.epsilonHigh
+  return [low ?? Infinity, high ?? Infinity]
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.min(Math.max(value, low), high)
 }
 
 /** min(rho A, clip(rho, 1 - e, 1 + e) A), then the dual clip's floor for A < 0. */
 function clippedSurrogate(ratio: number, advantage: number, spec: SlowSpec): number {
-  const low = spec.epsilon === undefined ? 0.2 : spec.epsilon
-  const high = spec.epsilonHigh === undefined ? low : spec.epsilonHigh
-  let clipped = ratio
-  if (low !== null && low !== Infinity && clipped < 1 - low) clipped = 1 - low
-  if (high !== null && high !== Infinity && clipped > 1 + high) clipped = 1 + high
+  const [low, high] = clipOf(spec)
+  const clipped = clamp(ratio, 1 - low, 1 + high)
   const surrogate = Math.min(ratio * advantage, clipped * advantage)
   return spec.delta != null && advantage < 0 ? Math.max(surrogate, spec.delta * advantage) : surrogate
 }
 
 /** dL/dlp or dL/dentropy of every token by central differences of fourth order. */
 export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entropy'): number[][] {
+  const stopped: Stopped = new Map(rows.map((row) => [row, row.lp.slice()]))
   return rows.map((row) =>
     row[of].map((_, t) => {
-      const coarse = centralDifference(rows, spec, row[of], t, 2e-3)
-      const fine = centralDifference(rows, spec, row[of], t, 1e-3)
+      const coarse = centralDifference(rows, spec, stopped, row[of], t, 2e-3)
+      const fine = centralDifference(rows, spec, stopped, row[of], t, 1e-3)
       // Two steps agree unless a clip boundary lies between them; then the data is unfit to test a gradient with.
       if (Math.abs(coarse - fine) > 1e-8 * Math.max(1, Math.abs(fine))) {
         throw new Error(`a kink of the loss within reach of token ${t}: ${coarse} against ${fine}`)
@@ -211,6 +358,7 @@ export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entrop
 function centralDifference(
   rows: SlowRow[],
   spec: SlowSpec,
+  stopped: Stopped,
   values: number[],
   t: number,
   step: number,
@@ -218,7 +366,7 @@ function centralDifference(
   const centre = values[t]!
   const at = (shift: number): number => {
     values[t] = centre + shift
-    const loss = slowLoss(rows, spec)
+    const loss = slowLoss(rows, spec, stopped)
     values[t] = centre
     return loss
   }

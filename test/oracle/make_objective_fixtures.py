@@ -39,6 +39,22 @@ SPECS = [
     {"kind": "opo"}, {"kind": "opo", "unparsed": "mask"},
     {"kind": "gpg"}, {"kind": "gpg", "scaleRewards": "group"}, {"kind": "gpg", "maskTruncatedCompletions": True},
     {"kind": "maxrl"}, {"kind": "maxrl", "meanEpsilon": 0.1, "filterGroups": "constant"},
+    {"kind": "cispo"}, {"kind": "cispo", "epsilon": 0.2, "epsilonHigh": 0.28}, {"kind": "cispo", "importanceSamplingLevel": "sequence", "epsilonHigh": 0.05},
+    {"kind": "gmpo"}, {"kind": "gmpo", "epsilon": 0.1, "epsilonHigh": 0.2, "aggregation": "token-mean"}, {"kind": "gmpo", "filterGroups": "constant"},
+    {"kind": "sapo"}, {"kind": "sapo", "sapoTemperaturePos": 2, "sapoTemperatureNeg": 4, "aggregation": "sequence-mean-token-sum"},
+    {"kind": "sapo", "importanceSamplingLevel": "sequence", "maskTruncatedCompletions": True},
+    {"kind": "topr"}, {"kind": "topr", "positiveWeight": 0.5, "negativeWeight": 2, "aggregation": "constant", "constant": 64},
+    {"kind": "topr", "importanceSamplingLevel": "sequence", "unparsed": "mask"},
+    {"kind": "gspo-token"}, {"kind": "gspo-token", "epsilon": 0.05, "epsilonHigh": 0.1, "aggregation": "token-mean"},
+    {"kind": "clip-cov", "covRatio": 1, "covLow": 0}, {"kind": "clip-cov", "covRatio": 1, "covLow": 0.1, "covHigh": 0.5},
+    {"kind": "kl-cov"}, {"kind": "kl-cov", "covRatio": 0.25, "oldKlCoefficient": 0.5}, {"kind": "kl-cov", "covRatio": 1, "epsilon": 0.2},
+    {"kind": "nsr", "importanceCorrection": "token-truncate"}, {"kind": "grpo", "importanceCorrection": "token-mask"},
+    {"kind": "w-reinforce", "importanceCorrection": "token-mask", "importanceCorrectionMin": None, "importanceCorrectionMax": 1.5},
+    {"kind": "rloo", "importanceCorrection": "sequence-truncate"}, {"kind": "grpo", "importanceCorrection": "sequence-mask"},
+    {"kind": "gspo-token", "epsilon": 0.05, "importanceCorrection": "token-truncate"},
+    {"kind": "gmpo", "importanceCorrection": "sequence-geometric-mask", "importanceCorrectionMin": 0.8, "importanceCorrectionMax": 1.3},
+    {"kind": "cispo", "importanceCorrection": "token-truncate", "importanceCorrectionMin": 0.5, "importanceCorrectionMax": 2},
+    {"kind": "psr", "surrogate": "topr"}, {"kind": "nsr", "surrogate": "cispo", "epsilon": 0.1, "epsilonHigh": 0.1},
 ]
 
 # The widest log-ratio between the policy and the one that sampled: none, within gspo's clip and without, and far off.
@@ -54,7 +70,8 @@ def make_batch(drift, seed):
             for *_, tokens in ROWS
         ]
 
-    logprobs, shifts = column(-3, -0.01), column(-drift, drift)
+    logprobs, shifts, sampler_shifts = column(-3, -0.01), column(-drift, drift), column(-1.2, 1.2)
+    old_logprobs = [[round(lp - shift, 6) for lp, shift in zip(*pair)] for pair in zip(logprobs, shifts)]
     return {
         "group_ids": [row[0] for row in ROWS],
         "rewards": [row[1] for row in ROWS],
@@ -63,8 +80,9 @@ def make_batch(drift, seed):
         # Every seventh token is not the policy's; the last row has none that is.
         "mask": [[int((i + t) % 7 != 6 and i != 11) for t in range(row[4])] for i, row in enumerate(ROWS)],
         "logprobs": logprobs,
-        "old_logprobs": [
-            [round(lp - shift, 6) for lp, shift in zip(*pair)] for pair in zip(logprobs, shifts)
+        "old_logprobs": old_logprobs,
+        "sampler_logprobs": [
+            [round(lp - shift, 6) for lp, shift in zip(*pair)] for pair in zip(old_logprobs, sampler_shifts)
         ],
     }
 

@@ -18,6 +18,7 @@ interface Fixture {
   mask: number[][]
   logprobs: number[][]
   old_logprobs: number[][]
+  sampler_logprobs: number[][]
   cases: {
     spec: ObjectiveSpec
     kept_rows: number[]
@@ -38,6 +39,7 @@ function batchOf(fixture: Fixture) {
     mask: fixture.mask,
     logprobs: fixture.logprobs,
     oldLogprobs: fixture.old_logprobs,
+    samplerLogprobs: fixture.sampler_logprobs,
   } satisfies PolicyLossBatch
 }
 

@@ -1,6 +1,6 @@
 """The objectives in float64, each formula as its paper writes it: the oracle of src/objectives.
 
-A batch is a dict of columns (rewards, verdicts, group_ids, finish_reasons, and ragged mask, logprobs, old_logprobs); a spec is an
+A batch is a dict of columns (rewards, verdicts, group_ids, finish_reasons, and ragged mask, logprobs, old_logprobs, sampler_logprobs); a spec is an
 objective as a user writes it. It shares no code with src/, and torch's autograd gives the gradients.
 """
 
@@ -10,7 +10,7 @@ F64 = torch.float64
 
 COMMON = dict(
     epsilon=0.2, epsilonHigh=None, importanceSamplingLevel="token", scaleRewards="none", aggregation="token-mean",
-    filterGroups="none", std="sample", stdEpsilon=1e-4, maskTruncatedCompletions=False, unparsed="wrong", timedOut="mask",
+    surrogate="clip", filterGroups="none", importanceCorrection="none", std="sample", stdEpsilon=1e-4, maskTruncatedCompletions=False, unparsed="wrong", timedOut="mask",
 )
 # What a kind has otherwise: the settings of its paper.
 KINDS = {
@@ -25,6 +25,20 @@ KINDS = {
     ),
     "rloo": dict(importanceSamplingLevel="none", aggregation="sequence-mean-token-sum"),
     "reinforce++-baseline": {}, "gpg": dict(importanceSamplingLevel="none"), "maxrl": dict(meanEpsilon=1e-6),
+    # No lower bound, and 5 above.
+    "cispo": dict(scaleRewards="group", surrogate="cispo", epsilon=float("inf"), epsilonHigh=4.0),
+    "gmpo": dict(scaleRewards="group", surrogate="gmpo", epsilon=0.4, aggregation="sequence-mean-token-mean"),
+    "sapo": dict(
+        scaleRewards="group", surrogate="sapo", sapoTemperaturePos=1.0, sapoTemperatureNeg=1.05,
+        aggregation="sequence-mean-token-mean",
+    ),
+    "topr": dict(surrogate="topr", positiveWeight=1.0, negativeWeight=1.0),
+    "clip-cov": dict(scaleRewards="group", covLow=1.0, covHigh=5.0),
+    "kl-cov": dict(scaleRewards="group", epsilon=float("inf"), covRatio=2e-4, oldKlCoefficient=1.0),
+    "gspo-token": dict(
+        scaleRewards="group", importanceSamplingLevel="sequence-token", epsilon=3e-4, epsilonHigh=4e-4,
+        aggregation="sequence-mean-token-mean",
+    ),
 }
 
 
@@ -89,6 +103,8 @@ def advantages(batch, spec):
             return -1.0
         if kind == "w-reinforce":
             return options["lambda"] if right[i] else -1.0
+        if kind == "topr":
+            return options["positiveWeight"] if right[i] else -options["negativeWeight"]
         if kind == "reinforce":
             value = reward if options["rewards"] == "given" else 2 * right.to(F64) - 1
             if options["baseline"] == "none":
@@ -125,25 +141,84 @@ def clipped_surrogate(ratio, advantage, options):
     return torch.minimum(ratio * advantage, clipped * advantage)
 
 
+def surrogate_of(lp, old, advantage, options):
+    """What is maximised at each active token of a completion."""
+    name, level = options["surrogate"], options["importanceSamplingLevel"]
+    if level == "none":
+        return advantage * lp
+    log_ratio = lp - old
+    if name == "gmpo":
+        # The authors' form: the smaller of the signed log-ratio and its clipped self, signed back.
+        sign = torch.sign(torch.as_tensor(advantage, dtype=F64))
+        clipped = log_ratio.clamp(-options["epsilon"], options["epsilonHigh"])
+        return (advantage * (sign * torch.minimum(sign * log_ratio, sign * clipped)).mean().exp()).expand(len(lp))
+    ratio = log_ratio.exp() if level == "token" else log_ratio.mean().exp().expand(len(lp))
+    if level == "sequence-token":
+        ratio = ratio.detach() * lp.exp() / lp.exp().detach()
+    if name == "cispo":
+        return ratio.clamp(1 - options["epsilon"], 1 + options["epsilonHigh"]).detach() * advantage * lp
+    if name == "topr":
+        return (advantage * lp) if advantage > 0 else ratio.clamp(0, 1).detach() * advantage * lp
+    if name == "sapo":
+        tau = options["sapoTemperaturePos"] if advantage > 0 else options["sapoTemperatureNeg"]
+        return 4 / tau * torch.sigmoid(tau * (ratio - 1)) * advantage
+    return clipped_surrogate(ratio, advantage, options)
+
+
+def importance_weights(old, sampler, options):
+    """What each active token of a completion weighs; one number where the completion has one."""
+    kind, log_ratio = options["importanceCorrection"], old - sampler
+    if kind == "none":
+        return torch.tensor(1.0, dtype=F64)
+    low = options.get("importanceCorrectionMin", 0.5 if kind == "token-mask" else None)
+    high = options.get("importanceCorrectionMax", 5.0 if kind == "token-mask" else 3.0)
+    low, high = 0.0 if low is None else low, float("inf") if high is None else high
+    if kind == "sequence-geometric-mask":
+        geometric = log_ratio.mean().exp()
+        return ((geometric >= low) & (geometric <= high)).to(F64)
+    weight = log_ratio.exp() if kind.startswith("token") else log_ratio.sum().exp()
+    if kind.endswith("truncate"):
+        return weight.clamp(low, high)
+    return torch.where((weight >= low) & (weight <= high), weight, torch.zeros_like(weight))
+
+
+def covariance_choice(advantage, old, options):
+    """Which of the batch's active tokens clip-cov or kl-cov chooses; clip-cov with a share of 1, where chance has no part."""
+    covariance = (advantage - advantage.mean()) * (old - old.mean())
+    if options["kind"] == "clip-cov":
+        return (covariance > options["covLow"]) & (covariance < options["covHigh"])
+    count = max(1, int(len(covariance) * options["covRatio"]))
+    chosen = torch.zeros(len(covariance), dtype=torch.bool)
+    chosen[torch.sort(covariance, descending=True, stable=True).indices[:count]] = True
+    return chosen
+
+
 def loss(batch, spec):
     """The loss of the kept rows as one optimiser batch, and its gradient for every token of every row (ragged)."""
     options = options_of(spec)
     kept, advantage = advantages(batch, spec)
     logprobs = [torch.tensor(row, dtype=F64, requires_grad=True) for row in batch["logprobs"]]
+    rows = [i for i in range(len(logprobs)) if kept[i] and any(batch["mask"][i])]
+    active = {i: torch.tensor(batch["mask"][i], dtype=torch.bool) for i in rows}
+    column = lambda name, i: torch.tensor(batch[name][i], dtype=F64)[active[i]]
+    old = {i: column("old_logprobs", i) for i in rows}
+    chosen = {i: torch.zeros(len(old[i]), dtype=torch.bool) for i in rows}
+    if options["kind"] in ("clip-cov", "kl-cov"):
+        lengths = [len(old[i]) for i in rows]
+        repeated = torch.cat([advantage[i].expand(len(old[i])) for i in rows])
+        choice = covariance_choice(repeated, torch.cat([old[i] for i in rows]), options)
+        chosen = dict(zip(rows, choice.split(lengths)))
     per_row = []
-    for i, lp in enumerate(logprobs):
-        active = torch.tensor(batch["mask"][i], dtype=torch.bool)
-        if not kept[i] or not active.any():
-            continue
-        lp, old = lp[active], torch.tensor(batch["old_logprobs"][i], dtype=F64)[active]
-        level = options["importanceSamplingLevel"]
-        if level == "none":
-            surrogate = advantage[i] * lp
-        elif level == "token":
-            surrogate = clipped_surrogate((lp - old).exp(), advantage[i], options)
-        else:
-            surrogate = clipped_surrogate((lp - old).mean().exp(), advantage[i], options).expand(len(lp))
-        per_row.append(-surrogate)
+    for i in rows:
+        lp = logprobs[i][active[i]]
+        surrogate = surrogate_of(lp, old[i], advantage[i], options)
+        surrogate = surrogate * importance_weights(old[i], column("sampler_logprobs", i), options)
+        if options["kind"] == "clip-cov":
+            surrogate = surrogate * ~chosen[i]
+        row = -surrogate
+        if options["kind"] == "kl-cov":
+            row = row + options["oldKlCoefficient"] * (lp - old[i]).abs() * chosen[i]
+        per_row.append(row)
     total = {
         "token-mean": lambda: sum(row.sum() for row in per_row) / sum(len(row) for row in per_row),
         "sequence-mean-token-mean": lambda: sum(row.mean() for row in per_row) / len(per_row),

@@ -12,17 +12,41 @@ using Doubles = std::vector<double>;
 struct Tokens {
   Doubles lp, entropy, old_lp, ref_lp, advantage, norm;
   std::vector<int32_t> offsets;
+  std::vector<float> old_kl_mask;
 };
 
-// The loss as ops.h writes it, sequence by sequence, and the sums beside it.
-double slow_loss(const Tokens& t, const PolicyLossParams& p, PolicyLossStats* stats) {
+// The surrogate of a token under anything but kClip; `held` is the ratio where the gradient is stopped.
+double other_surrogate(const PolicyLossParams& p, double ratio, double held, double a, double lp, bool* low,
+                       bool* high) {
+  if (p.surrogate == Surrogate::kSapo) {
+    const double tau = a > 0.0 ? p.sapo_temperature_pos : p.sapo_temperature_neg;
+    return 4.0 / tau / (1.0 + std::exp(-tau * (ratio - 1.0))) * a;
+  }
+  if (p.surrogate == Surrogate::kGmpo) return ratio * a;
+  const bool tapered = p.surrogate == Surrogate::kTopr;
+  if (tapered && a > 0.0) return a * lp;
+  const double at_least = tapered || !p.clip ? 0.0 : 1.0 - p.clip_low;
+  const double at_most = tapered ? 1.0 : p.clip ? 1.0 + p.clip_high : HUGE_VAL;
+  *low = held < at_least;
+  *high = held > at_most;
+  return std::clamp(held, at_least, at_most) * a * lp;
+}
+
+// The loss as ops.h writes it, sequence by sequence, and the sums beside it. `stopped` are the log-probs of
+// what is a constant of the gradient.
+double slow_loss(const Tokens& t, const PolicyLossParams& p, PolicyLossStats* stats, const Doubles& stopped) {
   double loss = 0.0;
   for (size_t i = 0; i + 1 < t.offsets.size(); ++i) {
     const size_t begin = static_cast<size_t>(t.offsets[i]), end = static_cast<size_t>(t.offsets[i + 1]);
-    double log_ratios = 0.0, active = 0.0;
+    double log_ratios = 0.0, held_log_ratios = 0.0, active = 0.0;
+    const auto averaged = [&](double x, double a) {
+      if (p.surrogate != Surrogate::kGmpo || !p.clip) return x;
+      return a > 0.0 ? std::min(x, p.clip_high) : std::max(x, -p.clip_low);
+    };
     for (size_t j = begin; j < end; ++j) {
       if (t.norm[j] == 0.0) continue;
-      log_ratios += t.lp[j] - t.old_lp[j];
+      log_ratios += averaged(t.lp[j] - t.old_lp[j], t.advantage[j]);
+      held_log_ratios += stopped[j] - t.old_lp[j];
       active += 1.0;
     }
     for (size_t j = begin; j < end; ++j) {
@@ -30,15 +54,29 @@ double slow_loss(const Tokens& t, const PolicyLossParams& p, PolicyLossStats* st
       const double a = t.advantage[j], token_ratio = std::exp(t.lp[j] - t.old_lp[j]);
       double surrogate = a * t.lp[j];
       if (p.importance != Importance::kNone) {
-        const double ratio = p.importance == Importance::kToken ? token_ratio : std::exp(log_ratios / active);
-        surrogate = ratio * a;
-        const bool low = p.clip && a < 0.0 && ratio < 1.0 - p.clip_low;
-        bool high = p.clip && a > 0.0 && ratio > 1.0 + p.clip_high;
-        if (p.clip)
-          surrogate = std::min(surrogate, std::clamp(ratio, 1.0 - p.clip_low, 1.0 + p.clip_high) * a);
-        if (p.dual_clip > 0.0 && a < 0.0 && surrogate < p.dual_clip * a) {
-          surrogate = p.dual_clip * a;
-          high = true;
+        const bool of_token = p.importance == Importance::kToken;
+        const double held =
+            of_token ? std::exp(stopped[j] - t.old_lp[j]) : std::exp(held_log_ratios / active);
+        double ratio = of_token ? token_ratio : std::exp(log_ratios / active);
+        if (p.importance == Importance::kSequenceToken) ratio = held * std::exp(t.lp[j] - stopped[j]);
+        bool low = false, high = false;
+        if (p.surrogate == Surrogate::kClip) {
+          surrogate = ratio * a;
+          low = p.clip && a < 0.0 && ratio < 1.0 - p.clip_low;
+          high = p.clip && a > 0.0 && ratio > 1.0 + p.clip_high;
+          if (p.clip)
+            surrogate = std::min(surrogate, std::clamp(ratio, 1.0 - p.clip_low, 1.0 + p.clip_high) * a);
+          if (p.dual_clip > 0.0 && a < 0.0 && surrogate < p.dual_clip * a) {
+            surrogate = p.dual_clip * a;
+            high = true;
+          }
+        } else {
+          surrogate = other_surrogate(p, ratio, held, a, t.lp[j], &low, &high);
+          if (p.surrogate == Surrogate::kGmpo) {
+            const double x = t.lp[j] - t.old_lp[j];
+            low = averaged(x, a) > x;
+            high = averaged(x, a) < x;
+          }
         }
         stats->clipped_low += low;
         stats->clipped_high += high;
@@ -48,6 +86,8 @@ double slow_loss(const Tokens& t, const PolicyLossParams& p, PolicyLossStats* st
                         : p.kl_kind == KlKind::kK2 ? d * d / 2
                                                    : std::exp(d) - d - 1;
       loss += t.norm[j] * (-surrogate + p.kl_coef * kl - p.entropy_coef * t.entropy[j]);
+      loss += t.norm[j] * p.old_kl_coef * static_cast<double>(t.old_kl_mask[j]) *
+              std::fabs(t.lp[j] - t.old_lp[j]);
       stats->kl_sum += kl;
       stats->entropy_sum += t.entropy[j];
       stats->ratio_sum += token_ratio;
@@ -70,6 +110,7 @@ Tokens random_tokens(Run& run, std::vector<int32_t> offsets) {
     t.entropy.push_back(2.0 * run.uniform());
     t.advantage.push_back(static_cast<double>(run.normal()));
     t.norm.push_back(run.uniform() < 0.2 ? 0.0 : 0.1 + run.uniform());
+    t.old_kl_mask.push_back(i % 3 == 0 ? 1.0f : 0.0f);
   }
   return t;
 }
@@ -95,8 +136,8 @@ void call(Context& c, PolicyLossStats* stats, double* g, double* ge, const doubl
 enum class Optional { kAll, kNone };
 
 template <typename T>
-Result<T> compute(Run& run, const Tokens& t, const PolicyLossParams& params,
-                  Optional optional = Optional::kAll, const PolicyLossStats& before = {}) {
+Result<T> compute(Run& run, const Tokens& t, PolicyLossParams params, Optional optional = Optional::kAll,
+                  const PolicyLossStats& before = {}) {
   const auto array = [&run](const char* name, const Doubles& values) {
     return Array<T>(run, name, std::vector<T>(values.begin(), values.end()));
   };
@@ -108,6 +149,8 @@ Result<T> compute(Run& run, const Tokens& t, const PolicyLossParams& params,
                  norm = array("norm", t.norm);
   const Array<T> g_lp(run, "g_lp", count), g_entropy(run, "g_entropy", count);
   const Array<int32_t> offsets(run, "offsets", t.offsets);
+  const Array<float> old_kl_mask(run, "old_kl_mask", t.old_kl_mask);
+  if (params.old_kl_coef != 0.0) params.old_kl_mask = old_kl_mask.data();
   Context context = run.context();
   Result<T> result{before, {}, {}};
   call(context, &result.stats, g_lp.data(), all ? g_entropy.data() : nullptr, lp.data(),
@@ -129,12 +172,32 @@ std::vector<PolicyLossParams> every_rule() {
       }
     }
   }
+  PolicyLossParams rule = {Importance::kSequenceToken, true, 0.2, 0.28, 0.0, KlKind::kK3, 0.05, 0.01};
+  rules.push_back(rule);
+  for (const bool clip : {false, true}) {
+    rule.clip = clip;
+    for (const Importance importance : {Importance::kToken, Importance::kSequence}) {
+      rule.importance = importance;
+      for (const Surrogate surrogate :
+           {Surrogate::kCispo, Surrogate::kGmpo, Surrogate::kSapo, Surrogate::kTopr}) {
+        if (surrogate == Surrogate::kGmpo && importance != Importance::kSequence) continue;
+        rule.surrogate = surrogate;
+        rules.push_back(rule);
+      }
+    }
+    rule.surrogate = Surrogate::kClip;
+    rule.importance = Importance::kToken;
+    rule.old_kl_coef = 0.3;
+    rules.push_back(rule);
+    rule.old_kl_coef = 0.0;
+  }
   return rules;
 }
 
 std::string word(const PolicyLossParams& p) {
-  return "importance " + std::to_string(int(p.importance)) + ", clip " + std::to_string(p.clip) + ", dual " +
-         std::to_string(p.dual_clip) + ", kl " + std::to_string(int(p.kl_kind));
+  return "surrogate " + std::to_string(int(p.surrogate)) + ", old kl " + std::to_string(p.old_kl_coef) +
+         ", importance " + std::to_string(int(p.importance)) + ", clip " + std::to_string(p.clip) +
+         ", dual " + std::to_string(p.dual_clip) + ", kl " + std::to_string(int(p.kl_kind));
 }
 
 bool near(double got, double want, double tolerance) {
@@ -175,12 +238,14 @@ const Case every_rule_f64("policy_loss_f64", "every rule: loss, sums, finite dif
   for (const PolicyLossParams& params : every_rule()) {
     const Result<double> got = compute<double>(run, tokens, params);
     PolicyLossStats want, ignored;
-    slow_loss(tokens, params, &want);
+    slow_loss(tokens, params, &want, tokens.lp);
     expect_stats(run, word(params), got.stats, want, 1e-12);
     Tokens moved = tokens;
-    const auto of_lp = [&](const Doubles& lp) { return moved.lp = lp, slow_loss(moved, params, &ignored); };
+    const auto of_lp = [&](const Doubles& lp) {
+      return moved.lp = lp, slow_loss(moved, params, &ignored, tokens.lp);
+    };
     const auto of_entropy = [&](const Doubles& h) {
-      return moved.entropy = h, slow_loss(moved, params, &ignored);
+      return moved.entropy = h, slow_loss(moved, params, &ignored, tokens.lp);
     };
     expect_near(run, word(params) + ": g_lp", got.g_lp, numeric_gradient(of_lp, tokens.lp), 1e-8);
     moved.lp = tokens.lp;
@@ -246,6 +311,7 @@ const Case bounds(
       tokens.entropy = {0, 0, 0, 0, std::nan("")};
       tokens.advantage = {1, -1, 1, -1, std::nan("")};
       tokens.norm = {1, 1, 1, 1, 0};
+      tokens.old_kl_mask.assign(5, 0.0f);
       PolicyLossParams params;
       params.clip_low = params.clip_high = 0.5;
       // exp(log(x)) need not be x: the bounds are put where the ratios are.
