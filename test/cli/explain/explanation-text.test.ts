@@ -54,10 +54,7 @@ describe('the text of an explanation', () => {
   it('says when nothing moves, and when changes drown in rounding', async () => {
     const none = explanationText(await explained({ objective: { kind: 'psr' }, rows: [0] }), wide)
     assert.match(none, /psr leaves the row out/)
-    const small = explanationText(
-      await explained({ optimizer: { kind: 'sgd', learningRate: 1e-12 } }),
-      wide,
-    )
+    const small = explanationText(await explained({ optimizer: { kind: 'sgd', learningRate: 1e-12 } }), wide)
     assert.match(small, /Every change is within what fp32 leaves open/)
     const skipped = { ...(await explained({ rows: [2] })), skipped: 'no-wrong-completion' as const }
     assert.match(explanationText(skipped, wide), /no step is made \(no wrong completion\), nothing moves/)
