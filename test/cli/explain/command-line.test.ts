@@ -83,8 +83,11 @@ describe('coppice explain', () => {
     )
     assert.deepEqual([among.batch_rows, alone.batch_rows], [6, 1])
     assert.deepEqual([among.rows[0].row, alone.rows[0].row], [4, 4])
-    assert.equal(among.rows[0].tokens[0].norm, Math.fround(1 / 28))
-    assert.equal(alone.rows[0].tokens[0].norm, Math.fround(1 / 7))
+    for (const { rows, metrics } of [among, alone]) {
+      assert.equal(rows[0].tokens[0].norm, Math.fround(1 / metrics.num_active_tokens))
+    }
+    assert.equal(alone.metrics.num_active_tokens, alone.rows[0].completion_length)
+    assert.ok(among.metrics.num_active_tokens > alone.metrics.num_active_tokens)
   })
 
   it('refuses with 2 what is not there, naming file and flag', async () => {
