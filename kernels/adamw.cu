@@ -83,13 +83,14 @@ void CudaBackend::sum_of_squares(Context&, double* result, const float* values, 
   *result += total;
 }
 
-void CudaBackend::adamw_step(Context&, AdamwStats* stats, float* master, const float* grad, float* m, float* v,
-                             int64_t count, const AdamwParams& params) {
+void CudaBackend::adamw_step(Context&, AdamwStats* stats, float* master, const float* grad, float* m,
+                             float* v, int64_t count, const AdamwParams& params) {
   auto* counts = static_cast<unsigned long long*>(host_values_);
   zero(counts, 2 * sizeof *counts);
   const int64_t blocks = (count + kElementThreads - 1) / kElementThreads;
-  launch("adamw_step_kernel", adamw_step_kernel, static_cast<unsigned>(blocks < kStepBlocks ? blocks : kStepBlocks),
-         kElementThreads, stream_, counts, master, grad, m, v, count, coefficients_of(params));
+  launch("adamw_step_kernel", adamw_step_kernel,
+         static_cast<unsigned>(blocks < kStepBlocks ? blocks : kStepBlocks), kElementThreads, stream_, counts,
+         master, grad, m, v, count, coefficients_of(params));
   unsigned long long host[2];
   download(host, counts, sizeof host);
   stats->changed += static_cast<int64_t>(host[0]);

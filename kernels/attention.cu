@@ -1,10 +1,10 @@
 // Attention over pages of keys and values. The backward pass is attention_backward.cu.
 //
-// A block takes a tile of query rows of one segment: tokens times the query heads that read one kv head. It goes
-// through the blocks of keys at their absolute positions, and every row takes in it the steps that it would take
-// alone: scores by fma over d in order, the block's maximum and sum over lanes in one order, one rescaling, then
-// out += p_j v_j by fma over j in order. A key that a row does not see has p = 0, which adds nothing; a block of
-// which it sees nothing is passed over.
+// A block takes a tile of query rows of one segment: tokens times the query heads that read one kv head. It
+// goes through the blocks of keys at their absolute positions, and every row takes in it the steps that it
+// would take alone: scores by fma over d in order, the block's maximum and sum over lanes in one order, one
+// rescaling, then out += p_j v_j by fma over j in order. A key that a row does not see has p = 0, which adds
+// nothing; a block of which it sees nothing is passed over.
 #include "attention_rows.cuh"
 #include "base/error.h"
 #include "cuda_backend.cuh"
@@ -57,8 +57,7 @@ class ForwardTile {
     const int64_t last = (run.position + run.tokens - 1) / kKeyBlock;
     const Segment& segment = a_.batch.segments[run.segment];
     for (int64_t block = behind > 0 ? behind / kKeyBlock : 0; block <= last; ++block) {
-      const int64_t offset =
-          page_offset(a_.batch.page_table[segment.page_begin + block], kv_head_, a_.shape);
+      const int64_t offset = page_offset(a_.batch.page_table[segment.page_begin + block], kv_head_, a_.shape);
       score(a_.k + offset, block * kKeyBlock);
       __syncthreads();
       soften();
@@ -118,7 +117,8 @@ class ForwardTile {
       const float largest = warp_reduce<Maximum>(fmaxf(low, high));
       const bool nothing = largest == -INFINITY;
       const float before = s_.maximum[r], maximum = fmaxf(before, largest);
-      const float p_low = nothing ? 0.0f : expf(low - maximum), p_high = nothing ? 0.0f : expf(high - maximum);
+      const float p_low = nothing ? 0.0f : expf(low - maximum),
+                  p_high = nothing ? 0.0f : expf(high - maximum);
       s_.p[r][lane] = p_low;
       s_.p[r][lane + kWarp] = p_high;
       const float total = warp_reduce<Sum>(p_low + p_high);

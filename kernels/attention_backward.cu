@@ -1,10 +1,10 @@
-// The gradient of attention in two kernels that mirror each other, with nothing of size [T x T] and no atomics:
-// a block that owns query rows goes through their keys, and one that owns key rows through the queries that read
-// them. Probabilities come again from the scores and the saved log-sum-exp.
+// The gradient of attention in two kernels that mirror each other, with nothing of size [T x T] and no
+// atomics: a block that owns query rows goes through their keys, and one that owns key rows through the
+// queries that read them. Probabilities come again from the scores and the saved log-sum-exp.
 //
 // An owned row's gradient is one fma chain over what goes by, by the tree alone: keys by position; query rows
-// segment by segment, and in steps of kKeys rows head by head. What a row does not see takes part with 0, so the
-// tile in which it is owned changes no bit.
+// segment by segment, and in steps of kKeys rows head by head. What a row does not see takes part with 0, so
+// the tile in which it is owned changes no bit.
 #include "attention_rows.cuh"
 #include "cuda_backend.cuh"
 #include "reduce.cuh"
@@ -37,7 +37,8 @@ struct BackwardArgs {
 };
 
 // delta[t * num_heads + h] = sum_d dout * out; a warp a head of a row.
-__global__ void attention_delta_kernel(float* delta, ConstMatrix dout, ConstMatrix out, AttentionShape shape) {
+__global__ void attention_delta_kernel(float* delta, ConstMatrix dout, ConstMatrix out,
+                                       AttentionShape shape) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   for (int h = static_cast<int>(threadIdx.x) / kWarp; h < shape.num_heads; h += kDotThreads / kWarp) {
     const int64_t row = blockIdx.x, column = static_cast<int64_t>(h) * shape.head_dim;
@@ -155,7 +156,8 @@ __device__ void query_gradients(const BackwardArgs& a, BackwardShared<kHeadDim>&
   const int64_t behind = a.shape.window == 0 ? 0 : run.position - a.shape.window + 1;
   own_rows(s, a.q, a.dout, run, heads, first_head, head_dim);
   const auto dq_row = [&](int r) {
-    return a.dq.data + (run.row + r / heads) * a.dq.stride + static_cast<int64_t>(first_head + r % heads) * head_dim;
+    return a.dq.data + (run.row + r / heads) * a.dq.stride +
+           static_cast<int64_t>(first_head + r % heads) * head_dim;
   };
   bool first = true;
   for (int64_t key = behind > 0 ? behind / kKeyBlock * kKeyBlock : 0; key <= last; key += kKeyBlock) {
@@ -172,8 +174,8 @@ __device__ void query_gradients(const BackwardArgs& a, BackwardShared<kHeadDim>&
 #pragma unroll
     for (int i = 0; i < kPairRows; ++i) {
       const int r = owned(i);
-      const bool seen = r < rows && passing() < count &&
-                        sees(a.shape, run.position + r / heads, key + passing());
+      const bool seen =
+          r < rows && passing() < count && sees(a.shape, run.position + r / heads, key + passing());
       s.dscores[r][passing()] =
           slope(a, pair.a[i], pair.b[i], run.row + r / heads, first_head + r % heads, seen).dscore;
     }
@@ -304,10 +306,20 @@ void CudaBackend::attention_backward(Context& context, const Tensor& dq, const T
                                      const AttentionShape& shape) {
   check_head_dim("attention_backward", shape);
   float* delta = static_cast<float*>(context.scratch.data);
-  launch("attention_delta_kernel", attention_delta_kernel, static_cast<unsigned>(q.rows), kDotThreads, stream_,
-         delta, read(dout), read(out), shape);
-  const BackwardArgs args = {written(dq), written(dk), written(dv), read(q), read(k), read(v),
-                             read(dout),  lse,         delta,       q.rows,  batch,   shape,
+  launch("attention_delta_kernel", attention_delta_kernel, static_cast<unsigned>(q.rows), kDotThreads,
+         stream_, delta, read(dout), read(out), shape);
+  const BackwardArgs args = {written(dq),
+                             written(dk),
+                             written(dv),
+                             read(q),
+                             read(k),
+                             read(v),
+                             read(dout),
+                             lse,
+                             delta,
+                             q.rows,
+                             batch,
+                             shape,
                              tile_shape(shape, q.rows, batch.segment_count)};
   const int64_t group = shape.num_heads / shape.num_kv_heads;
   const dim3 queries(blocks_for(q.rows, args.tile.tokens),

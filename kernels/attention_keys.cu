@@ -31,9 +31,9 @@ __device__ void copy_slot(const KvPages& pages, int64_t to, int64_t from, int64_
 }
 
 // A block a segment and kv head: where the segment begins inside a page of its own, the slots before it. They
-// come from the ancestors' rows and not from their pages, so that no block waits for another; only what was in
-// the cache before this batch is taken from a page: the first ancestor's, where that one itself begins inside
-// the block.
+// come from the ancestors' rows and not from their pages, so that no block waits for another; only what was
+// in the cache before this batch is taken from a page: the first ancestor's, where that one itself begins
+// inside the block.
 __global__ void kv_fill_kernel(KvPages pages, const float* k, int64_t k_stride, const float* v,
                                int64_t v_stride, AttentionBatch batch, AttentionShape shape) {
   const Segment& segment = batch.segments[blockIdx.x];

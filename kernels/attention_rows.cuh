@@ -59,8 +59,8 @@ struct TileShape {
 
 inline constexpr int kTileRows = 16;
 
-// Where sequences have a token each, a tile of several tokens would go through them one after the other. A row
-// takes the same steps in any tile.
+// Where sequences have a token each, a tile of several tokens would go through them one after the other. A
+// row takes the same steps in any tile.
 inline TileShape tile_shape(const AttentionShape& shape, int64_t rows, int32_t segments) {
   const int group = shape.num_heads / shape.num_kv_heads, heads = group < kTileRows ? group : kTileRows;
   return {rows < 2 * static_cast<int64_t>(segments) ? 1 : kTileRows / heads, heads};

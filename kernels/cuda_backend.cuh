@@ -1,5 +1,5 @@
-// The CUDA backend: every op of ops/ops.h, file for file with native/cpu. Work goes to one stream in order, and
-// the host waits for it where it moves data, and where an op's result is a host value.
+// The CUDA backend: every op of ops/ops.h, file for file with native/cpu. Work goes to one stream in order,
+// and the host waits for it where it moves data, and where an op's result is a host value.
 #pragma once
 
 #include "backend/backend.h"
@@ -64,7 +64,8 @@ class CudaBackend final : public Backend {
                        const double* advantage, const double* norm, const int32_t* offsets, int64_t sequences,
                        const PolicyLossParams& params) override;
 
-  void embedding_forward(Context&, const Tensor& out, const Parameter& weight, const int32_t* tokens) override;
+  void embedding_forward(Context&, const Tensor& out, const Parameter& weight,
+                         const int32_t* tokens) override;
   void embedding_backward(Context&, float* dweight, int64_t vocab, const Tensor& dout,
                           const int32_t* tokens) override;
   void rope_forward(Context&, const Tensor& inout, const int32_t* positions, const float* cos_sin,
@@ -112,7 +113,7 @@ class CudaBackend final : public Backend {
   IndexFault* index_fault_ = nullptr;       // of the device
   IndexFault* index_fault_seen_ = nullptr;  // of the host, for a copy of it
   void* host_values_ = nullptr;             // of the device, what becomes a host value: kSumChunks doubles
-  void* sequence_stats_ = nullptr;  // of one launch of policy_loss
+  void* sequence_stats_ = nullptr;          // of one launch of policy_loss
 };
 
 }  // namespace coppice

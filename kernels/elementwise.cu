@@ -25,8 +25,8 @@ __global__ void gather_rows_kernel(const IndexFault* fault, float* out, int64_t 
 }  // namespace
 
 void CudaBackend::add_forward(Context&, const Tensor& out, const Tensor& a, const Tensor& b) {
-  launch("add_forward_kernel", add_forward_kernel, element_grid(out, kElementThreads), kElementThreads, stream_,
-         out.f32(), out.stride, a.f32(), a.stride, b.f32(), b.stride, out.rows, out.cols);
+  launch("add_forward_kernel", add_forward_kernel, element_grid(out, kElementThreads), kElementThreads,
+         stream_, out.f32(), out.stride, a.f32(), a.stride, b.f32(), b.stride, out.rows, out.cols);
 }
 
 void CudaBackend::gather_rows(Context&, const Tensor& out, const Tensor& inp, const int32_t* row_index) {
@@ -35,8 +35,8 @@ void CudaBackend::gather_rows(Context&, const Tensor& out, const Tensor& inp, co
 }
 
 void CudaBackend::gather_checked(const Tensor& out, const Tensor& inp, const int32_t* row_index) {
-  launch("gather_rows_kernel", gather_rows_kernel, element_grid(out, kElementThreads), kElementThreads, stream_,
-         index_fault_, out.f32(), out.stride, inp.f32(), inp.stride, row_index, out.rows, out.cols);
+  launch("gather_rows_kernel", gather_rows_kernel, element_grid(out, kElementThreads), kElementThreads,
+         stream_, index_fault_, out.f32(), out.stride, inp.f32(), inp.stride, row_index, out.rows, out.cols);
 }
 
 }  // namespace coppice

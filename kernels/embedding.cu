@@ -47,7 +47,8 @@ __global__ void embedding_backward_kernel(const IndexFault* fault, float* dweigh
 
 void CudaBackend::embedding_forward(Context&, const Tensor& out, const Parameter& weight,
                                     const int32_t* tokens) {
-  check_indices(index_fault_, "embedding_forward", IndexArray::kTokens, tokens, out.rows, weight.rows, stream_);
+  check_indices(index_fault_, "embedding_forward", IndexArray::kTokens, tokens, out.rows, weight.rows,
+                stream_);
   const unsigned rows = static_cast<unsigned>(out.rows);
   if (weight.dtype == DType::kF32) {
     launch("embedding_forward_kernel", embedding_forward_kernel<float>, rows, kRowThreads, stream_,
@@ -61,8 +62,8 @@ void CudaBackend::embedding_forward(Context&, const Tensor& out, const Parameter
 void CudaBackend::embedding_backward(Context&, float* dweight, int64_t vocab, const Tensor& dout,
                                      const int32_t* tokens) {
   check_indices(index_fault_, "embedding_backward", IndexArray::kTokens, tokens, dout.rows, vocab, stream_);
-  launch("embedding_backward_kernel", embedding_backward_kernel, static_cast<unsigned>(dout.rows), kRowThreads,
-         stream_, index_fault_, dweight, dout.f32(), dout.stride, tokens, dout.rows, dout.cols);
+  launch("embedding_backward_kernel", embedding_backward_kernel, static_cast<unsigned>(dout.rows),
+         kRowThreads, stream_, index_fault_, dweight, dout.f32(), dout.stride, tokens, dout.rows, dout.cols);
 }
 
 }  // namespace coppice

@@ -1,5 +1,5 @@
-// The fused head. Items go by in chunks, whose rows are gathered. Forward leaves a partial for each tile of the
-// vocabulary; backward turns a block of the vocabulary at a time into dz, and multiplies it twice.
+// The fused head. Items go by in chunks, whose rows are gathered. Forward leaves a partial for each tile of
+// the vocabulary; backward turns a block of the vocabulary at a time into dz, and multiplies it twice.
 #include <algorithm>
 
 #include "cuda_backend.cuh"
@@ -141,8 +141,8 @@ void CudaBackend::head_backward(Context& context, const Tensor& dhidden, float* 
       const int64_t block = std::min(kVocabChunk, vocab - v);
       const MatmulArgs logits = logits_of(x, weight, v, block);
       with_tile(logits, [&](auto tile, dim3 grid) {
-        launch("head_dlogits_kernel", head_dlogits_kernel<decltype(tile)>, grid, kThreads, stream_, dz, logits,
-               gradient, v);
+        launch("head_dlogits_kernel", head_dlogits_kernel<decltype(tile)>, grid, kThreads, stream_, dz,
+               logits, gradient, v);
       });
 
       MatmulArgs to_hidden;  // ditems (+)= dz W

@@ -1,6 +1,6 @@
-// What is left of a row of logits: per tile of the vocabulary (maximum, sum of exp, sum of exp * distance), and
-// the tiles merged. head_forward and sample share these, so that what a sampled token records is what the head
-// computes for it later.
+// What is left of a row of logits: per tile of the vocabulary (maximum, sum of exp, sum of exp * distance),
+// and the tiles merged. head_forward and sample share these, so that what a sampled token records is what the
+// head computes for it later.
 #pragma once
 
 #include "matmul.cuh"

@@ -1,5 +1,5 @@
-// How a kernel is started: by nvcc's words on a device, or on fibers where the tests build the kernels for the
-// host (test/native/cuda_on_host).
+// How a kernel is started: by nvcc's words on a device, or on fibers where the tests build the kernels for
+// the host (test/native/cuda_on_host).
 #pragma once
 
 #include <cuda_runtime.h>

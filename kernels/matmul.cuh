@@ -8,9 +8,10 @@
 
 namespace coppice {
 
-// out[i][j] = sum_k A(i, k) B(k, j), summed in fp32 over k in order, so that neither the tile nor the number of
-// rows changes a bit: one fma chain, of bf16 numbers where the product is one of bf16. A product that is added to
-// what is there adds a sum for each kProductDepth of the depth, in order, so that it may be cut between them.
+// out[i][j] = sum_k A(i, k) B(k, j), summed in fp32 over k in order, so that neither the tile nor the number
+// of rows changes a bit: one fma chain, of bf16 numbers where the product is one of bf16. A product that is
+// added to what is there adds a sum for each kProductDepth of the depth, in order, so that it may be cut
+// between them.
 //   A(i, k) = a[i * a_row + k * a_depth]
 //   B(k, j) = b[k * b_depth + j * b_col]
 struct MatmulArgs {

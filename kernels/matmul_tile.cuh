@@ -45,7 +45,8 @@ __device__ inline Operand left_of(const MatmulArgs& args, int64_t row_begin, int
   return {args.a, false, args.rounds, args.a_row, args.a_depth, row_begin, args.rows, depth_end};
 }
 __device__ inline Operand right_of(const MatmulArgs& args, int64_t col_begin, int64_t depth_end) {
-  return {args.b, args.b_dtype == DType::kBF16, args.rounds, args.b_col, args.b_depth, col_begin, args.cols, depth_end};
+  return {args.b,   args.b_dtype == DType::kBF16, args.rounds, args.b_col, args.b_depth, col_begin, args.cols,
+          depth_end};
 }
 
 // A thread holds acc[i][j] of row row(i) and column col(j) of the tile. kRowLanes neighbouring lanes share
@@ -72,18 +73,19 @@ struct ProductTile {
   __device__ static int row_lane() { return static_cast<int>(threadIdx.x) % kRowLanes; }
   __device__ static int split() { return 0; }
 
-  // The tile at (row_begin, col_begin), over a part of the depth. A padded element beyond it multiplies zero by zero at the end of
-  // the chain, which changes no bit of a sum that is not itself a negative zero.
+  // The tile at (row_begin, col_begin), over a part of the depth. A padded element beyond it multiplies zero
+  // by zero at the end of the chain, which changes no bit of a sum that is not itself a negative zero.
   __device__ void product(Shared& shared, const MatmulArgs& args, int64_t row_begin, int64_t col_begin,
                           int64_t depth_begin, int64_t depth_end) {
     for (int i = 0; i < kRows; ++i) {
       for (int j = 0; j < kCols; ++j) acc[i][j] = 0.0f;
     }
-    const Operand left = left_of(args, row_begin, depth_end),
-                         right = right_of(args, col_begin, depth_end);
+    const Operand left = left_of(args, row_begin, depth_end), right = right_of(args, col_begin, depth_end);
     for (int64_t k = depth_begin; k < depth_end; k += kSlice) {
-      for_slice<kTileRows, kSlice>(left, k, [&](int outer, int depth, float value) { shared.a[depth][outer] = value; });
-      for_slice<kTile, kSlice>(right, k, [&](int outer, int depth, float value) { shared.b[depth][outer] = value; });
+      for_slice<kTileRows, kSlice>(
+          left, k, [&](int outer, int depth, float value) { shared.a[depth][outer] = value; });
+      for_slice<kTile, kSlice>(right, k,
+                               [&](int outer, int depth, float value) { shared.b[depth][outer] = value; });
       __syncthreads();
 #pragma unroll
       for (int s = 0; s < kSlice; ++s) {

@@ -74,8 +74,8 @@ void CudaBackend::rmsnorm_forward(Context&, const Tensor& out, float* rstd, cons
                                   const Parameter& weight, float eps) {
   const int64_t n = weight.cols, groups = inp.cols / n, count = inp.rows * groups;
   launch("rmsnorm_forward_kernel", rmsnorm_forward_kernel, static_cast<unsigned>(count), kRowThreads, stream_,
-         out.f32(), out.stride, rstd, inp.f32(), inp.stride, static_cast<const float*>(weight.storage), groups, n,
-         eps);
+         out.f32(), out.stride, rstd, inp.f32(), inp.stride, static_cast<const float*>(weight.storage),
+         groups, n, eps);
 }
 
 void CudaBackend::rmsnorm_backward(Context&, const Tensor& dinp, float* dweight, const Tensor& dout,
@@ -85,8 +85,8 @@ void CudaBackend::rmsnorm_backward(Context&, const Tensor& dinp, float* dweight,
   // First, because dinp may be dout.
   launch("rmsnorm_weight_kernel", rmsnorm_weight_kernel, blocks_for(n, kWarp), dim3(kWarp, kColumnLanes),
          stream_, dweight, dout.f32(), dout.stride, inp.f32(), inp.stride, rstd, count, groups, n);
-  launch("rmsnorm_backward_kernel", rmsnorm_backward_kernel, static_cast<unsigned>(count), kRowThreads, stream_,
-         dinp.f32(), dinp.stride, dout.f32(), dout.stride, inp.f32(), inp.stride,
+  launch("rmsnorm_backward_kernel", rmsnorm_backward_kernel, static_cast<unsigned>(count), kRowThreads,
+         stream_, dinp.f32(), dinp.stride, dout.f32(), dout.stride, inp.f32(), inp.stride,
          static_cast<const float*>(weight.storage), rstd, groups, n, accumulate);
 }
 

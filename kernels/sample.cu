@@ -1,8 +1,8 @@
-// Draws one token a row. Logits, log-sum-exp and log-prob are the head's own (head_partials.cuh), so that what is
-// recorded here is what head_forward computes for the same row later.
+// Draws one token a row. Logits, log-sum-exp and log-prob are the head's own (head_partials.cuh), so that
+// what is recorded here is what head_forward computes for the same row later.
 //
-// A mass is e^(y - maximum) in units of 2^-44, a whole number: sums of masses then do not depend on their order,
-// and threads may add them as they come. A row of 2^19 tokens fits.
+// A mass is e^(y - maximum) in units of 2^-44, a whole number: sums of masses then do not depend on their
+// order, and threads may add them as they come. A row of 2^19 tokens fits.
 #include <algorithm>
 
 #include "cuda_backend.cuh"
@@ -31,7 +31,8 @@ __global__ void __launch_bounds__(kSampleThreads)
   __shared__ SelectShared shared;
   const int64_t row = blockIdx.x;
   const SampleParams params = all_params[row];
-  const Partial merged = merge_row(partials + row * partial_count, partial_count);  // by every warp for itself
+  const Partial merged =
+      merge_row(partials + row * partial_count, partial_count);  // by every warp for itself
   const float lse = log_sum_exp(merged);
   const LogitRow logit_row = {logits + row * vocab, vocab, merged.maximum};
   int32_t token = 0;
@@ -50,13 +51,14 @@ __global__ void __launch_bounds__(kSampleThreads)
       unsigned long long target =
           static_cast<unsigned long long>(uniform(keys[row]) * static_cast<double>(kept.mass));
       if (target >= kept.mass) target = kept.mass - 1;
-      token = static_cast<int32_t>(first_beyond(
-          shared, vocab, target, [&](int64_t v) { return kept_mass(logit_row, cut, v); }));
+      token = static_cast<int32_t>(
+          first_beyond(shared, vocab, target, [&](int64_t v) { return kept_mass(logit_row, cut, v); }));
       lp = logit_row.y[token] - lse;
-      sampler_lp = kept.count == static_cast<unsigned long long>(vocab)
-                       ? lp
-                       : logit_row.y[token] -
-                             (merged.maximum + logf(static_cast<float>(static_cast<double>(kept.mass) / kMassUnit)));
+      sampler_lp =
+          kept.count == static_cast<unsigned long long>(vocab)
+              ? lp
+              : logit_row.y[token] -
+                    (merged.maximum + logf(static_cast<float>(static_cast<double>(kept.mass) / kMassUnit)));
     }
   }
   if (threadIdx.x != 0) return;

@@ -1,6 +1,6 @@
-// Which tokens of a row a sampler keeps, and the one at which a sum of weights passes a target. All functions are
-// called by every thread of a block of kSampleThreads, and give every thread the same result. Sums are of whole
-// numbers, so threads may add in any order.
+// Which tokens of a row a sampler keeps, and the one at which a sum of weights passes a target. All functions
+// are called by every thread of a block of kSampleThreads, and give every thread the same result. Sums are of
+// whole numbers, so threads may add in any order.
 #pragma once
 
 #include "backend/backend.h"
@@ -10,7 +10,7 @@ namespace coppice {
 
 inline constexpr int kSampleThreads = 256;
 inline constexpr int kSampleWarps = kSampleThreads / kWarp;
-inline constexpr int kBuckets = 256;  // of a digit of 8 bits
+inline constexpr int kBuckets = 256;                   // of a digit of 8 bits
 inline constexpr double kMassUnit = 17592186044416.0;  // 2^44
 
 struct SelectShared {
@@ -100,8 +100,8 @@ __device__ int64_t first_beyond(SelectShared& shared, int64_t count, unsigned lo
 }
 
 __device__ inline int32_t first_largest(SelectShared& shared, const LogitRow& row) {
-  return static_cast<int32_t>(first_beyond(
-      shared, row.vocab, 0, [&](int64_t v) { return row.y[v] == row.maximum ? 1ull : 0ull; }));
+  return static_cast<int32_t>(
+      first_beyond(shared, row.vocab, 0, [&](int64_t v) { return row.y[v] == row.maximum ? 1ull : 0ull; }));
 }
 
 struct Kept {
@@ -121,8 +121,8 @@ __device__ inline Kept sum_kept(SelectShared& shared, const LogitRow& row, const
 // Sums the elements that `cut` keeps by the digit of their keys at `shift`, where the digits before it are
 // those of `key`.
 template <typename WeightOf>
-__device__ void fill_buckets(SelectShared& shared, const LogitRow& row, const Cut& cut, int shift, uint32_t key,
-                             const WeightOf& weight_of) {
+__device__ void fill_buckets(SelectShared& shared, const LogitRow& row, const Cut& cut, int shift,
+                             uint32_t key, const WeightOf& weight_of) {
   __syncthreads();
   shared.count[threadIdx.x] = 0;
   shared.weight[threadIdx.x] = 0;
@@ -137,8 +137,8 @@ __device__ void fill_buckets(SelectShared& shared, const LogitRow& row, const Cu
   __syncthreads();
 }
 
-// Narrows `cut` to its shortest prefix in descending order (ties by smaller index) whose weight reaches `share`
-// of all that it keeps, or `amount` where share is 0.
+// Narrows `cut` to its shortest prefix in descending order (ties by smaller index) whose weight reaches
+// `share` of all that it keeps, or `amount` where share is 0.
 template <typename WeightOf>
 __device__ Cut shortest_prefix(SelectShared& shared, const LogitRow& row, const Cut& cut, double share,
                                unsigned long long amount, const WeightOf& weight_of) {
@@ -183,7 +183,8 @@ __device__ Cut shortest_prefix(SelectShared& shared, const LogitRow& row, const 
   return result;
 }
 
-__device__ inline Cut cut_distribution(SelectShared& shared, const LogitRow& row, const SampleParams& params) {
+__device__ inline Cut cut_distribution(SelectShared& shared, const LogitRow& row,
+                                       const SampleParams& params) {
   Cut cut;
   if (params.top_k > 0 && params.top_k < row.vocab) {
     cut = shortest_prefix(shared, row, cut, 0.0, static_cast<unsigned long long>(params.top_k),
@@ -192,8 +193,7 @@ __device__ inline Cut cut_distribution(SelectShared& shared, const LogitRow& row
   if (params.top_p < 1.0f) {
     // Of a share of 0 the largest element is left.
     const double share = params.top_p > 0.0f ? static_cast<double>(params.top_p) : 0.0;
-    cut = shortest_prefix(shared, row, cut, share, 1ull,
-                          [&](int64_t v) { return units(mass_of(row, v)); });
+    cut = shortest_prefix(shared, row, cut, share, 1ull, [&](int64_t v) { return units(mass_of(row, v)); });
   }
   // The largest element has mass 1 and stays whatever is asked for.
   cut.min_p = params.min_p < 1.0f ? params.min_p : 1.0f;

@@ -46,9 +46,9 @@ void CudaBackend::swiglu_forward(Context&, const Tensor& out, const Tensor& gate
 
 void CudaBackend::swiglu_backward(Context&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
                                   const Tensor& gate_up) {
-  launch("swiglu_backward_kernel", swiglu_backward_kernel, element_grid(out, kElementThreads), kElementThreads,
-         stream_, dgate_up.f32(), dgate_up.stride, out.f32(), out.stride, dout.f32(), dout.stride,
-         gate_up.f32(), gate_up.stride, out.rows, out.cols);
+  launch("swiglu_backward_kernel", swiglu_backward_kernel, element_grid(out, kElementThreads),
+         kElementThreads, stream_, dgate_up.f32(), dgate_up.stride, out.f32(), out.stride, dout.f32(),
+         dout.stride, gate_up.f32(), gate_up.stride, out.rows, out.cols);
 }
 
 }  // namespace coppice

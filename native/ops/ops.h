@@ -13,9 +13,9 @@
 // itself in f32. Integer arrays, lp, entropy, lse, rstd, norm and masters are plain arrays in the backend's
 // memory. Every function
 // checks shapes once, here, and then calls the backend; SHAPE_MISMATCH and INVALID_ARGUMENT are thrown before
-// anything is written. Tokens and row indices in a device's memory are checked there: an op that finds one out
-// of range writes none of its results that they index, and INVALID_ARGUMENT comes from the next synchronize or
-// download.
+// anything is written. Tokens and row indices in a device's memory are checked there: an op that finds one
+// out of range writes none of its results that they index, and INVALID_ARGUMENT comes from the next
+// synchronize or download.
 //
 // Row independence (forward ops and activation gradients): a row's output bits depend on that row's inputs
 // alone, whatever stands beside it and however many threads run. Reduction orders that make it so:

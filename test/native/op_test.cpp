@@ -36,7 +36,8 @@ struct Totals {
 };
 
 [[noreturn]] void usage(const char* problem) {
-  std::fprintf(stderr, "%s\nop_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--small] [--list]\n",
+  std::fprintf(stderr,
+               "%s\nop_test [--backend NAMES] [--isa NAME] [--threads N] [--op NAME] [--small] [--list]\n",
                problem);
   std::exit(2);
 }

@@ -275,7 +275,8 @@ const Case frequencies("sample", "chi-square of 40,000 draws", [](Run& run) {
   const int64_t draws = run.small ? 4000 : 40000;
   for (const SampleParams& rule :
        {SampleParams{1, 0, 1, 0}, SampleParams{0.7f, 0, 1, 0}, SampleParams{1, 5, 1, 0}}) {
-    const Draws got = draw(run, known_logits(run, logits, std::vector<SampleParams>(static_cast<size_t>(draws), rule)));
+    const Draws got =
+        draw(run, known_logits(run, logits, std::vector<SampleParams>(static_cast<size_t>(draws), rule)));
     const Truncated want = truncate(logits, rule);
     std::vector<double> seen(logits.size());
     for (const int32_t token : got.token) seen[static_cast<size_t>(token)] += 1.0;

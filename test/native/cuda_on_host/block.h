@@ -1,5 +1,5 @@
-// A block of threads as fibers of the calling thread, which change places where a kernel waits: at barriers, and
-// where a warp exchanges values.
+// A block of threads as fibers of the calling thread, which change places where a kernel waits: at barriers,
+// and where a warp exchanges values.
 #pragma once
 
 #include <cstddef>

@@ -1,10 +1,11 @@
-// CUDA's words on the host: what kernels/ uses of the language and of the runtime, so that a C++ compiler builds
-// the kernels' own sources and a test runs them without a card. Every thread of a block is a fiber (block.h):
-// barriers, shuffles and votes really wait for each other. What this shows is a kernel's arithmetic, its indices
-// and its synchronisation; not a card's memory model, not its instructions, not its speed.
+// CUDA's words on the host: what kernels/ uses of the language and of the runtime, so that a C++ compiler
+// builds the kernels' own sources and a test runs them without a card. Every thread of a block is a fiber
+// (block.h): barriers, shuffles and votes really wait for each other. What this shows is a kernel's
+// arithmetic, its indices and its synchronisation; not a card's memory model, not its instructions, not its
+// speed.
 //
-// This machine has three devices. They differ in the order in which the threads of a block, and the blocks of a
-// grid, take turns: 0 forward, 1 in reverse, 2 at random. A result that depends on it is a race.
+// This machine has three devices. They differ in the order in which the threads of a block, and the blocks of
+// a grid, take turns: 0 forward, 1 in reverse, 2 at random. A result that depends on it is a race.
 #pragma once
 
 #include <math.h>
@@ -144,7 +145,8 @@ cudaError_t cudaMalloc(void** data, size_t bytes);
 cudaError_t cudaFree(void* data);
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* data);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaMemset2DAsync(void* data, size_t pitch, int value, size_t width, size_t height,
                               cudaStream_t stream);

@@ -17,8 +17,8 @@ size_t rounded(size_t bytes, size_t to) {
 }  // namespace
 
 DeviceArena::DeviceArena()
-    : base_(static_cast<char*>(mmap(nullptr, kArenaBytes, PROT_NONE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))),
+    : base_(static_cast<char*>(
+          mmap(nullptr, kArenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0))),
       limit_(kArenaBytes) {}
 
 // The first gap that is large enough.

@@ -1,6 +1,6 @@
-// Device memory that the host cannot touch: a range of addresses whose pages are open only while a kernel or a
-// copy of a guarded device runs, so that a host that reads a device pointer dies on the spot, as it would on a
-// machine with a card. Opening costs more than a small kernel, so one device of several is guarded.
+// Device memory that the host cannot touch: a range of addresses whose pages are open only while a kernel or
+// a copy of a guarded device runs, so that a host that reads a device pointer dies on the spot, as it would
+// on a machine with a card. Opening costs more than a small kernel, so one device of several is guarded.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
-// The engine on the CUDA backend, whose kernels run on the host (../cuda_on_host): exact on-policy between devices
-// that run threads in different orders, gradients against the CPU backend, memory, and faults. Nothing here ran on
-// a card.
+// The engine on the CUDA backend, whose kernels run on the host (../cuda_on_host): exact on-policy between
+// devices that run threads in different orders, gradients against the CPU backend, memory, and faults.
+// Nothing here ran on a card.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -92,10 +92,12 @@ Rollouts generate(Engine& engine) {
     generation->step();
     while (generation->take(&group)) {
       for (const GeneratedSample& sample : group.samples) {
-        rollouts.prompt_tokens.insert(rollouts.prompt_tokens.end(), tokens.begin() + offsets[static_cast<size_t>(group.prompt)],
+        rollouts.prompt_tokens.insert(rollouts.prompt_tokens.end(),
+                                      tokens.begin() + offsets[static_cast<size_t>(group.prompt)],
                                       tokens.begin() + offsets[static_cast<size_t>(group.prompt) + 1]);
         rollouts.prompt_offsets.push_back(static_cast<int32_t>(rollouts.prompt_tokens.size()));
-        rollouts.completion_tokens.insert(rollouts.completion_tokens.end(), sample.tokens.begin(), sample.tokens.end());
+        rollouts.completion_tokens.insert(rollouts.completion_tokens.end(), sample.tokens.begin(),
+                                          sample.tokens.end());
         rollouts.completion_offsets.push_back(static_cast<int32_t>(rollouts.completion_tokens.size()));
         rollouts.lp.insert(rollouts.lp.end(), sample.lp.begin(), sample.lp.end());
         rollouts.entropy.insert(rollouts.entropy.end(), sample.entropy.begin(), sample.entropy.end());
@@ -166,7 +168,8 @@ void trains_as_the_cpu_does(int index, DType dtype) {
   expect(gap < (narrow ? 2e-2 : 1e-4), where + ": log-probs differ from the CPU's by " + std::to_string(gap));
   update(*cpu, on_cpu);
   const double distance = gradient_distance(*learner, *cpu);
-  expect(distance < (narrow ? 2e-2 : 1e-4), where + ": gradients differ from the CPU's by " + std::to_string(distance));
+  expect(distance < (narrow ? 2e-2 : 1e-4),
+         where + ": gradients differ from the CPU's by " + std::to_string(distance));
 }
 
 void running_out_of_memory_leaves_the_policy_usable() {
@@ -187,7 +190,8 @@ void running_out_of_memory_leaves_the_policy_usable() {
 }
 
 void a_fault_poisons_its_engine_alone() {
-  const auto broken = engine_on("cuda:1", family(0), DType::kF32), other = engine_on("cuda:2", family(0), DType::kF32);
+  const auto broken = engine_on("cuda:1", family(0), DType::kF32),
+             other = engine_on("cuda:2", family(0), DType::kF32);
   const Rollouts rollouts = generate(*other);
   std::vector<float> lp(rollouts.lp.size());
   on_host::break_device(1, cudaErrorIllegalAddress);
@@ -228,6 +232,7 @@ int main() {
     std::printf("FAIL %s\n", error.what());
     ++failures;
   }
-  std::printf("%s engine on CUDA kernels that run on the host, %d failed\n", failures == 0 ? "ok  " : "FAIL", failures);
+  std::printf("%s engine on CUDA kernels that run on the host, %d failed\n", failures == 0 ? "ok  " : "FAIL",
+              failures);
   return failures == 0 ? 0 : 1;
 }
