@@ -5,6 +5,7 @@ import {
   columnsOf,
   FINISH_REASONS,
   hasColumn,
+  type ListView,
   type RolloutBatch,
   textColumn,
   tokenColumnsOf,
@@ -120,9 +121,12 @@ function withVerdicts(
 
 /** Judged rollouts as the rules of the objectives take them. */
 export function judgedColumns(rollouts: RolloutBatch) {
-  const { rewards, verdicts, groupIds, finishReasons, completionMask } = columnsOf(rollouts)
+  const { rewards, verdicts, groupIds, finishReasons, completionMask, logprobs, refLogprobs } =
+    columnsOf(rollouts)
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
-  return { rewards: rewards ?? [], verdicts, groupIds, finishReasons, completions }
+  const values = (view: ListView<Float32Array>) => view.values.subarray(view.offsets[0], view.offsets.at(-1))
+  const klLogprobs = refLogprobs && { old: values(logprobs), ref: values(refLogprobs) }
+  return { rewards: rewards ?? [], verdicts, groupIds, finishReasons, completions, klLogprobs }
 }
 
 /** Mean reward of each verifier, where several make the reward, over the rows that have one; before weights. */

@@ -192,11 +192,7 @@ class Trainer {
     } finally {
       judging.close()
     }
-    const advantages = assignAdvantages(judgedColumns(judged), this.#settings.objective)
     const { offsets } = tokenColumnsOf(judged).completionTokens
-    let weighed = appendColumns(judged, {
-      advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
-    })
     if (reference !== undefined && this.#settings.objective.beta !== 0) {
       const { logprobs } = await clock.time('score', () =>
         reference.score(judged, {
@@ -204,9 +200,13 @@ class Trainer {
           ...(this.#options.tokenBudget !== undefined && { tokenBudget: this.#options.tokenBudget }),
         }),
       )
-      const { offsets: shifted } = columnsOf(weighed).advantages!
-      weighed = appendColumns(weighed, { ref_logprobs: { values: logprobs, offsets: shifted } })
+      const shifted = offsets.map((offset) => offset - offsets[0]!)
+      judged = appendColumns(judged, { ref_logprobs: { values: logprobs, offsets: shifted } })
     }
+    const advantages = assignAdvantages(judgedColumns(judged), this.#settings.objective)
+    const weighed = appendColumns(judged, {
+      advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
+    })
     signal?.throwIfAborted()
     return { rollouts: weighed, advantages }
   }

@@ -67,7 +67,23 @@ export async function updateByObjective(
   }
   const { rewards, verdicts, groupIds, finishReasons } = columns
   const completions = activeTokens(columns)
-  const rows = assignAdvantages({ rewards, verdicts, groupIds, finishReasons, completions }, objective)
+  if (objective.beta !== 0 && columns.refLogprobs === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: "update, column 'ref_logprobs'",
+      expected: 'log-probs of the reference policy, since beta is not 0',
+    })
+  }
+  const klLogprobs =
+    objective.klIn === 'reward'
+      ? {
+          old: perToken(columns.logprobs, 'logprobs'),
+          ref: perToken(columns.refLogprobs!, 'ref_logprobs'),
+        }
+      : undefined
+  const rows = assignAdvantages(
+    { rewards, verdicts, groupIds, finishReasons, completions, klLogprobs },
+    objective,
+  )
   const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
   if (weights === null) {
     const skipped: EmptyClass = rows.emptyClass ?? 'no-completion'
@@ -75,12 +91,6 @@ export async function updateByObjective(
   }
   const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
   const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')
-  if (objective.beta !== 0 && refLogprobs === undefined) {
-    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
-      where: "update, column 'ref_logprobs'",
-      expected: 'log-probs of the reference policy, since beta is not 0',
-    })
-  }
   const adjusted = adjustsWeights(objective)
     ? adjustWeights(weights, objective, recordedLogprobs(kept, objective), {
         seed: requireInteger(options.seed ?? 0, 'update.seed', 0),
