@@ -60,7 +60,11 @@ test('importance weights: bounded, masked, of tokens and of completions, and cou
     rewards: [1, 1],
   }
   const weightsOf = (spec: Partial<ObjectiveSpec>) => {
-    const { tokenGradients, metrics } = policyLoss(batch, { kind: 'psr', ...spec } as ObjectiveSpec, plainKernel)
+    const { tokenGradients, metrics } = policyLoss(
+      batch,
+      { kind: 'psr', ...spec } as ObjectiveSpec,
+      plainKernel,
+    )
     const shares = ['mean', 'truncated', 'masked'].map((name) => metrics[`importance_weight/${name}`]!)
     const rounded = (values: number[]) => values.map((value) => Math.round(value * 1e9) / 1e9)
     return [rounded(tokenGradients.flatMap((row) => [...row].map((value) => -3 * value))), rounded(shares)]
@@ -107,5 +111,6 @@ test('options that bound nothing, or choose where there is nothing to choose, ar
     [{ kind: 'clip-cov', importanceSamplingLevel: 'sequence' }, /chooses single tokens/],
     [{ kind: 'kl-cov', surrogate: 'cispo' }, /'kl-cov' is the ratio under a clip or none/],
   ]
-  for (const [spec, reason] of cases) assert.throws(() => resolveObjective(spec), reason, JSON.stringify(spec))
+  for (const [spec, reason] of cases)
+    assert.throws(() => resolveObjective(spec), reason, JSON.stringify(spec))
 })

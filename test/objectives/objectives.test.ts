@@ -317,7 +317,11 @@ test('the KL comes off the reward before the baseline, and what the verifier gav
   }
   // The sums of k1 = log-prob - reference log-prob are 3, 0 and -0.5: the rewards become 0.7, 0 and 0.05, their mean 0.25.
   const spec: ObjectiveSpec = { kind: 'opo', beta: 0.1, klKind: 'k1', klIn: 'reward' }
-  const { tokenGradients, metrics } = policyLoss(batch, { ...spec, kind: 'dr-grpo', constant: 1 }, plainKernel)
+  const { tokenGradients, metrics } = policyLoss(
+    batch,
+    { ...spec, kind: 'dr-grpo', constant: 1 },
+    plainKernel,
+  )
   assertNear(
     tokenGradients.map((row) => -row[0]!),
     [0.45, -0.25, -0.2],
