@@ -58,7 +58,7 @@ export type Objective =
   /**
    * REINFORCE leave-one-out (arXiv 2402.14740): reward - mean of the other completions' rewards, which is G / (G - 1) times
    * the difference from the mean of all G. A completion is one action: no ratio, tokens summed. TRL clips the ratio of
-   * whole completions (the same gradient on a first update) and puts the KL into the reward; verl has these advantages
+   * whole completions (the same gradient on a first update) and puts the KL into the reward (`klIn`); verl has these advantages
    * under its ratio of tokens, and leaves the reward of a group of one as it is, where here it is 0.
    */
   | { kind: 'rloo' }
@@ -198,13 +198,19 @@ export interface ObjectiveOptions {
   sapoTemperaturePos?: number | null
   /** The same for the rest. Default 1.05, so that tokens pushed down are let go of sooner. */
   sapoTemperatureNeg?: number | null
-  /** Weight of the KL divergence from the reference policy in the loss. Default 0: no reference policy is needed. */
+  /** Weight of the KL divergence from the reference policy, in the loss or the reward. Default 0: no reference policy is needed. */
   beta?: number
   /**
    * Estimator of that divergence from d = reference log-prob - log-prob (Schulman, 2020): `k1` = -d, `k2` = d^2 / 2,
    * `k3` = exp(d) - d - 1. Default k3, GRPO's. As a loss, k1 has an expected gradient of zero on-policy.
    */
   klKind?: 'k1' | 'k2' | 'k3'
+  /**
+   * Where the divergence is: a term of the `loss` (default), or off the `reward`: reward - beta * its sum over the completion's
+   * tokens, from the log-probs as they were sampled, before any baseline, deviation or filter of advantages is taken. TRL's
+   * RLOOTrainer has k1 there. `filterGroups` and the metrics of rewards go by what the verifier gave.
+   */
+  klIn?: 'loss' | 'reward'
   /** Weight of the entropy bonus, >= 0. Default 0; the paper states 1e-4, its released code has 1e-3. */
   entropyCoefficient?: number
   /**

@@ -103,7 +103,7 @@ export function lossParams(options: ResolvedObjective): PolicyLossParams {
     clipHigh: options.epsilonHigh ?? Number.POSITIVE_INFINITY,
     dualClip: options.delta ?? 0,
     klKind: options.klKind,
-    klCoef: options.beta,
+    klCoef: options.klIn === 'loss' ? options.beta : 0,
     entropyCoef: options.entropyCoefficient,
     ...(options.sapoTemperaturePos !== null && { sapoTemperaturePos: options.sapoTemperaturePos }),
     ...(options.sapoTemperatureNeg !== null && { sapoTemperatureNeg: options.sapoTemperatureNeg }),
@@ -130,7 +130,7 @@ export function lossMetrics(
 }
 
 /** A batch of graded rollouts, taken as one optimiser batch. */
-export interface PolicyLossBatch extends Omit<JudgedColumns, 'completions'> {
+export interface PolicyLossBatch extends Omit<JudgedColumns, 'completions' | 'klLogprobs'> {
   /** log pi of each completion token under the policy that is being trained. */
   logprobs: TokenColumn
   /** The same as recorded when the token was sampled. Absent: equal to `logprobs`, as on a batch's first update. */
@@ -204,7 +204,9 @@ export function policyLoss<const B extends PolicyLossBatch>(
   const dtype = requireOneOf(batch.dtype ?? 'f64', 'policyLoss.dtype', ['f64', 'f32'])
   const objective = resolveObjective(spec)
   const tokens = readTokens(batch, objective)
-  const rows = assignAdvantages({ ...batch, completions: tokens }, objective)
+  const klLogprobs =
+    tokens.refLogprobs === null ? undefined : { old: tokens.oldLogprobs, ref: tokens.refLogprobs }
+  const rows = assignAdvantages({ ...batch, completions: tokens, klLogprobs }, objective)
   const weights = weighTokens(rows.keptRows, rows.rowAdvantages, tokens, objective, dtype)
   const draw = {
     seed: requireInteger(batch.seed ?? 0, 'policyLoss.seed', 0),

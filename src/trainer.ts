@@ -206,11 +206,12 @@ class Trainer {
     }
     const judged = judgedRollouts(sampled.columns, judgements)
     const { offsets } = judged.completionTokens
-    const advantages = assignAdvantages(judgedColumns(judged), this.#settings.objective)
     const refLogprobs =
       reference === undefined || this.#settings.objective.beta === 0
         ? undefined
         : { values: await this.#score(reference, judged, clock), offsets }
+    const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
+    const advantages = assignAdvantages(judgedColumns(columns), this.#settings.objective)
     signal?.throwIfAborted()
     const toBatch = () =>
       appendColumns(sampled.toBatch(), {
@@ -218,7 +219,7 @@ class Trainer {
         advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
         ...(refLogprobs && { ref_logprobs: refLogprobs }),
       })
-    return { columns: { ...judged, ...(refLogprobs && { refLogprobs }) }, advantages, toBatch }
+    return { columns, advantages, toBatch }
   }
 
   async #score(reference: Policy, columns: RolloutColumns, clock: PhaseClock): Promise<Float32Array> {

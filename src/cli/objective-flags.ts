@@ -48,6 +48,10 @@ export const OBJECTIVE_FLAGS = {
   'negative-weight': { type: 'number', describe: 'topr: minus the advantage of a wrong one [1]' },
   beta: { type: 'number', describe: 'weight of the KL term [0]' },
   'kl-kind': { choices: ['k1', 'k2', 'k3'], describe: 'estimator of the KL term [k3]' },
+  'kl-in': {
+    choices: ['loss', 'reward'],
+    describe: 'where the KL is: a term of the loss, or off the reward [loss]',
+  },
   'entropy-coefficient': { type: 'number', describe: 'weight of the entropy bonus [0]' },
   'scale-rewards': {
     choices: ['group', 'batch', 'none'],

@@ -52,6 +52,7 @@ export const COMMON_OPTIONS: OptionRules<ResolvedOptions> = {
   sapoTemperatureNeg: { fallback: null, parse: above(0) },
   beta: atLeastZero(0),
   klKind: choice(['k1', 'k2', 'k3'], 'k3'),
+  klIn: choice(['loss', 'reward'], 'loss'),
   entropyCoefficient: atLeastZero(0),
   scaleRewards: choice(['group', 'batch', 'none'], 'none'),
   aggregation: choice(

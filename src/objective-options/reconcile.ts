@@ -57,6 +57,9 @@ export function reconcile(options: ResolvedOptions, circumstances: Circumstances
       `aggregation '${result.aggregation}' does not divide by it`,
     )
   }
+  if (result.klIn === 'reward' && result.beta === 0) {
+    throw contradiction('klIn', 'reward', 'beta is 0, so that there is nothing to take off')
+  }
   for (const name of Object.keys(restrictions) as (keyof ResolvedOptions)[]) {
     const { only, why } = restrictions[name]!
     if (!(only as readonly unknown[]).includes(result[name])) {

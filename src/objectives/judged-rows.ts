@@ -1,6 +1,7 @@
 import { CoppiceError, describeValue, invalidArgument } from '../errors.ts'
 import type { ResolvedOptions } from '../objective-options.ts'
 import { isRight, type Sample, type Verdict } from '../verdicts.ts'
+import { completionKl, type KlLogprobs } from './reward-penalty.ts'
 import { type RewardStatistics, standardDeviation, statisticsOf } from './reward-statistics.ts'
 import { activeLength, type CompletionTokens, requireRows } from './token-weights.ts'
 
@@ -16,12 +17,14 @@ export interface JudgedColumns {
   finishReasons?: ArrayLike<Sample['finishReason']> | undefined
   /** Needed by objectives in which a completion's length counts. */
   completions?: CompletionTokens | undefined
+  /** Needed by `klIn: 'reward'`; the completions are, too. */
+  klLogprobs?: KlLogprobs | undefined
 }
 
 /** Rollouts as the rules of the objectives see them. */
 export interface JudgedRows {
   count: number
-  /** 0 where the row is not counted. */
+  /** Less the KL where `klIn` says so; 0 where the row is not counted. */
   rewards: Float64Array
   /** 1 where the completion is right. */
   right: Uint8Array
@@ -113,7 +116,23 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
     metrics.filtered_rows = filteredRows
   }
   let lengths: Int32Array | undefined
-  const batch = filteredGroups === 0 ? everyone : statisticsOf(everyRow, rewards, right, counted)
+  const penalised = options.klIn === 'reward'
+  if (penalised) {
+    const kl = rewardKl(columns, options)
+    for (const row of everyRow) {
+      if (counted[row] === 0) continue
+      rewards[row]! -= options.beta * kl[row]!
+      if (!Number.isFinite(rewards[row])) {
+        throw new CoppiceError('NON_FINITE', "a completion's KL that is not finite", {
+          where: `refLogprobs, row ${row}`,
+          received: describeValue(kl[row]),
+        })
+      }
+    }
+    for (const [id, rows] of rowsOfGroup) groups.set(id, statisticsOf(rows, rewards, right, counted))
+  }
+  const batch =
+    filteredGroups === 0 && !penalised ? everyone : statisticsOf(everyRow, rewards, right, counted)
   return {
     count,
     rewards,
@@ -142,6 +161,14 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
       return lengths[row]!
     },
   }
+}
+
+function rewardKl({ completions, klLogprobs }: JudgedColumns, options: ResolvedOptions): Float64Array {
+  if (completions === undefined || klLogprobs === undefined) {
+    const expected = "log-probs of the reference policy, since klIn is 'reward'"
+    throw invalidArgument('refLogprobs', expected, undefined)
+  }
+  return completionKl(klLogprobs, completions, options.klKind)
 }
 
 /** The rows of each group in order, groups by their first row; none without ids. */

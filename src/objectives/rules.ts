@@ -45,6 +45,7 @@ const always = () => true
 const division = { std: choice(['sample', 'population'], 'sample'), stdEpsilon: atLeastZero(1e-4) }
 
 const unrestricted = (): Restrictions => ({})
+const klOfLoss = (why: string): Restrictions => ({ klIn: { only: ['loss'], why } })
 const scalesBy = (only: readonly ResolvedOptions['scaleRewards'][], why: string) => (): Restrictions => ({
   scaleRewards: { only, why },
 })
@@ -52,6 +53,11 @@ const takesAdvantagesAsTheyAre = scalesBy(
   ['none'],
   'takes its advantages as they are (to whiten a constant would give 0)',
 )
+/** Advantages by verdict alone. */
+const goesByVerdicts = (): Restrictions => ({
+  ...takesAdvantagesAsTheyAre(),
+  ...klOfLoss('goes by verdicts and has no reward to take it off'),
+})
 const dividesByNoDeviation = scalesBy(['none'], 'divides by no deviation of the rewards')
 
 /** What `scaleRewards` may be depends on the baseline: only differences from one are divided. */
@@ -115,7 +121,7 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   psr: {
     own: {},
     defaults: {},
-    restrictions: takesAdvantagesAsTheyAre,
+    restrictions: goesByVerdicts,
     comparesGroup: never,
     keeps: (rows, row) => rows.right[row] === 1,
     advantages: () => () => 1,
@@ -124,7 +130,7 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   nsr: {
     own: {},
     defaults: {},
-    restrictions: takesAdvantagesAsTheyAre,
+    restrictions: goesByVerdicts,
     comparesGroup: never,
     keeps: (rows, row) => rows.right[row] === 0,
     advantages: () => () => -1,
@@ -133,7 +139,7 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   'w-reinforce': {
     own: { lambda: atLeastZero(0.1) },
     defaults: {},
-    restrictions: takesAdvantagesAsTheyAre,
+    restrictions: goesByVerdicts,
     comparesGroup: never,
     keeps: all,
     advantages:
@@ -149,7 +155,10 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
       ...division,
     },
     defaults: { importanceSamplingLevel: 'none' },
-    restrictions: ({ baseline }) => REINFORCE_SCALES[baseline](),
+    restrictions: ({ baseline, rewards }) => ({
+      ...REINFORCE_SCALES[baseline](),
+      ...(rewards === 'signed' && klOfLoss("with rewards 'signed' has no reward to take it off")),
+    }),
     comparesGroup: ({ baseline }) => baseline === 'group',
     keeps: all,
     advantages: centredAdvantages,
@@ -214,7 +223,10 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   maxrl: {
     own: { meanEpsilon: atLeastZero(1e-6) },
     defaults: {},
-    restrictions: scalesBy(['none'], "divides by the group's mean instead"),
+    restrictions: () => ({
+      ...scalesBy(['none'], "divides by the group's mean instead")(),
+      ...klOfLoss('divides by the mean reward, which must not come below 0'),
+    }),
     comparesGroup: always,
     keeps: all,
     advantages: (rows, { meanEpsilon }) => meanScaledAdvantages(rows, meanEpsilon),
@@ -238,7 +250,7 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
   topr: {
     own: { positiveWeight: atLeastZero(1), negativeWeight: atLeastZero(1) },
     defaults: { surrogate: 'topr' },
-    restrictions: () => ({ ...takesAdvantagesAsTheyAre(), ...isSurrogate('topr')() }),
+    restrictions: () => ({ ...goesByVerdicts(), ...isSurrogate('topr')() }),
     comparesGroup: never,
     keeps: all,
     advantages:

@@ -47,17 +47,25 @@ export function objectiveUpdate(
   }
   const { rewards, verdicts, groupIds, finishReasons } = columns
   const completions = activeTokens(columns)
-  const rows = assignAdvantages({ rewards, verdicts, groupIds, finishReasons, completions }, objective)
-  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
-  if (weights === null) return { rows, step: null }
-  const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
-  const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')
-  if (objective.beta !== 0 && refLogprobs === undefined) {
+  if (objective.beta !== 0 && columns.refLogprobs === undefined) {
     throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
       where: `${where}, column 'ref_logprobs'`,
       expected: 'log-probs of the reference policy, since beta is not 0',
     })
   }
+  const klLogprobs =
+    objective.klIn === 'reward'
+      ? {
+          old: perToken(columns.logprobs, 'logprobs'),
+          ref: perToken(columns.refLogprobs!, 'ref_logprobs'),
+        }
+      : undefined
+  const judged = { rewards, verdicts, groupIds, finishReasons, completions, klLogprobs }
+  const rows = assignAdvantages(judged, objective)
+  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
+  if (weights === null) return { rows, step: null }
+  const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
+  const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')
   const adjusted = adjustsWeights(objective)
     ? adjustWeights(weights, objective, recordedLogprobs(kept, objective, where), draw)
     : null

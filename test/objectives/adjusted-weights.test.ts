@@ -66,7 +66,7 @@ test('importance weights: bounded, masked, of tokens and of completions, and cou
       plainKernel,
     )
     const shares = ['mean', 'truncated', 'masked'].map((name) => metrics[`importance_weight/${name}`]!)
-    const rounded = (values: number[]) => values.map((value) => Math.round(value * 1e9) / 1e9)
+    const rounded = (values: number[]) => values.map((value) => Math.round(value * 1e9) / 1e9 || 0)
     return [rounded(tokenGradients.flatMap((row) => [...row].map((value) => -3 * value))), rounded(shares)]
   }
   // The tokens' w are 4, 1/4 and 2; the completions' products 1 and 2, their geometric means 1 and 2.
@@ -87,7 +87,7 @@ test('importance weights: bounded, masked, of tokens and of completions, and cou
   for (const importanceCorrection of ['sequence-mask', 'sequence-geometric-mask'] as const) {
     assert.deepEqual(weightsOf({ importanceCorrection, ...narrow }), [
       [1, 1, 0],
-      [2 * third, 0, third],
+      [Math.round(2e9 / 3) / 1e9, 0, third],
     ])
   }
   const missing = () =>

@@ -198,6 +198,12 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'topr', importanceSamplingLevel: 'sequence' },
   { kind: 'gspo-token', epsilon: 0.03, epsilonHigh: 0.04 },
   { kind: 'gspo-token', epsilon: 0.1, epsilonHigh: 0.15, aggregation: 'token-mean' },
+  { kind: 'rloo', beta: 0.05, klKind: 'k1', klIn: 'reward' },
+  { kind: 'grpo', beta: 0.05, klIn: 'reward', filterGroups: 'constant' },
+  { kind: 'reinforce', beta: 0.05, klKind: 'k2', klIn: 'reward' },
+  { kind: 'opo', beta: 0.1, klIn: 'reward' },
+  { kind: 'gpg', beta: 0.1, klIn: 'reward', importanceCorrection: 'token-truncate' },
+  { kind: 'reinforce++-baseline', beta: 0.1, klKind: 'k1', klIn: 'reward', maskTruncatedCompletions: true },
   // A share of 1, so that chance has no part in it.
   { kind: 'clip-cov', covRatio: 1, covLow: 0 },
   { kind: 'clip-cov', covRatio: 1, covLow: 0.1, covHigh: 0.4, epsilonHigh: 0.28, beta: 0.05 },
@@ -208,7 +214,7 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'gmpo', importanceCorrection: 'sequence-mask' },
   ...(['nsr', 'grpo', 'gspo-token', 'cispo', 'sapo', 'reinforce'] as const).flatMap(
     (kind): ObjectiveSpec[] => {
-      const spec: ObjectiveSpec = kind === 'gspo-token' ? { kind, epsilon: 0.1 } : { kind }
+      const spec: ObjectiveSpec = kind === 'gspo-token' ? { kind, epsilon: 0.1, epsilonHigh: 0.15 } : { kind }
       return [
         { ...spec, importanceCorrection: 'token-truncate' },
         {
@@ -291,6 +297,7 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     sapoTemperatureNeg: [...Array<undefined>(12).fill(undefined), 1.5],
     beta: [undefined, 0, 0.01, 0.5],
     klKind: [undefined, 'k1', 'k2', 'k3'],
+    klIn: [undefined, undefined, undefined, undefined, 'loss', 'reward'],
     entropyCoefficient: [undefined, 0, 0.02],
     scaleRewards: [undefined, undefined, 'group', 'batch', 'none'],
     aggregation: [undefined, 'token-mean', 'sequence-mean-token-mean', 'sequence-mean-token-sum', 'constant'],

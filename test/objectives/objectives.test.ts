@@ -7,8 +7,10 @@ import {
   OBJECTIVE_KINDS,
   resolveObjective,
 } from '../../src/objectives.ts'
+import { policyLoss } from '../../src/policy-loss.ts'
 import { assertNear } from './assert-near.ts'
 import { randomSpecs, SPECS, specsFor } from './cases.ts'
+import { plainKernel } from './plain-kernel.ts'
 
 const RIGHT_AND_WRONG = { rewards: [1, 0, 0, 1, 1], groupIds: [0, 0, 0, 1, 1] }
 
@@ -32,6 +34,7 @@ test('the defaults are the documented ones', () => {
     sapoTemperatureNeg: null,
     beta: 0,
     klKind: 'k3',
+    klIn: 'loss',
     entropyCoefficient: 0,
     scaleRewards: 'none',
     aggregation: 'token-mean',
@@ -115,7 +118,7 @@ test('a surrogate brings its own clip and ratio, whatever the objective has unde
     [{ kind: 'gspo', surrogate: 'sapo', importanceSamplingLevel: 'sequence' }, /'gspo' clips its ratio/],
     [{ kind: 'gmpo', surrogate: 'clip' }, /surrogate: "clip" cannot be: 'gmpo' is its surrogate/],
     [{ kind: 'psr', sapoTemperaturePos: 2 }, /sapoTemperaturePos: 2 cannot be: surrogate 'clip' has no gate/],
-    [{ kind: 'sapo', sapoTemperatureNeg: 0 }, /sapoTemperatureNeg: expected a number greater than 0/],
+    [{ kind: 'sapo', sapoTemperatureNeg: 0 }, /sapoTemperatureNeg: .*a number greater than 0/],
     [{ kind: 'topr', scaleRewards: 'batch' }, /'topr' takes its advantages as they are/],
   ]
   for (const [spec, reason] of refused)
@@ -303,4 +306,37 @@ test('computeAdvantages repeats a row over its tokens and leaves rows that are n
       code: 'SHAPE_MISMATCH',
     },
   )
+})
+
+test('the KL comes off the reward before the baseline, and what the verifier gave stays in the metrics', () => {
+  const batch = {
+    logprobs: [[-1, -1], [-2], [-1]],
+    refLogprobs: [[-2, -3], [-2], [-0.5]],
+    rewards: [1, 0, 0],
+    groupIds: [0, 0, 0],
+  }
+  // The sums of k1 = log-prob - reference log-prob are 3, 0 and -0.5: the rewards become 0.7, 0 and 0.05, their mean 0.25.
+  const spec: ObjectiveSpec = { kind: 'opo', beta: 0.1, klKind: 'k1', klIn: 'reward' }
+  const { tokenGradients, metrics } = policyLoss(
+    batch,
+    { ...spec, kind: 'dr-grpo', constant: 1 },
+    plainKernel,
+  )
+  assertNear(
+    tokenGradients.map((row) => -row[0]!),
+    [0.45, -0.25, -0.2],
+    1e-12,
+  )
+  assert.equal(metrics.reward, 1 / 3)
+  // Equal rewards are told apart by their KL, but filtered as what they were.
+  const equal = { ...batch, rewards: [0, 0, 0] }
+  assert.notEqual(policyLoss(equal, spec, plainKernel).tokenGradients[0]![0], 0)
+  const filtered = policyLoss(equal, { ...spec, filterGroups: 'constant' }, plainKernel)
+  assert.equal(filtered.emptyClass, 'no-mixed-group')
+  for (const kind of ['psr', 'nsr', 'w-reinforce', 'topr', 'maxrl'] as const) {
+    assert.throws(() => resolveObjective({ kind, beta: 0.1, klIn: 'reward' }), /klIn: "reward" cannot be/)
+  }
+  assert.throws(() => resolveObjective({ kind: 'rloo', klIn: 'reward' }), /beta is 0/)
+  const { refLogprobs: _, ...without } = batch
+  assert.throws(() => policyLoss(without, spec, plainKernel), /refLogprobs/)
 })

@@ -50,6 +50,7 @@ export interface SlowSpec {
   negativeWeight?: number
   beta?: number
   klKind?: 'k1' | 'k2' | 'k3'
+  klIn?: 'loss' | 'reward'
   entropyCoefficient?: number
   scaleRewards?: 'group' | 'batch' | 'none'
   aggregation?: 'token-mean' | 'sequence-mean-token-mean' | 'sequence-mean-token-sum' | 'constant'
@@ -184,6 +185,26 @@ function correctionOf(row: SlowRow, spec: SlowSpec): number[] {
 
 /** Who is learnt from, and how strongly. */
 export function taughtRows(rows: SlowRow[], given: SlowSpec): { row: SlowRow; advantage: number }[] {
+  if (given.klIn !== 'reward') return taughtByReward(rows, given, (row) => row.reward!)
+  const after = new Map(rows.map((row) => [row, rewardLessKl(row, given)]))
+  return taughtByReward(rows, given, (row) => after.get(row)!)
+}
+
+/** reward - beta sum_t kl_t, of the tokens that the policy produced, as they were sampled. */
+function rewardLessKl(row: SlowRow, spec: SlowSpec): number {
+  const terms = row.old.map((old, t) => (row.mask[t] === 1 ? klOf(row.ref[t]! - old, spec) : 0))
+  return row.reward! - spec.beta! * sum(terms)
+}
+
+function klOf(d: number, spec: SlowSpec): number {
+  return { k1: -d, k2: (d * d) / 2, k3: Math.exp(d) - d - 1 }[spec.klKind ?? 'k3']
+}
+
+function taughtByReward(
+  rows: SlowRow[],
+  given: SlowSpec,
+  rewardOf: (row: SlowRow) => number,
+): { row: SlowRow; advantage: number }[] {
   const spec = withDefaults(given)
   const groupOf = (row: SlowRow, among: SlowRow[]) => among.filter((other) => other.group === row.group)
   const equal = (group: SlowRow[]) => group.every((other) => other.reward === group[0]!.reward)
@@ -194,10 +215,12 @@ export function taughtRows(rows: SlowRow[], given: SlowSpec): { row: SlowRow; ad
   if (spec.kind === 'psr') return finished.filter(isRight).map((row) => ({ row, advantage: 1 }))
   if (spec.kind === 'nsr')
     return finished.filter((row) => !isRight(row)).map((row) => ({ row, advantage: -1 }))
-  const mixed = finished.filter((row) => !equal(groupOf(row, judged))).length
+  const paid = new Map(judged.map((row) => [row, { ...row, reward: rewardOf(row) }]))
+  const paidRows = [...paid.values()]
+  const mixed = finished.filter((row) => !equal(groupOf(paid.get(row)!, paidRows))).length
   return finished.map((row) => {
-    const group = groupOf(row, judged)
-    const advantage = advantageOf(row, group, judged, spec)
+    const group = groupOf(row, paidRows)
+    const advantage = advantageOf(paid.get(row)!, group, paidRows, spec)
     return {
       row,
       advantage: spec.kind === 'gpg' && mixed > 0 ? (advantage * finished.length) / mixed : advantage,
@@ -290,8 +313,7 @@ function tokenLosses(row: SlowRow, stopped: number[], advantages: number[], spec
         ? (ratioOf(stopped, t) * Math.exp(lp)) / Math.exp(stopped[t]!)
         : ratioOf(row.lp, t)
     const surrogate = surrogateOf(ratio, ratioOf(stopped, t), t)
-    const d = row.ref[t]! - lp
-    const kl = { k1: -d, k2: (d * d) / 2, k3: Math.exp(d) - d - 1 }[spec.klKind ?? 'k3']
+    const kl = spec.klIn === 'reward' ? 0 : klOf(row.ref[t]! - lp, spec)
     return -surrogate + (spec.beta ?? 0) * kl - (spec.entropyCoefficient ?? 0) * row.entropy[t]!
   })
 

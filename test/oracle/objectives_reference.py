@@ -34,7 +34,7 @@ KINDS = {
     ),
     "topr": dict(surrogate="topr", positiveWeight=1.0, negativeWeight=1.0),
     "clip-cov": dict(scaleRewards="group", covLow=1.0, covHigh=5.0),
-    "kl-cov": dict(scaleRewards="group", epsilon=float("inf"), covRatio=2e-4, oldKlCoefficient=1.0),
+    "kl-cov": dict(scaleRewards="group", epsilon=float("inf"), epsilonHigh=float("inf"), covRatio=2e-4, oldKlCoefficient=1.0),
     "gspo-token": dict(
         scaleRewards="group", importanceSamplingLevel="sequence-token", epsilon=3e-4, epsilonHigh=4e-4,
         aggregation="sequence-mean-token-mean",

@@ -64,12 +64,16 @@ for (const kind of OBJECTIVE_KINDS) {
       }
       const [whole, ...cut] = await gradientsOf(policy, batch, spec)
       for (const tensors of cut) {
+        const everything = (of: Float32Array[]) => Math.hypot(...of.map(norm))
+        const differences = tensors.map((gradient, i) => gradient.map((x, j) => x - whole![i]![j]!))
+        assert.ok(everything(differences) <= 1e-6 * everything(whole!), JSON.stringify(spec))
         for (const [i, gradient] of tensors.entries()) {
           const reference = whole![i]!
           const difference = norm(gradient.map((x, j) => x - reference[j]!))
           const where = `${JSON.stringify(spec)}, ${tensorShapesOf(policy.config)[i]!.name}: ${difference} of ${norm(reference)}`
           assert.ok(norm(reference) > 0, where)
-          assert.ok(difference <= 1e-6 * norm(reference), where)
+          // Advantages that cancel leave the smallest tensors of fp32 sums little above their rounding.
+          assert.ok(difference <= 2e-6 * norm(reference), where)
         }
       }
     }
