@@ -40,6 +40,7 @@ describe('the objective of a run', () => {
       'opo',
       'gpg',
       'maxrl',
+      ...['gspo-token', 'cispo', 'gmpo', 'sapo', 'clip-cov', 'kl-cov'],
     ]
     for (const kind of OBJECTIVE_KINDS) {
       const spec = { kind } as ObjectiveSpec
