@@ -61,6 +61,7 @@ export type {
   ResolvedOptions,
 } from './objective-options.ts'
 export type { JudgedColumns } from './objectives/judged-rows.ts'
+export type { KlLogprobs } from './objectives/reward-penalty.ts'
 export type { FlagColumn, TokenColumn, TokenFlags, TokenValues } from './objectives/token-columns.ts'
 export type { CompletionTokens, TokenDtype } from './objectives/token-weights.ts'
 export {
