@@ -21,7 +21,8 @@ import type {
   SwigluGradientInput,
 } from './kernels/inputs.ts'
 import { ropeTable } from './kernels/rope-table.ts'
-import type { ComputeDtype, NativeEngineInfo, NativeKernels } from './native/types.ts'
+import type { NativeKernels } from './native/kernel-types.ts'
+import type { ComputeDtype, NativeEngineInfo } from './native/types.ts'
 import { addon, call } from './native.ts'
 import { refuseUnknownKeys, requireInteger, requireNumber, requireOneOf } from './options.ts'
 

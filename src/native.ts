@@ -3,7 +3,8 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { CoppiceError, type ErrorCode } from './errors.ts'
-import type { NativeAddon, NativeStopFlag } from './native/types.ts'
+import type { NativeAddon } from './native/addon-type.ts'
+import type { NativeStopFlag } from './native/types.ts'
 
 // The only file that touches the .node.
 

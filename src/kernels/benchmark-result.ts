@@ -1,4 +1,5 @@
-import type { ComputeDtype, NativeEngineInfo, NativeTimedOp } from '../native/types.ts'
+import type { NativeTimedOp } from '../native/kernel-types.ts'
+import type { ComputeDtype, NativeEngineInfo } from '../native/types.ts'
 import { medianOf, quantileOf } from '../statistics/quantiles.ts'
 import type { OpBenchmark } from './inputs.ts'
 

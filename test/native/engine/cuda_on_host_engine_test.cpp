@@ -13,19 +13,12 @@
 
 #include "base/error.h"
 #include "engine/engine.h"
+#include "expect.h"
 #include "random_model.h"
 
 using namespace coppice;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool good, const std::string& what) {
-  if (good) return;
-  std::printf("FAIL %s\n", what.c_str());
-  ++failures;
-}
 
 // Small models of the three families: grouped heads with biases, norms of heads, windows and tied embeddings.
 ModelConfig family(int index) {

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "engine/memory.h"
+#include "expect.h"
 #include "random_model.h"
 
 // Every allocation of this process through operator new; those of over-aligned types come to the second.
@@ -47,14 +48,6 @@ void operator delete(void* data, size_t, std::align_val_t) noexcept {
 using namespace coppice;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool good, const std::string& what) {
-  if (good) return;
-  std::printf("FAIL %s\n", what.c_str());
-  ++failures;
-}
 
 // Groups of rows with one prompt each; completions of 0 to `longest` tokens.
 struct RandomRows {

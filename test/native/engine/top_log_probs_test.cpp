@@ -11,19 +11,12 @@
 #include <vector>
 
 #include "base/error.h"
+#include "expect.h"
 #include "random_model.h"
 
 using namespace coppice;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool good, const std::string& what) {
-  if (good) return;
-  std::printf("FAIL %s\n", what.c_str());
-  ++failures;
-}
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() &&
