@@ -86,7 +86,8 @@ void take_apart_rows(float* out, const Left& words, int64_t rows, int64_t depth)
   }
 }
 
-// Where a packed tile begins: the line more than it has spreads the tiles' lines over the sets of the cache.
+// Where a packed tile begins: the line more than it has spreads the tiles' lines over the sets of the cache,
+// and takes what store_over writes behind the last k.
 int64_t packed_tile_at(int64_t tile, int64_t row, int64_t depth) {
   return row * depth + tile * kLanes;
 }
@@ -112,13 +113,13 @@ void pack_block(float* out, const Left& a, const RowTiles& tiles, int64_t depth,
         float* to = out + packed_tile_at(t, row, 2 * depth);
         for (int64_t k = first; k < last; ++k) {
           const Vec words = load_first(from + k * a.stride, height);
-          store_first(to + 2 * k * height, second_of_pair(words), height);
-          store_first(to + (2 * k + 1) * height, first_of_pair(words), height);
+          store_over(to + 2 * k * height, second_of_pair(words), height);
+          store_over(to + (2 * k + 1) * height, first_of_pair(words), height);
         }
       } else {
         float* to = out + packed_tile_at(t, row, depth);
         for (int64_t k = first; k < last; ++k)
-          store_first(to + k * height, load_first(from + k * a.stride, height), height);
+          store_over(to + k * height, load_first(from + k * a.stride, height), height);
       }
       row += height;
     }

@@ -10,9 +10,9 @@
 // second number is 0 in both.
 //
 // The right operand stands in panels of kPanel columns, [panel][k][kPanel], the last one padded with zeros. A
-// kMatrix parameter W [rows, cols] is stored as panels of W^T: panel p holds rows 32 p .. 32 p + 31 of W,
-// element (r, k) at storage[((r / 32) * depth + k) * 32 + r % 32], in floats with depth = cols or in words
-// with depth = ceil(cols / 2).
+// kMatrix parameter W [rows, cols] is stored as panels of W^T: with P = kPanel, panel p holds rows P p .. P p
+// + P - 1 of W, element (r, k) at storage[((r / P) * depth + k) * P + r % P], in floats with depth = cols or
+// in words with depth = ceil(cols / 2).
 #pragma once
 
 #include "backend/backend.h"
@@ -21,7 +21,11 @@
 namespace coppice {
 namespace COPPICE_ISA {
 
-inline constexpr int64_t kPanel = 32;
+// Columns of a panel: as many as a tile of full height takes, so that it reads whole lines one after the
+// other. Where a tile takes half of wider panels, the other half's lines are fetched for nothing and only
+// half of the first-level cache's sets are used.
+inline constexpr int64_t kPanel = kTileVectors > 1 ? 2 * kLanes : kLanes;
+inline constexpr int kPanelVectors = static_cast<int>(kPanel) / kLanes;
 // Rows of A that are packed at a time: kPackRows x kProductDepth floats stay in the second-level cache.
 inline constexpr int64_t kPackRows = kTileRows * ((252 + kTileRows - 1) / kTileRows);
 
@@ -40,8 +44,8 @@ struct Left {
   }
 };
 
-// B(k, j) = data[(j / 32) * panel_stride + k * row_stride + j % 32]. Where `padded`, a panel may be read at
-// its full width.
+// B(k, j) = data[(j / kPanel) * panel_stride + k * row_stride + j % kPanel]. Where `padded`, a panel may be
+// read at its full width.
 struct Right {
   const float* data;
   int64_t panel_stride;
@@ -49,7 +53,7 @@ struct Right {
   bool padded;
 };
 
-// Panels [ceil(cols / 32)][depth][32].
+// Panels [ceil(cols / kPanel)][depth][kPanel].
 COPPICE_INLINE Right packed_right(const float* panels, int64_t depth) {
   return {panels, depth * kPanel, kPanel, true};
 }
@@ -60,7 +64,8 @@ void read_row(const Parameter& weight, int64_t row, float* values);
 COPPICE_INLINE int64_t product_depth(DType dtype, int64_t count) {
   return dtype == DType::kBF16 ? ceil_div(count, 2) : count;
 }
-// x W^T for the rows of W from row_begin on, which must be a multiple of 32: B(k, j) = W[row_begin + j][k].
+// x W^T for the rows of W from row_begin on, which must be a multiple of kPanel: B(k, j) = W[row_begin +
+// j][k].
 COPPICE_INLINE Right parameter_right(const Parameter& weight, int64_t row_begin) {
   const int64_t depth = product_depth(weight.dtype, weight.cols);
   return packed_right(static_cast<const float*>(weight.storage) + row_begin * depth, depth);
@@ -104,11 +109,11 @@ void chain_product(float* c, int64_t c_stride, Left a, const float* b, int64_t b
 
 // ---- packing ----
 
-// Row-major src [rows, cols] as a right operand with k along the rows: panels [ceil(cols / 32)][depth][32] of
-// floats or words, zeros in the padding.
+// Row-major src [rows, cols] as a right operand with k along the rows: panels [ceil(cols /
+// kPanel)][depth][kPanel] of floats or words, zeros in the padding.
 void pack_right(float* panels, const float* src, int64_t src_stride, int64_t rows, int64_t cols, DType dtype);
 // Rows of W as a right operand: B(k, j) = W[row_begin + k][col_begin + j] for k < rows, j < cols, in panels
-// of product_depth(rows) depth. col_begin must be a multiple of 32, row_begin of 2.
+// of product_depth(rows) depth. col_begin must be a multiple of 32 and of kPanel, row_begin of 2.
 void pack_parameter_rows(float* panels, const Parameter& weight, int64_t row_begin, int64_t rows,
                          int64_t col_begin, int64_t cols);
 // words[j] = src[2 j], src[2 j + 1] as bf16, j < ceil(cols / 2): a row that a product walks along.

@@ -8,7 +8,7 @@ namespace coppice {
 namespace COPPICE_ISA {
 
 // One tile: out = addend + (previous + chain), the first two where present. Column vector v of B begins at
-// b + (v / 2) * b_panel_stride + (v % 2) * 16.
+// b + (v / kPanelVectors) * b_panel_stride + (v % kPanelVectors) * 16.
 struct Tile {
   const float* a;
   int64_t a_stride;
@@ -99,7 +99,7 @@ COPPICE_INLINE void step(Vec (&acc)[kRows][kVectors], const float* const* a, int
   Vec columns[kVectors];
 #pragma GCC unroll 8
   for (int v = 0; v < kVectors; ++v) {
-    const float* p = b + (v / 2) * b_panel_stride + (v % 2) * kLanes;
+    const float* p = b + (v / kPanelVectors) * b_panel_stride + (v % kPanelVectors) * kLanes;
     columns[v] = taken<kTake>(kMaskedB ? load_lanes(p, cols) : load(p));
   }
 #pragma GCC unroll 16

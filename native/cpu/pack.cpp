@@ -83,9 +83,13 @@ void pack_parameter_rows(float* panels, const Parameter& weight, int64_t row_beg
   const int64_t stored_depth = product_depth(weight.dtype, weight.cols);
   const int64_t depth = product_depth(weight.dtype, rows);
   // A vector of what is stored holds 16 columns of W, or 32 as words.
-  const int64_t columns_a_vector = words ? kPanel : kLanes;
-  for (int64_t j = 0; j < round_up(cols, kPanel); j += columns_a_vector) {
-    float* panel = panels + (j / kPanel) * depth * kPanel + j % kPanel;
+  const int64_t columns_a_vector = words ? 2 * kLanes : kLanes;
+  const auto panel_at = [&](int64_t j) { return panels + (j / kPanel) * depth * kPanel + j % kPanel; };
+  const int64_t padded_cols = round_up(cols, kPanel);
+  for (int64_t j = 0; j < padded_cols; j += columns_a_vector) {
+    float* const panel = panel_at(j);
+    // Panels of 16 columns end within a vector of words.
+    float* const second_panel = j + kLanes < padded_cols ? panel_at(j + kLanes) : nullptr;
     const int64_t stored_at = product_depth(weight.dtype, col_begin + j);
     for (int64_t k = 0; k < rows; k += kLanes) {
       const int64_t row = row_begin + k;
@@ -103,7 +107,7 @@ void pack_parameter_rows(float* panels, const Parameter& weight, int64_t row_beg
         Vec second = i + 1 < n ? block[i + 1] : zero();
         pair_rows_of_words(block[i], second);
         store(panel + (k + i) / 2 * kPanel, block[i]);
-        store(panel + (k + i) / 2 * kPanel + kLanes, second);
+        if (second_panel != nullptr) store(second_panel + (k + i) / 2 * kPanel, second);
       }
     }
   }

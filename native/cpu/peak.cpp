@@ -50,7 +50,7 @@ double dot_pairs_chains(int64_t rounds) {
 double product_tiles(int64_t rounds) {
   constexpr int64_t kDepth = 128;
   constexpr int kVectors = tile_vectors(kTileRows);
-  constexpr int kCols = kVectors * kLanes, kPanels = (kVectors + 1) / 2;
+  constexpr int kCols = kVectors * kLanes, kPanels = (kVectors + kPanelVectors - 1) / kPanelVectors;
   alignas(64) float left[kTileRows * kDepth], right[kPanels * kDepth * kPanel], out[kTileRows * kCols];
   for (float& value : left) value = 0.5f;
   for (float& value : right) value = 0.25f;

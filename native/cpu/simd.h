@@ -12,6 +12,8 @@
 //
 // - Vec zero(), splat(x), load(p), load_first(p, n), load_first(p, n, fill)
 // - store(p, v), store_first(p, v, n); float first(v) is lane 0
+// - store_over(p, v, n): the same for p[0 .. n), while p[n .. 16) may become anything: a masked store is slow
+// in AVX2
 // - a + b, a - b, a * b, a / b, -a, sqrt(a)
 // - fma(a, b, c) = a b + c and fnma(a, b, c) = c - a b, rounded once
 // - max(a, b) = a > b ? a : b, min(a, b) = a < b ? a : b: the second operand where either is NaN

@@ -56,6 +56,10 @@ COPPICE_INLINE void store_first(float* p, Vec a, int n) {
   _mm256_maskstore_ps(p, _mm256_castps_si256(m.lo), a.lo);
   _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.hi), a.hi);
 }
+COPPICE_INLINE void store_over(float* p, Vec a, int n) {
+  _mm256_storeu_ps(p, a.lo);
+  if (n > 8) _mm256_storeu_ps(p + 8, a.hi);
+}
 COPPICE_INLINE float first(Vec a) {
   return _mm256_cvtss_f32(a.lo);
 }

@@ -59,6 +59,9 @@ COPPICE_INLINE void store(float* p, Vec a) {
 COPPICE_INLINE void store_first(float* p, Vec a, int n) {
   _mm512_mask_storeu_ps(p, first_lanes(n).m, a.v);
 }
+COPPICE_INLINE void store_over(float* p, Vec a, int n) {
+  store_first(p, a, n);
+}
 COPPICE_INLINE float first(Vec a) {
   return _mm512_cvtss_f32(a.v);
 }

@@ -68,6 +68,9 @@ COPPICE_INLINE void store_first(float* p, Vec a, int n) {
   store(lanes, a);
   for (int i = 0; i < n; ++i) p[i] = lanes[i];
 }
+COPPICE_INLINE void store_over(float* p, Vec a, int n) {
+  store_first(p, a, n);
+}
 COPPICE_INLINE float first(Vec a) {
   return vgetq_lane_f32(a.q[0], 0);
 }
