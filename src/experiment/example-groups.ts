@@ -5,7 +5,7 @@ import { assignAdvantages } from '../objectives.ts'
 import type { Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
 import type { ReportSample } from '../report/report-data.ts'
-import { columnsOf, type RolloutBatch, takeRows } from '../rollouts.ts'
+import { appendColumns, columnsOf, type RolloutBatch, takeRows } from '../rollouts.ts'
 import type { VerifierPool } from '../verify.ts'
 
 /** Samples of one prompt. */
@@ -24,19 +24,28 @@ export async function exampleGroups(
   pool: VerifierPool,
   options: {
     objective: ResolvedObjective | undefined
+    /** Of the objective's KL; needed where that is taken off the reward. */
+    reference: Policy | undefined
     numGenerations: number
     maxCompletionLength: number
     seed: number
   },
 ): Promise<ExampleGroup[]> {
   if (prompts.length === 0) return []
-  const { objective, ...sampling } = options
-  const rollouts = await judge(await policy.generateAll(prompts, { ...sampling, step: EXAMPLE_STEP }), pool)
+  const { objective, reference, ...sampling } = options
+  const judged = await judge(await policy.generateAll(prompts, { ...sampling, step: EXAMPLE_STEP }), pool)
+  const rollouts = reference === undefined ? judged : await withReference(judged, reference)
   const { groupIds } = columnsOf(rollouts)
   return prompts.map(({ promptId }, i) => {
     const rows = Array.from(groupIds.keys()).filter((row) => groupIds[row] === i)
     return { promptId, samples: samplesOf(takeRows(rollouts, rows), policy, objective) }
   })
+}
+
+async function withReference(rollouts: RolloutBatch, reference: Policy): Promise<RolloutBatch> {
+  const { offsets } = columnsOf(rollouts).completionTokens
+  const { logprobs } = await reference.score(rollouts, { entropies: false })
+  return appendColumns(rollouts, { ref_logprobs: { values: logprobs, offsets } })
 }
 
 /** Not the noise of a training step, nor that of an evaluation. */

@@ -106,10 +106,15 @@ function withDefaults(spec: SlowSpec): SlowSpec {
 /** A row's log-probs where a formula stops the gradient: those before a difference is taken. */
 type Stopped = Map<SlowRow, number[]>
 
-/** L of the rows, as one optimiser batch. */
-export function slowLoss(rows: SlowRow[], given: SlowSpec, stopped: Stopped = new Map()): number {
+/** L of the rows, as one optimiser batch. `advised`: the rows' advantages, which do not move with the policy. */
+export function slowLoss(
+  rows: SlowRow[],
+  given: SlowSpec,
+  stopped: Stopped = new Map(),
+  advised = taughtRows(rows, given),
+): number {
   const spec = withDefaults(given)
-  const taught = taughtRows(rows, spec).filter(({ row }) => row.mask.includes(1))
+  const taught = advised.filter(({ row }) => row.mask.includes(1))
   const chosen = chosenTokens(taught, spec)
   const losses = taught.map(({ row, advantage }, i) => {
     const isChosen = (t: number) => chosen.has(`${i} ${t}`)
@@ -361,13 +366,15 @@ function clippedSurrogate(ratio: number, advantage: number, spec: SlowSpec): num
   return spec.delta != null && advantage < 0 ? Math.max(surrogate, spec.delta * advantage) : surrogate
 }
 
-/** dL/dlp or dL/dentropy of every token by central differences of fourth order. */
-export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entropy'): number[][] {
+/** dL/dlp or dL/dentropy of every token by central differences of fourth order. `step`: the finer of the two tried. */
+export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entropy', step = 1e-3): number[][] {
   const stopped: Stopped = new Map(rows.map((row) => [row, row.lp.slice()]))
+  const advised = taughtRows(rows, spec)
+  const lossOf = () => slowLoss(rows, spec, stopped, advised)
   return rows.map((row) =>
     row[of].map((_, t) => {
-      const coarse = centralDifference(rows, spec, stopped, row[of], t, 2e-3)
-      const fine = centralDifference(rows, spec, stopped, row[of], t, 1e-3)
+      const coarse = centralDifference(lossOf, row[of], t, 2 * step)
+      const fine = centralDifference(lossOf, row[of], t, step)
       // Two steps agree unless a clip boundary lies between them; then the data is unfit to test a gradient with.
       if (Math.abs(coarse - fine) > 1e-8 * Math.max(1, Math.abs(fine))) {
         throw new Error(`a kink of the loss within reach of token ${t}: ${coarse} against ${fine}`)
@@ -377,18 +384,11 @@ export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entrop
   )
 }
 
-function centralDifference(
-  rows: SlowRow[],
-  spec: SlowSpec,
-  stopped: Stopped,
-  values: number[],
-  t: number,
-  step: number,
-): number {
+function centralDifference(lossOf: () => number, values: number[], t: number, step: number): number {
   const centre = values[t]!
   const at = (shift: number): number => {
     values[t] = centre + shift
-    const loss = slowLoss(rows, spec, stopped)
+    const loss = lossOf()
     values[t] = centre
     return loss
   }
