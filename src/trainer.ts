@@ -2,7 +2,7 @@ import { CoppiceError } from './errors.ts'
 import { evaluateGreedily } from './evaluate.ts'
 import { GroupJudge, judgedColumns, judgedRollouts, partRewardMeans, verdictColumns } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
-import { assignAdvantages, type RowAdvantages } from './objectives.ts'
+import { assignAdvantages, hasGreedyBaseline, type RowAdvantages } from './objectives.ts'
 import type { PlanOptions, Policy, SampledGroup, SampledRollouts } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
 import {
@@ -13,6 +13,8 @@ import {
   takeRows,
   writeTable,
 } from './rollouts.ts'
+import { baselineColumn, type GreedyBaseline, greedyBaseline } from './trainer/greedy-baseline.ts'
+import { LambdaSchedule } from './trainer/lambda-schedule.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
@@ -75,7 +77,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
   await using verifier = await createVerifierPool(options.verifier, options.verify)
   const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
   if (state.step < settings.steps) await reserveMemory(policiesOf(options, settings), options.onPlan)
-  const trainer = new Trainer(options, settings, order, run, verifier)
+  const lambda = new LambdaSchedule(settings.objective, settings.steps, state.lambda)
+  const trainer = new Trainer(options, settings, order, run, verifier, lambda)
   let numTokens = state.numTokens
   let saved = state.step
   // A step's checkpoint follows its line of metrics: what it took stands in the next line.
@@ -95,7 +98,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
       throw error
     })
     const { metrics: learned, rollouts } = await trainer.learn(step, sampled, clock)
-    numTokens += tokenCount(sampled.columns)
+    numTokens += sampled.tokens
+    if (learned.entropy !== undefined) lambda.observe(learned.entropy)
     const stopped = options.signal?.aborted === true
     const last = step === settings.steps
     const evaluated =
@@ -153,6 +157,8 @@ interface Sampled {
   /** With rewards and verdicts, and reference log-probs for a KL term. */
   columns: RolloutColumns
   advantages: RowAdvantages
+  /** Prompt and completion tokens processed, those of greedy completions too. */
+  tokens: number
   /** The whole of it as a batch, which nothing is learnt from: made while the engine works. */
   toBatch: () => RolloutBatch
 }
@@ -164,6 +170,7 @@ class Trainer {
   readonly #order: RowOrder
   readonly #run: RunFolder
   readonly #verifier: VerifierPool
+  readonly #lambda: LambdaSchedule
 
   constructor(
     options: TrainOptions,
@@ -171,12 +178,14 @@ class Trainer {
     order: RowOrder,
     run: RunFolder,
     verifier: VerifierPool,
+    lambda: LambdaSchedule,
   ) {
     this.#options = options
     this.#settings = settings
     this.#order = order
     this.#run = run
     this.#verifier = verifier
+    this.#lambda = lambda
   }
 
   tell(step: number, phase: TrainPhase, share: number): void {
@@ -204,22 +213,49 @@ class Trainer {
     } finally {
       judging.close()
     }
-    const judged = judgedRollouts(sampled.columns, judgements)
+    const greedy = hasGreedyBaseline(this.#settings.objective)
+      ? await clock.time('generate_greedy', () => this.#greedy(rows))
+      : undefined
+    const baselineRewards = greedy && baselineColumn(greedy, sampled.columns)
+    const judged = {
+      ...judgedRollouts(sampled.columns, judgements),
+      ...(baselineRewards && { baselineRewards }),
+    }
     const { offsets } = judged.completionTokens
     const refLogprobs =
       reference === undefined || this.#settings.objective.beta === 0
         ? undefined
         : { values: await this.#score(reference, judged, clock), offsets }
     const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
-    const advantages = assignAdvantages(judgedColumns(columns), this.#settings.objective)
+    const { objective } = this.#lambda.at(step)
+    const advantages = assignAdvantages(judgedColumns(columns), objective)
     signal?.throwIfAborted()
     const toBatch = () =>
       appendColumns(sampled.toBatch(), {
         ...verdictColumns(judgements, this.#verifier),
-        advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
+        ...(baselineRewards && { baseline_reward: baselineRewards }),
+        advantages: advantageColumn(advantages.keptRows, advantages, { offsets }),
         ...(refLogprobs && { ref_logprobs: refLogprobs }),
       })
-    return { columns, advantages, toBatch }
+    const tokens = tokenCount(columns) + (greedy?.tokens ?? 0)
+    return { columns, advantages, tokens, toBatch }
+  }
+
+  #greedy(rows: readonly number[]): Promise<GreedyBaseline> {
+    const { policy, prompts, signal } = this.#options
+    const { maxCompletionLength, stopTokens, objective } = this.#settings
+    const sampling = {
+      ...{ maxCompletionLength, promptIndices: Int32Array.from(rows), ...liveSequencesOf(this.#options) },
+      ...(stopTokens !== null && { stopTokens }),
+      ...(signal !== undefined && { signal }),
+    }
+    return greedyBaseline(
+      policy,
+      rows.map((row) => prompts[row]!),
+      this.#verifier,
+      sampling,
+      objective,
+    )
   }
 
   async #score(reference: Policy, columns: RolloutColumns, clock: PhaseClock): Promise<Float32Array> {
@@ -284,7 +320,8 @@ class Trainer {
         return { rollouts, described: { ...rolloutMetrics(columns, advantages), ...parts } }
       }
       const [updates, { rollouts, described }] = await Promise.all([updating, describing()])
-      return { metrics: { ...described, ...updates, learning_rate: learningRate }, rollouts }
+      const rates = { learning_rate: learningRate, ...this.#lambda.at(step).metrics }
+      return { metrics: { ...described, ...updates, ...rates }, rollouts }
     } catch (error) {
       throw error instanceof RefusedUpdate ? await this.#refused(step, error, toBatch()) : error
     }
@@ -304,7 +341,8 @@ class Trainer {
 
   async save(step: number, numTokens: number): Promise<void> {
     const keep = this.#options.keepCheckpoints ?? 2
-    await this.#run.saveCheckpoint({ step, numTokens }, keep, (directory) =>
+    const state = { step, numTokens, lambda: this.#lambda.state }
+    await this.#run.saveCheckpoint(state, keep, (directory) =>
       this.#options.policy.saveTrainingState(directory),
     )
   }

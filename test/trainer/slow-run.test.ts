@@ -35,6 +35,8 @@ const CASES: { spec: ObjectiveSpec; sampling?: Partial<TrainOptions>; seen?: str
   },
   { spec: { kind: 'rloo', beta: 0.2, klKind: 'k1', klIn: 'reward' }, seen: 'kl' },
   { spec: { kind: 'grpo', beta: 0.2, klKind: 'k3', klIn: 'reward', scaleRewards: 'batch' }, seen: 'kl' },
+  { spec: { kind: 'reinforce++', beta: 0.2, gamma: 0.9 }, seen: 'kl' },
+  { spec: { kind: 'remax', importanceSamplingLevel: 'token' }, seen: 'baseline_reward' },
   { spec: { kind: 'reinforce++-baseline', beta: 0.2, klKind: 'k2', klIn: 'reward' }, seen: 'kl' },
 ]
 

@@ -71,6 +71,7 @@ async function slowRows(policy: Policy, rollouts: RolloutBatch): Promise<SlowRow
       verdict: columns.verdicts?.[row] ?? null,
       group: columns.groupIds[row]!,
       finish: columns.finishReasons[row] === 'stop' ? 'stop' : 'length',
+      baseline: columns.baselineRewards?.[row] ?? null,
     } satisfies SlowRow
   })
 }
