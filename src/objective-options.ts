@@ -63,7 +63,7 @@ export type Objective =
   | { kind: 'dr-grpo' }
   /**
    * DAPO (arXiv 2503.14476, eq. 8): grpo's advantages, the ratio clipped to [0.8, 1.28], the token mean, groups of equal
-   * rewards left out. The paper samples others in their place and so does verl; here the batch is smaller by them. TRL's
+   * rewards left out. The paper samples others in their place and so does verl; here `train` does with `refillRounds`. TRL's
    * `loss_type='dapo'` is the token mean alone. The length punishment (eq. 13) is the verifier `overlong`.
    */
   | ({ kind: 'dapo' } & DeviationOptions)
@@ -271,8 +271,8 @@ export interface ObjectiveOptions {
   /**
    * `constant`: groups whose rewards are all equal (a group of one is) take no part, neither in the update nor in the
    * statistics of the batch, so that the denominators count the other groups alone; to give them advantage 0 is something
-   * else. That is DAPO's dynamic sampling (arXiv 2503.14476, section 3.2; verl: `filter_groups`) without its refill: the
-   * update is smaller by them, `filtered_groups` of the metrics says by how many. Default `none`; dapo's is `constant`.
+   * else. That is DAPO's dynamic sampling (arXiv 2503.14476, section 3.2; verl: `filter_groups`). Unless `refillRounds` of
+   * `train` samples others, the update is smaller by them; `filtered_groups` of the metrics says by how many. Default `none`; dapo's is `constant`.
    */
   filterGroups?: 'none' | 'constant'
   /**

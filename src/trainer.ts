@@ -8,6 +8,8 @@ import type { PromptRow } from './prompts.ts'
 import {
   appendColumns,
   columnsOf,
+  concatBatches,
+  joinColumns,
   type RolloutBatch,
   type RolloutColumns,
   takeRows,
@@ -18,6 +20,7 @@ import { LambdaSchedule } from './trainer/lambda-schedule.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
+import { groupsThatTeach, refillMetrics } from './trainer/refill.ts'
 import {
   liveSequencesOf,
   microBatchesOf,
@@ -125,7 +128,8 @@ const SAVE_SECONDS = `${TIME_PREFIX}save`
 /** The run's policies with all their work. */
 function policiesOf(options: TrainOptions, settings: ResolvedSettings): ReservedPolicy[] {
   const { policy, reference, prompts, evalPrompts = [] } = options
-  const { promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP } = settings
+  const { numGenerations, maxCompletionLength, topP, topK, minP } = settings
+  const promptsPerStep = Math.min(prompts.length, settings.promptsPerStep * (1 + settings.refillRounds))
   const longestPrompt = longestOf(prompts)
   const training: PlanOptions = {
     ...{ promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP, longestPrompt },
@@ -151,6 +155,14 @@ function longestOf(prompts: readonly PromptRow[]): number {
 
 function isDue(step: number, every: number, last: boolean): boolean {
   return every > 0 && (step % every === 0 || last)
+}
+
+/** Rollouts of some of a step's prompts with rewards and verdicts. */
+interface Round {
+  columns: RolloutColumns
+  toBatch: () => RolloutBatch
+  /** Prompt and completion tokens processed, those of greedy completions too. */
+  tokens: number
 }
 
 interface Sampled {
@@ -195,7 +207,51 @@ class Trainer {
   /** Rollouts of the step with verdicts, advantages and, for a KL term, reference log-probs. Changes no parameter. */
   async sample(step: number, clock: PhaseClock): Promise<Sampled> {
     const { reference, signal } = this.#options
-    const rows = this.#order.rowsOf(step)
+    const { rounds, refilled } = await this.#rounds(step, clock)
+    const judged = joinColumns(rounds.map(({ columns }) => columns))
+    const { offsets } = judged.completionTokens
+    const refLogprobs =
+      reference === undefined || this.#settings.objective.beta === 0
+        ? undefined
+        : { values: await this.#score(reference, judged, clock), offsets }
+    const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
+    const { objective } = this.#lambda.at(step)
+    const advised = assignAdvantages(judgedColumns(columns), objective)
+    const advantages = { ...advised, metrics: { ...advised.metrics, ...refilled } }
+    signal?.throwIfAborted()
+    const toBatch = () =>
+      appendColumns(concatBatches(rounds.map((round) => round.toBatch())), {
+        advantages: advantageColumn(advantages.keptRows, advantages, { offsets }),
+        ...(refLogprobs && { ref_logprobs: refLogprobs }),
+      })
+    return { columns, advantages, tokens: rounds.reduce((sum, { tokens }) => sum + tokens, 0), toBatch }
+  }
+
+  /** The step's own prompts, then others in place of those whose groups were left out, as long as there are rounds and prompts. */
+  async #rounds(
+    step: number,
+    clock: PhaseClock,
+  ): Promise<{ rounds: Round[]; refilled: Record<string, number> }> {
+    const { promptsPerStep, refillRounds, objective } = this.#settings
+    const own = this.#order.rowsOf(step)
+    const rounds = [await this.#round(step, clock, own)]
+    if (refillRounds === 0) return { rounds, refilled: {} }
+    let teaching = groupsThatTeach(rounds[0]!.columns, objective)
+    let prompts = own.length
+    const further = teaching < promptsPerStep ? this.#order.furtherRowsOf(step) : []
+    while (rounds.length <= refillRounds && teaching < promptsPerStep && further.length > 0) {
+      const rows = further.splice(0, promptsPerStep - teaching)
+      const round = await this.#round(step, clock, rows)
+      rounds.push(round)
+      prompts += rows.length
+      teaching += groupsThatTeach(round.columns, objective)
+    }
+    return { rounds, refilled: refillMetrics(rounds.length - 1, prompts, teaching) }
+  }
+
+  /** Rollouts of some prompts with rewards and verdicts. */
+  async #round(step: number, clock: PhaseClock, rows: readonly number[]): Promise<Round> {
+    const { signal } = this.#options
     const judging = new GroupJudge(this.#verifier, {
       ...(signal !== undefined && { signal }),
       onProgress: (done, total) => {
@@ -217,28 +273,16 @@ class Trainer {
       ? await clock.time('generate_greedy', () => this.#greedy(rows))
       : undefined
     const baselineRewards = greedy && baselineColumn(greedy, sampled.columns)
-    const judged = {
+    const columns = {
       ...judgedRollouts(sampled.columns, judgements),
       ...(baselineRewards && { baselineRewards }),
     }
-    const { offsets } = judged.completionTokens
-    const refLogprobs =
-      reference === undefined || this.#settings.objective.beta === 0
-        ? undefined
-        : { values: await this.#score(reference, judged, clock), offsets }
-    const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
-    const { objective } = this.#lambda.at(step)
-    const advantages = assignAdvantages(judgedColumns(columns), objective)
-    signal?.throwIfAborted()
     const toBatch = () =>
       appendColumns(sampled.toBatch(), {
         ...verdictColumns(judgements, this.#verifier),
         ...(baselineRewards && { baseline_reward: baselineRewards }),
-        advantages: advantageColumn(advantages.keptRows, advantages, { offsets }),
-        ...(refLogprobs && { ref_logprobs: refLogprobs }),
       })
-    const tokens = tokenCount(columns) + (greedy?.tokens ?? 0)
-    return { columns, advantages, tokens, toBatch }
+    return { columns, toBatch, tokens: tokenCount(columns) + (greedy?.tokens ?? 0) }
   }
 
   #greedy(rows: readonly number[]): Promise<GreedyBaseline> {

@@ -56,6 +56,11 @@ export const trainVerb = defineVerb({
     steps: { type: 'number', default: 100, describe: 'rollout batches' },
     'prompts-per-step': { type: 'number', default: 32, describe: 'prompts of a rollout batch' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    'refill-rounds': {
+      type: 'number',
+      default: 0,
+      describe: 'rounds in which other prompts replace those that --filter-groups leaves out',
+    },
     ...TEMPLATE_FLAGS,
     ...SAMPLING_FLAGS,
     'mini-batch-rows': {
@@ -138,6 +143,7 @@ export const trainVerb = defineVerb({
         steps: args.steps,
         promptsPerStep: args.promptsPerStep,
         numGenerations: args.numGenerations,
+        refillRounds: args.refillRounds,
         ...samplingOptions(args, policy),
         miniBatchRows: args.miniBatchRows ?? null,
         numIterations: args.numIterations,

@@ -16,6 +16,13 @@ export interface TrainSettings {
   promptsPerStep?: number
   /** Completions of a prompt. Default 8. */
   numGenerations?: number
+  /**
+   * Rounds in which further prompts are sampled, within a step, in place of those whose group was left out by the objective's
+   * `filterGroups`, until `promptsPerStep` groups teach something: DAPO's dynamic sampling (arXiv 2503.14476; verl:
+   * `filter_groups.max_num_gen_batches`). The further prompts are drawn by seed and step from those that are not the step's
+   * own. Default 0: none.
+   */
+  refillRounds?: number
   /** Temperature of the rollouts. Default 1. */
   temperature?: number
   /** Default 1: off. */
@@ -121,6 +128,7 @@ export const TRAIN_DEFAULTS: Required<TrainSettings> = {
   steps: 100,
   promptsPerStep: 32,
   numGenerations: 8,
+  refillRounds: 0,
   temperature: 1,
   topP: 1,
   topK: 0,
@@ -173,6 +181,7 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
   requireInteger(settings.steps, 'steps', 1)
   requireInteger(settings.promptsPerStep, 'promptsPerStep', 1)
   requireInteger(settings.numGenerations, 'numGenerations', 1)
+  requireInteger(settings.refillRounds, 'refillRounds', 0)
   requireNumber(settings.temperature, 'temperature', 0)
   requireNumber(settings.topP, 'topP', 0, 1)
   requireInteger(settings.topK, 'topK', 0)
@@ -190,6 +199,13 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
   requireInteger(settings.seed, 'seed', 0)
   requireInteger(settings.evalEvery, 'evalEvery', 0)
   const objective = objectiveOfRun(options.objective, settings)
+  if (settings.refillRounds > 0 && objective.filterGroups === 'none') {
+    throw invalidArgument(
+      'refillRounds',
+      "0, since the objective's filterGroups 'none' leaves no group out",
+      settings.refillRounds,
+    )
+  }
   if (objective.beta !== 0 && options.reference === undefined) {
     throw invalidArgument(
       'reference',
