@@ -19,6 +19,7 @@ import { baselineColumn, type GreedyBaseline, greedyBaseline } from './trainer/g
 import { LambdaSchedule } from './trainer/lambda-schedule.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
+import { MovingReference } from './trainer/moving-reference.ts'
 import { openRun } from './trainer/open-run.ts'
 import { groupsThatTeach, refillMetrics } from './trainer/refill.ts'
 import {
@@ -80,8 +81,11 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
   await using verifier = await createVerifierPool(options.verifier, options.verify)
   const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
   if (state.step < settings.steps) await reserveMemory(policiesOf(options, settings), options.onPlan)
+  const reference =
+    settings.referenceUpdateEvery > 0 ? new MovingReference(options.reference!, settings) : undefined
+  if (state.step > 0) await reference?.restore(run.checkpointPath(state.step))
   const lambda = new LambdaSchedule(settings.objective, settings.steps, state.lambda)
-  const trainer = new Trainer(options, settings, order, run, verifier, lambda)
+  const trainer = new Trainer(options, settings, order, run, verifier, lambda, reference)
   let numTokens = state.numTokens
   let saved = state.step
   // A step's checkpoint follows its line of metrics: what it took stands in the next line.
@@ -103,6 +107,8 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     const { metrics: learned, rollouts } = await trainer.learn(step, sampled, clock)
     numTokens += sampled.tokens
     if (learned.entropy !== undefined) lambda.observe(learned.entropy)
+    if (reference !== undefined)
+      learned.reference_moved = Number(await reference.follow(step, options.policy))
     const stopped = options.signal?.aborted === true
     const last = step === settings.steps
     const evaluated =
@@ -183,6 +189,7 @@ class Trainer {
   readonly #run: RunFolder
   readonly #verifier: VerifierPool
   readonly #lambda: LambdaSchedule
+  readonly #reference: MovingReference | undefined
 
   constructor(
     options: TrainOptions,
@@ -191,6 +198,7 @@ class Trainer {
     run: RunFolder,
     verifier: VerifierPool,
     lambda: LambdaSchedule,
+    reference: MovingReference | undefined,
   ) {
     this.#options = options
     this.#settings = settings
@@ -198,6 +206,7 @@ class Trainer {
     this.#run = run
     this.#verifier = verifier
     this.#lambda = lambda
+    this.#reference = reference
   }
 
   tell(step: number, phase: TrainPhase, share: number): void {
@@ -386,9 +395,10 @@ class Trainer {
   async save(step: number, numTokens: number): Promise<void> {
     const keep = this.#options.keepCheckpoints ?? 2
     const state = { step, numTokens, lambda: this.#lambda.state }
-    await this.#run.saveCheckpoint(state, keep, (directory) =>
-      this.#options.policy.saveTrainingState(directory),
-    )
+    await this.#run.saveCheckpoint(state, keep, async (directory) => {
+      await this.#options.policy.saveTrainingState(directory)
+      await this.#reference?.save(directory)
+    })
   }
 
   #sampling(step: number) {

@@ -80,6 +80,16 @@ export const trainVerb = defineVerb({
       describe:
         'folder or id of the reference policy of --beta; org/name@revision names a revision [default: --model]',
     },
+    'reference-update-every': {
+      type: 'number',
+      default: 0,
+      describe: 'moves the reference policy to the policy after every so many steps; 0: never',
+    },
+    'reference-mixing': {
+      type: 'number',
+      default: 1,
+      describe: 'how far it is moved, as a share of the way',
+    },
     'eval-prompts': {
       type: 'string',
       describe: 'prompts for greedy evaluation; the column flags hold for them too, the row flags do not',
@@ -151,6 +161,8 @@ export const trainVerb = defineVerb({
         evalEvery: args.evalEvery,
         ...(evalPrompts && { evalPrompts }),
         ...(reference && { reference }),
+        referenceUpdateEvery: args.referenceUpdateEvery,
+        referenceMixing: args.referenceMixing,
         saveEvery: args.saveEvery,
         keepCheckpoints: args.keepCheckpoints,
         resume: args.resume,

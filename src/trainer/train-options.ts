@@ -7,6 +7,7 @@ import type { PromptRow } from '../prompts.ts'
 import type { RolloutBatch } from '../rollouts.ts'
 import type { VerifierSource, VerifyOptions } from '../verify.ts'
 import { checkLearningRate, type LearningRateSchedule } from './learning-rate.ts'
+import { checkReferenceSettings } from './moving-reference.ts'
 
 /** Settings of a run that decide what comes out of it, down to the last bit; they are written to run.json. */
 export interface TrainSettings {
@@ -57,6 +58,13 @@ export interface TrainSettings {
   maxGradNorm?: number
   /** Seeds the order of the prompts and the sampling noise. Default 0. */
   seed?: number
+  /**
+   * Moves the reference policy after every so many steps; TRL's `sync_ref_model` with `ref_model_sync_steps`. Default 0: it
+   * stays what it was.
+   */
+  referenceUpdateEvery?: number
+  /** How far it moves: reference += referenceMixing * (policy - reference), above 0. Default 1: to the policy. TRL: `ref_model_mixup_alpha`. */
+  referenceMixing?: number
   /** Greedy evaluation on `evalPrompts` after every so many steps, before the first and after the last. Default 0: none. */
   evalEvery?: number
 }
@@ -75,7 +83,7 @@ export interface TrainOptions
   out: string
   /** Goes on from the newest checkpoint in `out`, if there is one. Default false: `out` must hold no run. */
   resume?: boolean
-  /** The policy of the KL term; needed when the objective's `beta` is not 0. It is not trained, nor disposed. */
+  /** The policy of the KL term; needed when the objective's `beta` is not 0. It is not trained, nor disposed; `referenceUpdateEvery` moves it. */
   reference?: Policy
   evalPrompts?: readonly PromptRow[]
   /** A checkpoint after every so many steps. Default 0: only one at the end. */
@@ -146,6 +154,8 @@ export const TRAIN_DEFAULTS: Required<TrainSettings> = {
   adamEpsilon: 1e-8,
   maxGradNorm: 1,
   seed: 0,
+  referenceUpdateEvery: 0,
+  referenceMixing: 1,
   evalEvery: 0,
 }
 
@@ -213,6 +223,7 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
       undefined,
     )
   }
+  checkReferenceSettings(settings, objective)
   if (settings.evalEvery > 0 && (options.evalPrompts ?? []).length === 0) {
     throw invalidArgument(
       'evalPrompts',
