@@ -130,10 +130,11 @@ export function judgedRollouts(columns: RolloutColumns, judgements: readonly Jud
 /** Judged rollouts as the rules of the objectives take them. */
 export function judgedColumns(rollouts: RolloutColumns) {
   const { rewards = [], verdicts, groupIds, finishReasons, completionMask, logprobs, refLogprobs } = rollouts
+  const { baselineRewards } = rollouts
   const completions = { offsets: completionMask.offsets, mask: completionMask.values }
   const values = (view: ListView<Float32Array>) => view.values.subarray(view.offsets[0], view.offsets.at(-1))
   const klLogprobs = refLogprobs && { old: values(logprobs), ref: values(refLogprobs) }
-  return { rewards, verdicts, groupIds, finishReasons, completions, klLogprobs }
+  return { rewards, verdicts, groupIds, finishReasons, baselineRewards, completions, klLogprobs }
 }
 
 /** Mean reward of each verifier, where several make the reward, over the rows that have one; before weights. */

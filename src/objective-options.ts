@@ -18,6 +18,23 @@ export type Objective =
        * under a ratio clip; at 0 it is not nsr, since the right completions still count in the token mean.
        */
       lambda?: number
+      /**
+       * How lambda goes from step to step of a run; elsewhere it is what it is. `constant` (default); `linear` and `cosine` (half a
+       * cosine) from `lambda` in the first step to `lambdaFinal` in the last; `adaptive`: begins at `lambda`, and after each step
+       * lambda += lambdaRate * (entropy - targetEntropy), kept within lambdaMin and lambdaMax, where entropy is the rollouts' mean
+       * over tokens. Reinforcing right completions lowers the entropy: lambda rises while there is more of it than the target.
+       * The controller is this project's own.
+       */
+      lambdaSchedule?: 'constant' | 'linear' | 'cosine' | 'adaptive'
+      /** Of the last step, >= 0; needed by `linear` and `cosine`. */
+      lambdaFinal?: number | null
+      /** In nats a token, >= 0; needed by `adaptive`. */
+      targetEntropy?: number | null
+      /** Change of an adaptive lambda for a nat of difference. Default 0.1. */
+      lambdaRate?: number
+      /** Bounds of an adaptive lambda. Default 0 and 1. */
+      lambdaMin?: number
+      lambdaMax?: number
     }
   /**
    * REINFORCE (Williams, 1992): the gradient is that of advantage * log-prob, with no ratio. The advantage is the reward,
@@ -46,7 +63,7 @@ export type Objective =
   | { kind: 'dr-grpo' }
   /**
    * DAPO (arXiv 2503.14476, eq. 8): grpo's advantages, the ratio clipped to [0.8, 1.28], the token mean, groups of equal
-   * rewards left out. The paper samples others in their place and so does verl; here the batch is smaller by them. TRL's
+   * rewards left out. The paper samples others in their place and so does verl; here `train` does with `refillRounds`. TRL's
    * `loss_type='dapo'` is the token mean alone. The length punishment (eq. 13) is the verifier `overlong`.
    */
   | ({ kind: 'dapo' } & DeviationOptions)
@@ -68,6 +85,23 @@ export type Objective =
    * It is usually run with a KL loss of kind k2 (`beta`, `klKind`).
    */
   | ({ kind: 'reinforce++-baseline' } & DeviationOptions)
+  /**
+   * REINFORCE++ (arXiv 2501.03262): a token's return is what the completion earns from it on, sum over t' >= t of
+   * gamma^(t' - t) r_t', where the last token that the policy produced earns the reward and each of them loses `beta` times its
+   * KL estimate; the returns of all tokens of the batch then get mean 0 and deviation 1. The KL is off the reward and of kind k1
+   * unless `klIn` and `klKind` say otherwise. OpenRLHF: `reinforce`; verl: `reinforce_plus_plus`.
+   */
+  | ({
+      kind: 'reinforce++'
+      /** Discount of what later tokens earn, 0 to 1. Default 1, as in OpenRLHF and verl. */
+      gamma?: number
+    } & DeviationOptions)
+  /**
+   * ReMax (arXiv 2310.10505): reward - reward of the greedy completion of the same prompt. `train` samples and judges one such
+   * completion a prompt and step; it takes no part in the loss. A completion is one action: no ratio, tokens summed. verl:
+   * `adv_estimator=remax`.
+   */
+  | { kind: 'remax' }
   /**
    * On-policy RL with the optimal baseline (arXiv 2505.23585): reward - sum(length * reward) / sum(length) over the group.
    * verl's `opo`, but for groups of one: they keep their reward there and get 0 here. The paper takes one update a batch.
@@ -237,8 +271,8 @@ export interface ObjectiveOptions {
   /**
    * `constant`: groups whose rewards are all equal (a group of one is) take no part, neither in the update nor in the
    * statistics of the batch, so that the denominators count the other groups alone; to give them advantage 0 is something
-   * else. That is DAPO's dynamic sampling (arXiv 2503.14476, section 3.2; verl: `filter_groups`) without its refill: the
-   * update is smaller by them, `filtered_groups` of the metrics says by how many. Default `none`; dapo's is `constant`.
+   * else. That is DAPO's dynamic sampling (arXiv 2503.14476, section 3.2; verl: `filter_groups`). Unless `refillRounds` of
+   * `train` samples others, the update is smaller by them; `filtered_groups` of the metrics says by how many. Default `none`; dapo's is `constant`.
    */
   filterGroups?: 'none' | 'constant'
   /**

@@ -17,7 +17,9 @@ import {
   type AdvantageColumn,
   advantageColumn,
   type CompletionTokens,
+  isActive,
   requireRows,
+  spanOf,
 } from './objectives/token-weights.ts'
 import { refuseUnknownKeys, requireOneOf } from './options.ts'
 
@@ -74,6 +76,7 @@ function resolveKind<K extends ObjectiveKind>(
       : parse(spec.surrogate, 'objective.surrogate')
   const defaults = withSurrogate(rule.defaults, surrogate)
   const own = fillOptions<Required<OptionsOf<K>>>(ownRules, given, {})
+  rule.fit?.(own, given, shape)
   const common = reconcile(fillOptions<ResolvedOptions>(COMMON_OPTIONS, given, defaults), {
     ...{ given: spec, defaults, restrictions: restrictions(own), comparesGroup: comparesGroup(own), shape },
   })
@@ -91,12 +94,18 @@ export interface RowAdvantages {
   keptRows: Int32Array
   /** One a row of the batch, 0 where the row is not kept. */
   rowAdvantages: Float64Array
+  /**
+   * One a completion token, offsets counted from 0, where the objective's advantages are not constant over a completion; its
+   * row's advantage is then their mean over the tokens that the policy produced.
+   */
+  tokenAdvantages?: Float64Array
   /** Set when no row is kept: no optimiser step is made, moments and decay stay untouched. */
   emptyClass: EmptyClass | null
   /**
    * Known before any forward pass: `reward`, `accuracy`, `reward_std`, `frac_reward_zero_std`, `frac_all_right` (the
    * last three need group ids), `unparsed_rate`, `timed_out_rate` (need verdicts), `filtered_groups`, `filtered_rows` (with
-   * `filterGroups`: what it left out, rows that could not take part not counted), `kept_rows`, `empty_class` (0 or 1). One that has no row to be computed from is absent.
+   * `filterGroups`: what it left out, rows that could not take part not counted), `baseline_reward` (of greedy completions, under
+   * `remax`), `kept_rows`, `empty_class` (0 or 1). One that has no row to be computed from is absent.
    */
   metrics: Record<string, number>
 }
@@ -115,26 +124,46 @@ function applyRule<K extends ObjectiveKind>(
   objective: ResolvedObjective,
 ): RowAdvantages {
   const rule: ObjectiveRule<K> = RULES[kind]
-  const rows = judgeRows(rollouts, objective)
+  const rows = judgeRows(rollouts, objective, rule.demands)
   const rowAdvantages = new Float64Array(rows.count)
   const advantageOf = rule.advantages(rows, objective as unknown as ResolvedOf<K>)
   const kept: number[] = []
   let eligible = 0
+  let tokenAdvantages: Float64Array | undefined
   for (let row = 0; row < rows.count; row++) {
     if (rows.eligible[row] === 0) continue
     eligible++
     if (!rule.keeps(rows, row)) continue
     kept.push(row)
-    rowAdvantages[row] = advantageOf(row)
+    const advantage = advantageOf(row)
+    if (typeof advantage === 'number') rowAdvantages[row] = advantage
+    else {
+      const { offsets } = rows.completions()
+      tokenAdvantages ??= new Float64Array(offsets[offsets.length - 1]! - offsets[0]!)
+      tokenAdvantages.set(advantage, offsets[row]! - offsets[0]!)
+      rowAdvantages[row] = meanOfActive(advantage, rows.completions(), row)
+    }
   }
   const whyNone = eligible > 0 ? rule.emptyClass : rows.filteredRows > 0 ? 'no-mixed-group' : 'no-completion'
   const emptyClass = kept.length > 0 ? null : whyNone
   return {
     keptRows: Int32Array.from(kept),
     rowAdvantages,
+    ...(tokenAdvantages && { tokenAdvantages }),
     emptyClass,
     metrics: { ...rows.metrics, kept_rows: kept.length, empty_class: emptyClass === null ? 0 : 1 },
   }
+}
+
+function meanOfActive(values: Float64Array, completions: CompletionTokens, row: number): number {
+  const [begin] = spanOf(completions, row)
+  const active = values.filter((_, i) => isActive(completions, begin + i))
+  return active.length === 0 ? 0 : active.reduce((sum, value) => sum + value, 0) / active.length
+}
+
+/** Whether an objective measures completions by a greedy one of their prompt, which must be sampled and judged beside. */
+export function hasGreedyBaseline({ kind }: Pick<ResolvedObjective, 'kind'>): boolean {
+  return RULES[kind].demands?.greedyBaseline === true
 }
 
 /**
@@ -150,6 +179,6 @@ export function computeAdvantages(
   const advantages = assignAdvantages({ ...rollouts, completions }, objective)
   return {
     ...advantages,
-    column: advantageColumn(advantages.keptRows, advantages.rowAdvantages, completions),
+    column: advantageColumn(advantages.keptRows, advantages, completions),
   }
 }

@@ -188,6 +188,7 @@ const BATCH_KEYS = [
   'verdicts',
   'groupIds',
   'finishReasons',
+  'baselineRewards',
 ] as const satisfies readonly (keyof PolicyLossBatch)[]
 
 /**
@@ -207,7 +208,7 @@ export function policyLoss<const B extends PolicyLossBatch>(
   const klLogprobs =
     tokens.refLogprobs === null ? undefined : { old: tokens.oldLogprobs, ref: tokens.refLogprobs }
   const rows = assignAdvantages({ ...batch, completions: tokens, klLogprobs }, objective)
-  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, tokens, objective, dtype)
+  const weights = weighTokens(rows.keptRows, rows, tokens, objective, dtype)
   const draw = {
     seed: requireInteger(batch.seed ?? 0, 'policyLoss.seed', 0),
     step: requireInteger(batch.step ?? 0, 'policyLoss.step', 0),

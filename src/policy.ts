@@ -22,6 +22,7 @@ import { copyEngine } from './policy/copy-engine.ts'
 import { generateGroups, requireSeed, sampledSchema } from './policy/generate.ts'
 import { type FinishedGroup, groupBatch, joinedRollouts, samplesOfGroup } from './policy/group-batch.ts'
 import { memoryRequest, microBatchesOf, rolloutRow, tokenBudgetOf } from './policy/memory-request.ts'
+import { moveTowards } from './policy/move-towards.ts'
 import { nativeRows, type Rows, requirePerToken, tokenColumns } from './policy/native-rows.ts'
 import type {
   ApplyUpdateOptions,
@@ -276,6 +277,15 @@ export class Policy implements AsyncDisposable {
     return call(() => this.#engine.writeTensor(name, values))
   }
 
+  /**
+   * Moves every parameter by `share` (0 to 1) of its difference from another policy's of the same model: 1 makes them equal.
+   * Moments stay as they are. Without fp32 masters a bf16 policy rounds what it gets. SHAPE_MISMATCH for another model, BUSY
+   * while a generation is open.
+   */
+  moveTowards(policy: Policy, share = 1): Promise<void> {
+    return moveTowards(this.#engine, policy.#engine, share)
+  }
+
   /** The last gradient of a parameter, by its Hugging Face name. */
   gradient(name: string): Promise<Float32Array> {
     return call(() => this.#engine.readGradient(name))
@@ -316,6 +326,13 @@ export class Policy implements AsyncDisposable {
     const { path, mOffset, vOffset, step } = readOptimizerState(directory, this.#layout)
     await call(() => this.#engine.load(folder.tensors, true))
     await call(() => this.#engine.loadOptimizer(path, mOffset, vOffset, step))
+  }
+
+  /** Takes the parameters of a model folder of the same shape, such as `save` writes. CHECKPOINT_CORRUPT. */
+  async loadParameters(directory: string): Promise<void> {
+    const folder = readModelFolder(directory)
+    requireSameShape(this.#layout, tensorShapesOf(folder.config), directory)
+    await call(() => this.#engine.load(folder.tensors, false))
   }
 
   /** Bytes by class of memory that such work needs. */

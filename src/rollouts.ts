@@ -21,6 +21,7 @@ export {
   tokenColumnsOf,
 } from './rollouts/columns.ts'
 export { readBatches, readTable, writeTable } from './rollouts/files.ts'
+export { joinColumns } from './rollouts/join-columns.ts'
 export type { FinishReason, KnownColumn, RolloutBatch, RolloutSchemaOptions } from './rollouts/schema.ts'
 export { FINISH_REASONS, KNOWN_COLUMNS, promptSchema, rolloutSchema, VERDICTS } from './rollouts/schema.ts'
 export { takeLists, takeTokenRows } from './rollouts/token-rows.ts'

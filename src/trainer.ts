@@ -2,20 +2,26 @@ import { CoppiceError } from './errors.ts'
 import { evaluateGreedily } from './evaluate.ts'
 import { GroupJudge, judgedColumns, judgedRollouts, partRewardMeans, verdictColumns } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
-import { assignAdvantages, type RowAdvantages } from './objectives.ts'
+import { assignAdvantages, hasGreedyBaseline, type RowAdvantages } from './objectives.ts'
 import type { PlanOptions, Policy, SampledGroup, SampledRollouts } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
 import {
   appendColumns,
   columnsOf,
+  concatBatches,
+  joinColumns,
   type RolloutBatch,
   type RolloutColumns,
   takeRows,
   writeTable,
 } from './rollouts.ts'
+import { baselineColumn, type GreedyBaseline, greedyBaseline } from './trainer/greedy-baseline.ts'
+import { LambdaSchedule } from './trainer/lambda-schedule.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
+import { MovingReference } from './trainer/moving-reference.ts'
 import { openRun } from './trainer/open-run.ts'
+import { groupsThatTeach, refillMetrics } from './trainer/refill.ts'
 import {
   liveSequencesOf,
   microBatchesOf,
@@ -75,7 +81,11 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
   await using verifier = await createVerifierPool(options.verifier, options.verify)
   const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
   if (state.step < settings.steps) await reserveMemory(policiesOf(options, settings), options.onPlan)
-  const trainer = new Trainer(options, settings, order, run, verifier)
+  const reference =
+    settings.referenceUpdateEvery > 0 ? new MovingReference(options.reference!, settings) : undefined
+  if (state.step > 0) await reference?.restore(run.checkpointPath(state.step))
+  const lambda = new LambdaSchedule(settings.objective, settings.steps, state.lambda)
+  const trainer = new Trainer(options, settings, order, run, verifier, lambda, reference)
   let numTokens = state.numTokens
   let saved = state.step
   // A step's checkpoint follows its line of metrics: what it took stands in the next line.
@@ -95,7 +105,10 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
       throw error
     })
     const { metrics: learned, rollouts } = await trainer.learn(step, sampled, clock)
-    numTokens += tokenCount(sampled.columns)
+    numTokens += sampled.tokens
+    if (learned.entropy !== undefined) lambda.observe(learned.entropy)
+    if (reference !== undefined)
+      learned.reference_moved = Number(await reference.follow(step, options.policy))
     const stopped = options.signal?.aborted === true
     const last = step === settings.steps
     const evaluated =
@@ -121,7 +134,8 @@ const SAVE_SECONDS = `${TIME_PREFIX}save`
 /** The run's policies with all their work. */
 function policiesOf(options: TrainOptions, settings: ResolvedSettings): ReservedPolicy[] {
   const { policy, reference, prompts, evalPrompts = [] } = options
-  const { promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP } = settings
+  const { numGenerations, maxCompletionLength, topP, topK, minP } = settings
+  const promptsPerStep = Math.min(prompts.length, settings.promptsPerStep * (1 + settings.refillRounds))
   const longestPrompt = longestOf(prompts)
   const training: PlanOptions = {
     ...{ promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP, longestPrompt },
@@ -149,10 +163,20 @@ function isDue(step: number, every: number, last: boolean): boolean {
   return every > 0 && (step % every === 0 || last)
 }
 
+/** Rollouts of some of a step's prompts with rewards and verdicts. */
+interface Round {
+  columns: RolloutColumns
+  toBatch: () => RolloutBatch
+  /** Prompt and completion tokens processed, those of greedy completions too. */
+  tokens: number
+}
+
 interface Sampled {
   /** With rewards and verdicts, and reference log-probs for a KL term. */
   columns: RolloutColumns
   advantages: RowAdvantages
+  /** Prompt and completion tokens processed, those of greedy completions too. */
+  tokens: number
   /** The whole of it as a batch, which nothing is learnt from: made while the engine works. */
   toBatch: () => RolloutBatch
 }
@@ -164,6 +188,8 @@ class Trainer {
   readonly #order: RowOrder
   readonly #run: RunFolder
   readonly #verifier: VerifierPool
+  readonly #lambda: LambdaSchedule
+  readonly #reference: MovingReference | undefined
 
   constructor(
     options: TrainOptions,
@@ -171,12 +197,16 @@ class Trainer {
     order: RowOrder,
     run: RunFolder,
     verifier: VerifierPool,
+    lambda: LambdaSchedule,
+    reference: MovingReference | undefined,
   ) {
     this.#options = options
     this.#settings = settings
     this.#order = order
     this.#run = run
     this.#verifier = verifier
+    this.#lambda = lambda
+    this.#reference = reference
   }
 
   tell(step: number, phase: TrainPhase, share: number): void {
@@ -186,7 +216,51 @@ class Trainer {
   /** Rollouts of the step with verdicts, advantages and, for a KL term, reference log-probs. Changes no parameter. */
   async sample(step: number, clock: PhaseClock): Promise<Sampled> {
     const { reference, signal } = this.#options
-    const rows = this.#order.rowsOf(step)
+    const { rounds, refilled } = await this.#rounds(step, clock)
+    const judged = joinColumns(rounds.map(({ columns }) => columns))
+    const { offsets } = judged.completionTokens
+    const refLogprobs =
+      reference === undefined || this.#settings.objective.beta === 0
+        ? undefined
+        : { values: await this.#score(reference, judged, clock), offsets }
+    const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
+    const { objective } = this.#lambda.at(step)
+    const advised = assignAdvantages(judgedColumns(columns), objective)
+    const advantages = { ...advised, metrics: { ...advised.metrics, ...refilled } }
+    signal?.throwIfAborted()
+    const toBatch = () =>
+      appendColumns(concatBatches(rounds.map((round) => round.toBatch())), {
+        advantages: advantageColumn(advantages.keptRows, advantages, { offsets }),
+        ...(refLogprobs && { ref_logprobs: refLogprobs }),
+      })
+    return { columns, advantages, tokens: rounds.reduce((sum, { tokens }) => sum + tokens, 0), toBatch }
+  }
+
+  /** The step's own prompts, then others in place of those whose groups were left out, as long as there are rounds and prompts. */
+  async #rounds(
+    step: number,
+    clock: PhaseClock,
+  ): Promise<{ rounds: Round[]; refilled: Record<string, number> }> {
+    const { promptsPerStep, refillRounds, objective } = this.#settings
+    const own = this.#order.rowsOf(step)
+    const rounds = [await this.#round(step, clock, own)]
+    if (refillRounds === 0) return { rounds, refilled: {} }
+    let teaching = groupsThatTeach(rounds[0]!.columns, objective)
+    let prompts = own.length
+    const further = teaching < promptsPerStep ? this.#order.furtherRowsOf(step) : []
+    while (rounds.length <= refillRounds && teaching < promptsPerStep && further.length > 0) {
+      const rows = further.splice(0, promptsPerStep - teaching)
+      const round = await this.#round(step, clock, rows)
+      rounds.push(round)
+      prompts += rows.length
+      teaching += groupsThatTeach(round.columns, objective)
+    }
+    return { rounds, refilled: refillMetrics(rounds.length - 1, prompts, teaching) }
+  }
+
+  /** Rollouts of some prompts with rewards and verdicts. */
+  async #round(step: number, clock: PhaseClock, rows: readonly number[]): Promise<Round> {
+    const { signal } = this.#options
     const judging = new GroupJudge(this.#verifier, {
       ...(signal !== undefined && { signal }),
       onProgress: (done, total) => {
@@ -204,22 +278,37 @@ class Trainer {
     } finally {
       judging.close()
     }
-    const judged = judgedRollouts(sampled.columns, judgements)
-    const { offsets } = judged.completionTokens
-    const refLogprobs =
-      reference === undefined || this.#settings.objective.beta === 0
-        ? undefined
-        : { values: await this.#score(reference, judged, clock), offsets }
-    const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
-    const advantages = assignAdvantages(judgedColumns(columns), this.#settings.objective)
-    signal?.throwIfAborted()
+    const greedy = hasGreedyBaseline(this.#settings.objective)
+      ? await clock.time('generate_greedy', () => this.#greedy(rows))
+      : undefined
+    const baselineRewards = greedy && baselineColumn(greedy, sampled.columns)
+    const columns = {
+      ...judgedRollouts(sampled.columns, judgements),
+      ...(baselineRewards && { baselineRewards }),
+    }
     const toBatch = () =>
       appendColumns(sampled.toBatch(), {
         ...verdictColumns(judgements, this.#verifier),
-        advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
-        ...(refLogprobs && { ref_logprobs: refLogprobs }),
+        ...(baselineRewards && { baseline_reward: baselineRewards }),
       })
-    return { columns, advantages, toBatch }
+    return { columns, toBatch, tokens: tokenCount(columns) + (greedy?.tokens ?? 0) }
+  }
+
+  #greedy(rows: readonly number[]): Promise<GreedyBaseline> {
+    const { policy, prompts, signal } = this.#options
+    const { maxCompletionLength, stopTokens, objective } = this.#settings
+    const sampling = {
+      ...{ maxCompletionLength, promptIndices: Int32Array.from(rows), ...liveSequencesOf(this.#options) },
+      ...(stopTokens !== null && { stopTokens }),
+      ...(signal !== undefined && { signal }),
+    }
+    return greedyBaseline(
+      policy,
+      rows.map((row) => prompts[row]!),
+      this.#verifier,
+      sampling,
+      objective,
+    )
   }
 
   async #score(reference: Policy, columns: RolloutColumns, clock: PhaseClock): Promise<Float32Array> {
@@ -284,7 +373,8 @@ class Trainer {
         return { rollouts, described: { ...rolloutMetrics(columns, advantages), ...parts } }
       }
       const [updates, { rollouts, described }] = await Promise.all([updating, describing()])
-      return { metrics: { ...described, ...updates, learning_rate: learningRate }, rollouts }
+      const rates = { learning_rate: learningRate, ...this.#lambda.at(step).metrics }
+      return { metrics: { ...described, ...updates, ...rates }, rollouts }
     } catch (error) {
       throw error instanceof RefusedUpdate ? await this.#refused(step, error, toBatch()) : error
     }
@@ -304,9 +394,11 @@ class Trainer {
 
   async save(step: number, numTokens: number): Promise<void> {
     const keep = this.#options.keepCheckpoints ?? 2
-    await this.#run.saveCheckpoint({ step, numTokens }, keep, (directory) =>
-      this.#options.policy.saveTrainingState(directory),
-    )
+    const state = { step, numTokens, lambda: this.#lambda.state }
+    await this.#run.saveCheckpoint(state, keep, async (directory) => {
+      await this.#options.policy.saveTrainingState(directory)
+      await this.#reference?.save(directory)
+    })
   }
 
   #sampling(step: number) {

@@ -97,6 +97,24 @@ describe('experiment', () => {
     assert.deepEqual([...stages], ['report'])
   })
 
+  it('measures a KL, also one in the reward, from the base policy', async () => {
+    const out = join(folder, 'kl')
+    const objective = { kind: 'rloo', beta: 0.1, klKind: 'k1', klIn: 'reward' } as const
+    const methods = [{ name: 'rloo', label: 'RLOO', objective }]
+    await experiment({
+      settings: { ...settings, methods, seeds: [1], arms: settings.arms.slice(0, 1) },
+      ...{ out, backend, cache: cache() },
+    })
+    const metrics = await timelessMetrics(join(out, 'rloo'))
+    assert.ok(Math.abs(metrics[0]!.kl as number) < 1e-3 && (metrics.at(-1)!.kl as number) !== 0)
+    const { groups } = JSON.parse(await readFile(join(out, 'rloo', 'seed-1', 'examples.json'), 'utf8'))
+    const weights = groups.flatMap(({ samples }: { samples: { token_weights?: number[] }[] }) =>
+      samples.map(({ token_weights }) => token_weights?.[0]),
+    )
+    // A KL of its own gives nearly every sample a weight, also where all rewards are equal.
+    assert.ok(weights.length > 0 && weights.some((weight: number) => weight !== 0), `${weights}`)
+  })
+
   it('goes on where it was stopped, and ends in the same figures', async () => {
     const out = join(folder, 'stopped')
     // Once in each kind of stage; the base policy is built anew in a cache of its own.

@@ -9,6 +9,15 @@ export const OBJECTIVE_FLAGS = {
     describe: 'what is learnt from graded completions (docs/objectives.md)',
   },
   lambda: { type: 'number', describe: 'w-reinforce: advantage of a right completion [0.1]' },
+  'lambda-schedule': {
+    choices: ['constant', 'linear', 'cosine', 'adaptive'],
+    describe: 'w-reinforce: how lambda goes over the steps [constant]',
+  },
+  'lambda-final': { type: 'number', describe: 'linear, cosine: lambda of the last step' },
+  'target-entropy': { type: 'number', describe: 'adaptive: entropy of the rollouts to hold, nats a token' },
+  'lambda-rate': { type: 'number', describe: 'adaptive: change of lambda for a nat of difference [0.1]' },
+  'lambda-min': { type: 'number', describe: 'adaptive: least lambda [0]' },
+  'lambda-max': { type: 'number', describe: 'adaptive: largest lambda [1]' },
   rewards: {
     choices: ['given', 'signed'],
     describe: 'reinforce: the number of the verifier, or +1 and -1 [given]',
@@ -22,6 +31,7 @@ export const OBJECTIVE_FLAGS = {
     describe: 'where a deviation divides: its divisor is n - 1 or n [sample]',
   },
   'std-epsilon': { type: 'number', describe: 'added to that deviation [1e-4]' },
+  gamma: { type: 'number', describe: 'reinforce++: discount of what later tokens earn [1]' },
   'mean-epsilon': { type: 'number', describe: 'maxrl: added to the mean that divides [1e-6]' },
   epsilon: {
     type: 'number',

@@ -56,6 +56,11 @@ export const trainVerb = defineVerb({
     steps: { type: 'number', default: 100, describe: 'rollout batches' },
     'prompts-per-step': { type: 'number', default: 32, describe: 'prompts of a rollout batch' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    'refill-rounds': {
+      type: 'number',
+      default: 0,
+      describe: 'rounds in which other prompts replace those that --filter-groups leaves out',
+    },
     ...TEMPLATE_FLAGS,
     ...SAMPLING_FLAGS,
     'mini-batch-rows': {
@@ -74,6 +79,16 @@ export const trainVerb = defineVerb({
       type: 'string',
       describe:
         'folder or id of the reference policy of --beta; org/name@revision names a revision [default: --model]',
+    },
+    'reference-update-every': {
+      type: 'number',
+      default: 0,
+      describe: 'moves the reference policy to the policy after every so many steps; 0: never',
+    },
+    'reference-mixing': {
+      type: 'number',
+      default: 1,
+      describe: 'how far it is moved, as a share of the way',
     },
     'eval-prompts': {
       type: 'string',
@@ -138,6 +153,7 @@ export const trainVerb = defineVerb({
         steps: args.steps,
         promptsPerStep: args.promptsPerStep,
         numGenerations: args.numGenerations,
+        refillRounds: args.refillRounds,
         ...samplingOptions(args, policy),
         miniBatchRows: args.miniBatchRows ?? null,
         numIterations: args.numIterations,
@@ -145,6 +161,8 @@ export const trainVerb = defineVerb({
         evalEvery: args.evalEvery,
         ...(evalPrompts && { evalPrompts }),
         ...(reference && { reference }),
+        referenceUpdateEvery: args.referenceUpdateEvery,
+        referenceMixing: args.referenceMixing,
         saveEvery: args.saveEvery,
         keepCheckpoints: args.keepCheckpoints,
         resume: args.resume,

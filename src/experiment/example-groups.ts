@@ -1,11 +1,12 @@
 import { judge, judgedColumns } from '../judge.ts'
 import type { ResolvedObjective } from '../objective-options.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
-import { assignAdvantages } from '../objectives.ts'
+import { assignAdvantages, hasGreedyBaseline } from '../objectives.ts'
 import type { Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
 import type { ReportSample } from '../report/report-data.ts'
-import { columnsOf, type RolloutBatch, takeRows } from '../rollouts.ts'
+import { appendColumns, columnsOf, type RolloutBatch, takeRows } from '../rollouts.ts'
+import { baselineColumn, greedyBaseline } from '../trainer/greedy-baseline.ts'
 import type { VerifierPool } from '../verify.ts'
 
 /** Samples of one prompt. */
@@ -24,19 +25,43 @@ export async function exampleGroups(
   pool: VerifierPool,
   options: {
     objective: ResolvedObjective | undefined
+    /** Of the objective's KL; needed where that is taken off the reward. */
+    reference: Policy | undefined
     numGenerations: number
     maxCompletionLength: number
     seed: number
   },
 ): Promise<ExampleGroup[]> {
   if (prompts.length === 0) return []
-  const { objective, ...sampling } = options
-  const rollouts = await judge(await policy.generateAll(prompts, { ...sampling, step: EXAMPLE_STEP }), pool)
+  const { objective, reference, ...sampling } = options
+  const judged = await judge(await policy.generateAll(prompts, { ...sampling, step: EXAMPLE_STEP }), pool)
+  const withKl = reference === undefined ? judged : await withReference(judged, reference)
+  const rollouts =
+    objective !== undefined && hasGreedyBaseline(objective)
+      ? await withGreedyBaseline(withKl, policy, prompts, pool, { objective, ...sampling })
+      : withKl
   const { groupIds } = columnsOf(rollouts)
   return prompts.map(({ promptId }, i) => {
     const rows = Array.from(groupIds.keys()).filter((row) => groupIds[row] === i)
     return { promptId, samples: samplesOf(takeRows(rollouts, rows), policy, objective) }
   })
+}
+
+async function withReference(rollouts: RolloutBatch, reference: Policy): Promise<RolloutBatch> {
+  const { offsets } = columnsOf(rollouts).completionTokens
+  const { logprobs } = await reference.score(rollouts, { entropies: false })
+  return appendColumns(rollouts, { ref_logprobs: { values: logprobs, offsets } })
+}
+
+async function withGreedyBaseline(
+  rollouts: RolloutBatch,
+  policy: Policy,
+  prompts: readonly PromptRow[],
+  pool: VerifierPool,
+  { objective, maxCompletionLength }: { objective: ResolvedObjective; maxCompletionLength: number },
+): Promise<RolloutBatch> {
+  const greedy = await greedyBaseline(policy, prompts, pool, { maxCompletionLength }, objective)
+  return appendColumns(rollouts, { baseline_reward: baselineColumn(greedy, columnsOf(rollouts)) })
 }
 
 /** Not the noise of a training step, nor that of an evaluation. */
@@ -68,8 +93,8 @@ function samplesOf(
 /** advantage x mask / denominator of each token of the rows that the objective keeps. */
 function tokenWeights(group: RolloutBatch, objective: ResolvedObjective): Map<number, number[]> {
   const judged = judgedColumns(columnsOf(group))
-  const { keptRows, rowAdvantages } = assignAdvantages(judged, objective)
-  const weighed = weighTokens(keptRows, rowAdvantages, judged.completions, objective, 'f64')
+  const advantages = assignAdvantages(judged, objective)
+  const weighed = weighTokens(advantages.keptRows, advantages, judged.completions, objective, 'f64')
   const byRow = new Map<number, number[]>()
   weighed?.rows.forEach((row, i) => {
     const span = [weighed.offsets[i]!, weighed.offsets[i + 1]!] as const

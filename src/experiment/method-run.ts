@@ -36,6 +36,7 @@ export async function judgeBase(
     sets,
     shown,
     objective: undefined,
+    reference: undefined,
     seed: settings.base.seed,
   })
 }
@@ -53,8 +54,15 @@ export async function runMethod(
   const folder = join(methodFolder(workspace, arm, method), `seed-${seed}`)
   const stage = trainStage(arm, method.name, seed, settings)
   const finished = join(folder, 'checkpoints', String(arm.steps))
+  const objective = objectiveOfRun(method.objective, {
+    ...settings.training,
+    maxCompletionLength: task.maxCompletionLength,
+  })
+  // The base policy is what every method stays near.
+  const hasKl = objective.beta !== 0
   if (!existsSync(finished)) {
     await using policy = await Policy.load({ model, ...backend })
+    await using reference = hasKl ? await Policy.load({ model, ...backend }) : null
     await log.time(stage, async () => {
       const steps = train({
         ...settings.training,
@@ -63,6 +71,7 @@ export async function runMethod(
         evalPrompts: watch,
         verifier: task.verifier,
         objective: method.objective,
+        ...(reference && { reference }),
         out: folder,
         steps: arm.steps,
         maxCompletionLength: task.maxCompletionLength,
@@ -85,11 +94,7 @@ export async function runMethod(
     name: runName(arm, method.name, seed, settings),
     sets: arm.sets,
     shown,
-    objective: objectiveOfRun(method.objective, {
-      ...settings.training,
-      maxCompletionLength: task.maxCompletionLength,
-    }),
-    seed,
+    ...{ objective, reference: objective.klIn === 'reward' ? model : undefined, seed },
   })
   const metrics = await readMetrics(join(folder, 'metrics.jsonl'))
   return { ...judged, run: { ...judged.run, metrics: metrics as NonNullable<ReportRun['metrics']> } }
@@ -121,11 +126,13 @@ interface Judging {
   /** Prompts whose samples the report shows. */
   shown: readonly PromptRow[]
   objective: ResolvedObjective | undefined
+  /** Folder of the policy that the samples' KL is measured from, where their rewards have one. */
+  reference: string | undefined
   seed: number
 }
 
 async function judgePolicy(workspace: Workspace, policy: LazyPolicy, judging: Judging): Promise<JudgedRun> {
-  const { settings, task, heldOut, log, plan, signal } = workspace
+  const { settings, task, backend, heldOut, log, plan, signal } = workspace
   const { folder, name, sets, shown, objective, seed } = judging
   await mkdir(folder, { recursive: true })
   const evaluations: Record<string, ReportEvaluation> = {}
@@ -158,7 +165,13 @@ async function judgePolicy(workspace: Workspace, policy: LazyPolicy, judging: Ju
       maxCompletionLength: task.maxCompletionLength,
       seed: settings.evaluation.seed,
     }
-    return { groups: await exampleGroups(await policy.get(), shown, pool, { objective, ...sampling }) }
+    await using reference =
+      judging.reference === undefined
+        ? undefined
+        : await Policy.load({ model: judging.reference, ...backend })
+    return {
+      groups: await exampleGroups(await policy.get(), shown, pool, { objective, reference, ...sampling }),
+    }
   })
   return { run: { seed, evaluations }, groups: groups as ExampleGroup[] }
 }

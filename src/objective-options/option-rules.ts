@@ -41,6 +41,17 @@ export function atLeastZero(fallback: number): OptionRule<number> {
   return { fallback, parse: nonNegative }
 }
 
+/** A number of at least 0 that may be absent. */
+export const optional: OptionRule<number | null> = {
+  fallback: null,
+  parse: (value, where) => (value === null ? null : nonNegative(value, where)),
+}
+
+/** From 0 to 1. */
+export function share(fallback: number): OptionRule<number> {
+  return { fallback, parse: (value, where) => requireNumber(value, where, 0, 1) }
+}
+
 /** The common options: defaults and checks. Documented at `ObjectiveOptions`. */
 export const COMMON_OPTIONS: OptionRules<ResolvedOptions> = {
   epsilon: { fallback: 0.2, parse: clipWidth },

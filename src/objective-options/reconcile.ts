@@ -57,7 +57,8 @@ export function reconcile(options: ResolvedOptions, circumstances: Circumstances
       `aggregation '${result.aggregation}' does not divide by it`,
     )
   }
-  if (result.klIn === 'reward' && result.beta === 0) {
+  // Where it is the objective's own place for a KL, there may be none.
+  if (result.klIn === 'reward' && result.beta === 0 && defaults.klIn !== 'reward') {
     throw contradiction('klIn', 'reward', 'beta is 0, so that there is nothing to take off')
   }
   for (const name of Object.keys(restrictions) as (keyof ResolvedOptions)[]) {

@@ -11,8 +11,10 @@ import {
 // baseline that tells its members apart: their difference from its mean is exactly 0, whatever rounding would make of it.
 // Formulas and sources stand at `Objective` in objective-options.ts.
 
-/** The advantage of a row; called for rows that are kept. */
-export type AdvantageOf = (row: number) => number
+/** The advantage of a row, or one for each of its tokens; called for rows that are kept. */
+export type AdvantageOf = (row: number) => number | Float64Array
+/** One that all tokens of the row share. */
+export type RowAdvantageOf = (row: number) => number
 
 interface Division {
   std: DeviationForm
@@ -35,7 +37,7 @@ export const GROUP_MEAN: CentredOptions = {
 }
 
 /** (value - baseline) / (std + stdEpsilon), the value being the reward, or +1 and -1. */
-export function centredAdvantages(rows: JudgedRows, options: CentredOptions): AdvantageOf {
+export function centredAdvantages(rows: JudgedRows, options: CentredOptions): RowAdvantageOf {
   const signed = options.rewards === 'signed'
   const rewardOf = (row: number) => (signed ? 2 * rows.right[row]! - 1 : rows.rewards[row]!)
   if (options.baseline === 'none') return rewardOf
@@ -55,7 +57,7 @@ function divided(difference: number, scale: RewardStatistics, { std, stdEpsilon 
 }
 
 /** Reward - mean of the rewards of the group's other rows. */
-export function leaveOneOutAdvantages(rows: JudgedRows): AdvantageOf {
+export function leaveOneOutAdvantages(rows: JudgedRows): RowAdvantageOf {
   return (row) => {
     const { size, mean, constant } = rows.groupOf(row)
     return constant ? 0 : ((rows.rewards[row]! - mean) * size) / (size - 1)
@@ -63,7 +65,7 @@ export function leaveOneOutAdvantages(rows: JudgedRows): AdvantageOf {
 }
 
 /** Reward - sum(length * reward) / sum(length) over the group. */
-export function lengthWeightedAdvantages(rows: JudgedRows): AdvantageOf {
+export function lengthWeightedAdvantages(rows: JudgedRows): RowAdvantageOf {
   const sums = new Map<RewardStatistics, { tokens: number; rewards: number }>()
   for (let row = 0; row < rows.count; row++) {
     if (rows.counted[row] === 0) continue
@@ -82,7 +84,7 @@ export function lengthWeightedAdvantages(rows: JudgedRows): AdvantageOf {
 }
 
 /** Reward - group mean, then mean 0 and deviation 1 over all active tokens of the batch. */
-export function whitenedAdvantages(rows: JudgedRows, { std, stdEpsilon }: Division): AdvantageOf {
+export function whitenedAdvantages(rows: JudgedRows, { std, stdEpsilon }: Division): RowAdvantageOf {
   const differenceOf = centredAdvantages(rows, GROUP_MEAN)
   const members = [...rows.counted.keys()].filter((row) => rows.counted[row] === 1 && rows.lengthOf(row) > 0)
   const values = new Set(members.map(differenceOf))
@@ -104,7 +106,7 @@ export function whitenedAdvantages(rows: JudgedRows, { std, stdEpsilon }: Divisi
 export function balancedAdvantages(
   rows: JudgedRows,
   options: Division & Pick<CentredOptions, 'scaleRewards'>,
-): AdvantageOf {
+): RowAdvantageOf {
   let all = 0
   let varied = 0
   for (let row = 0; row < rows.count; row++) {
@@ -119,7 +121,7 @@ export function balancedAdvantages(
 }
 
 /** (reward - group mean) / (group mean + meanEpsilon). */
-export function meanScaledAdvantages(rows: JudgedRows, meanEpsilon: number): AdvantageOf {
+export function meanScaledAdvantages(rows: JudgedRows, meanEpsilon: number): RowAdvantageOf {
   const negative = rows.rewards.findIndex((reward, row) => rows.counted[row] === 1 && reward < 0)
   if (negative !== -1) {
     throw new CoppiceError('INVALID_ARGUMENT', "a reward that 'maxrl' cannot take", {

@@ -1,7 +1,7 @@
 import { CoppiceError, describeValue, invalidArgument } from '../errors.ts'
 import type { ResolvedOptions } from '../objective-options.ts'
 import { isRight, type Sample, type Verdict } from '../verdicts.ts'
-import { completionKl, type KlLogprobs } from './reward-penalty.ts'
+import { completionKl, type KlLogprobs, tokenKl } from './reward-penalty.ts'
 import { type RewardStatistics, standardDeviation, statisticsOf } from './reward-statistics.ts'
 import { activeLength, type CompletionTokens, requireRows } from './token-weights.ts'
 
@@ -17,6 +17,8 @@ export interface JudgedColumns {
   finishReasons?: ArrayLike<Sample['finishReason']> | undefined
   /** Needed by objectives in which a completion's length counts. */
   completions?: CompletionTokens | undefined
+  /** Reward of the greedy completion of the row's prompt, needed by `remax`; null: there is none, and the row takes no part. */
+  baselineRewards?: ArrayLike<number | null> | undefined
   /** Needed by `klIn: 'reward'`; the completions are, too. */
   klLogprobs?: KlLogprobs | undefined
 }
@@ -24,7 +26,7 @@ export interface JudgedColumns {
 /** Rollouts as the rules of the objectives see them. */
 export interface JudgedRows {
   count: number
-  /** Less the KL where `klIn` says so; 0 where the row is not counted. */
+  /** Less the KL where `klIn` says so and the rule does not take it off by tokens; 0 where the row is not counted. */
   rewards: Float64Array
   /** 1 where the completion is right. */
   right: Uint8Array
@@ -38,10 +40,24 @@ export interface JudgedRows {
   groupOf(row: number): RewardStatistics
   /** Statistics of all counted rows. */
   batch: RewardStatistics
+  /** Reward of the greedy completion of the row's prompt; 0 where the rule does not ask for it. */
+  baselines: Float64Array
+  /** beta times the KL estimate of each completion token, for rules that take it off by tokens; null where there is none. */
+  tokenPenalties: Float64Array | null
+  /** The completions' tokens; throws when the rollouts came without. */
+  completions(): CompletionTokens
   /** Active tokens of the row's completion; throws when the rollouts came without completions. */
   lengthOf(row: number): number
   /** Those of all groups, left out or not. */
   metrics: Record<string, number>
+}
+
+/** What a rule asks of the rows beside rewards and verdicts. */
+export interface RowDemands {
+  /** The KL in the reward is taken off token by token. */
+  spreadsKl?: boolean
+  /** The reward of a greedy completion is the baseline. */
+  greedyBaseline?: boolean
 }
 
 const VERDICTS: readonly Verdict[] = ['right', 'wrong', 'unparsed', 'timed-out']
@@ -50,8 +66,13 @@ const VERDICTS: readonly Verdict[] = ['right', 'wrong', 'unparsed', 'timed-out']
  * Applies the verdict policy (`unparsed`, `timedOut`, `maskTruncatedCompletions`, abstention) and `filterGroups`, and gathers
  * statistics.
  */
-export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): JudgedRows {
+export function judgeRows(
+  columns: JudgedColumns,
+  options: ResolvedOptions,
+  demands: RowDemands = {},
+): JudgedRows {
   const count = columns.rewards.length
+  const baselines = demands.greedyBaseline ? baselineRewards(columns) : undefined
   requireLength(columns.verdicts, count, 'verdicts')
   requireLength(columns.groupIds, count, 'groupIds')
   requireLength(columns.finishReasons, count, 'finishReasons')
@@ -73,6 +94,7 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
     if (reward === null) continue
     if (verdict === 'unparsed' && options.unparsed === 'mask') continue
     if (verdict === 'timed-out' && options.timedOut === 'mask') continue
+    if (baselines?.[row] === null) continue
     rewards[row] = reward
     counted[row] = 1
     right[row] = isRight(reward, verdict) ? 1 : 0
@@ -96,6 +118,11 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
   }
   Object.assign(metrics, groupMetrics([...groups.values()]))
 
+  if (baselines !== undefined && everyone.size > 0) {
+    const known = baselines.filter((_, row) => counted[row] === 1) as number[]
+    metrics.baseline_reward = known.reduce((sum, value) => sum + value, 0) / known.length
+  }
+
   let filteredRows = 0
   let filteredGroups = 0
   if (options.filterGroups === 'constant') {
@@ -116,20 +143,17 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
     metrics.filtered_rows = filteredRows
   }
   let lengths: Int32Array | undefined
-  const penalised = options.klIn === 'reward'
+  const kl = options.klIn === 'reward' && options.beta !== 0 ? rewardKl(columns, options, counted) : null
+  const penalised = kl !== null && !demands.spreadsKl
   if (penalised) {
-    const kl = rewardKl(columns, options)
     for (const row of everyRow) {
-      if (counted[row] === 0) continue
-      rewards[row]! -= options.beta * kl[row]!
-      if (!Number.isFinite(rewards[row])) {
-        throw new CoppiceError('NON_FINITE', "a completion's KL that is not finite", {
-          where: `refLogprobs, row ${row}`,
-          received: describeValue(kl[row]),
-        })
-      }
+      if (counted[row] === 1) rewards[row]! -= options.beta * completionKl(kl, columns.completions!, row)
     }
     for (const [id, rows] of rowsOfGroup) groups.set(id, statisticsOf(rows, rewards, right, counted))
+  }
+  const completions = () => {
+    if (columns.completions !== undefined) return columns.completions
+    throw invalidArgument('completions', "the completions' tokens: the objective weighs lengths", undefined)
   }
   const batch =
     filteredGroups === 0 && !penalised ? everyone : statisticsOf(everyRow, rewards, right, counted)
@@ -141,6 +165,8 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
     eligible,
     filteredRows,
     batch,
+    baselines: Float64Array.from({ length: count }, (_, row) => baselines?.[row] ?? 0),
+    tokenPenalties: kl !== null && demands.spreadsKl ? kl.map((value) => options.beta * value) : null,
     metrics,
     groupOf(row) {
       if (columns.groupIds === undefined) {
@@ -148,27 +174,42 @@ export function judgeRows(columns: JudgedColumns, options: ResolvedOptions): Jud
       }
       return groups.get(columns.groupIds[row]!)!
     },
+    completions,
     lengthOf(row) {
-      const { completions } = columns
-      if (completions === undefined) {
-        throw invalidArgument(
-          'completions',
-          "the completions' tokens: the objective weighs lengths",
-          undefined,
-        )
-      }
-      lengths ??= Int32Array.from(everyRow, (each) => activeLength(completions, each))
+      lengths ??= Int32Array.from(everyRow, (each) => activeLength(completions(), each))
       return lengths[row]!
     },
   }
 }
 
-function rewardKl({ completions, klLogprobs }: JudgedColumns, options: ResolvedOptions): Float64Array {
+function baselineRewards({ baselineRewards: given, rewards }: JudgedColumns): (number | null)[] {
+  if (given === undefined) {
+    const expected = "the reward of a greedy completion of each row's prompt: it is the objective's baseline"
+    throw invalidArgument('baselineRewards', expected, undefined)
+  }
+  requireLength(given, rewards.length, 'baselineRewards')
+  return Array.from(given, (reward, row) => requireReward(reward, row, 'baselineRewards'))
+}
+
+function rewardKl(
+  { completions, klLogprobs }: JudgedColumns,
+  options: ResolvedOptions,
+  counted: Uint8Array,
+): Float64Array {
   if (completions === undefined || klLogprobs === undefined) {
     const expected = "log-probs of the reference policy, since klIn is 'reward'"
     throw invalidArgument('refLogprobs', expected, undefined)
   }
-  return completionKl(klLogprobs, completions, options.klKind)
+  const values = tokenKl(klLogprobs, completions, options.klKind)
+  for (const [row, counts] of counted.entries()) {
+    const sum = counts === 1 ? completionKl(values, completions, row) : 0
+    if (Number.isFinite(sum)) continue
+    throw new CoppiceError('NON_FINITE', "a completion's KL that is not finite", {
+      where: `refLogprobs, row ${row}`,
+      received: describeValue(sum),
+    })
+  }
+  return values
 }
 
 /** The rows of each group in order, groups by their first row; none without ids. */
@@ -209,10 +250,10 @@ function requireLength(column: ArrayLike<unknown> | undefined, count: number, wh
   }
 }
 
-function requireReward(reward: number | null | undefined, row: number): number | null {
+function requireReward(reward: number | null | undefined, row: number, where = 'rewards'): number | null {
   if (reward === null || (typeof reward === 'number' && Number.isFinite(reward))) return reward
   throw new CoppiceError('INVALID_ARGUMENT', 'a reward that is no number', {
-    where: `rewards, row ${row}`,
+    where: `${where}, row ${row}`,
     expected: 'a finite number, or null to abstain',
     received: describeValue(reward),
   })

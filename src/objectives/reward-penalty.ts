@@ -1,5 +1,5 @@
 import type { ResolvedOptions } from '../objective-options.ts'
-import type { CompletionTokens } from './token-weights.ts'
+import { type CompletionTokens, isActive, spanOf } from './token-weights.ts'
 
 /** Indexed as the offsets of the completions count, a sliced column's first offset taken off. */
 export interface KlLogprobs {
@@ -10,22 +10,29 @@ export interface KlLogprobs {
 }
 
 /**
- * The KL estimate of each row, summed over the tokens that the policy produced: what `klIn: 'reward'` takes off the rewards,
+ * The KL estimate of each completion token, 0 where the policy did not produce it: what `klIn: 'reward'` takes off the rewards,
  * `beta` times. It is made of recorded log-probs, so that it is a number and no gradient passes through it.
  */
-export function completionKl(
+export function tokenKl(
   { old, ref }: KlLogprobs,
-  { offsets, mask }: CompletionTokens,
+  completions: CompletionTokens,
   klKind: ResolvedOptions['klKind'],
 ): Float64Array {
-  const first = offsets[0]!
-  const sums = new Float64Array(offsets.length - 1)
-  for (let row = 0; row < sums.length; row++) {
-    for (let t = offsets[row]!; t < offsets[row + 1]!; t++) {
-      if (mask !== undefined && !mask[t]) continue
-      const d = ref[t - first]! - old[t - first]!
-      sums[row]! += klKind === 'k1' ? -d : klKind === 'k2' ? (d * d) / 2 : Math.expm1(d) - d
-    }
+  const first = completions.offsets[0]!
+  const values = new Float64Array(completions.offsets[completions.offsets.length - 1]! - first)
+  for (let t = 0; t < values.length; t++) {
+    if (!isActive(completions, t + first)) continue
+    const d = ref[t]! - old[t]!
+    values[t] = klKind === 'k1' ? -d : klKind === 'k2' ? (d * d) / 2 : Math.expm1(d) - d
   }
-  return sums
+  return values
+}
+
+/** The sum of a completion's. */
+export function completionKl(values: Float64Array, completions: CompletionTokens, row: number): number {
+  const [begin, end] = spanOf(completions, row)
+  const first = completions.offsets[0]!
+  let sum = 0
+  for (let t = begin; t < end; t++) sum += values[t - first]!
+  return sum
 }

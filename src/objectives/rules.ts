@@ -1,5 +1,6 @@
-import { atLeastZero, choice, type OptionRules } from '../objective-options/option-rules.ts'
-import type { Restrictions } from '../objective-options/reconcile.ts'
+import { fitLambda } from '../objective-options/lambda-options.ts'
+import { atLeastZero, choice, type OptionRules, optional, share } from '../objective-options/option-rules.ts'
+import type { BatchShape, Restrictions } from '../objective-options/reconcile.ts'
 import type { ObjectiveKind, OptionsOf, ResolvedOf, ResolvedOptions } from '../objective-options.ts'
 import {
   type AdvantageOf,
@@ -11,7 +12,8 @@ import {
   meanScaledAdvantages,
   whitenedAdvantages,
 } from './group-advantages.ts'
-import type { JudgedRows } from './judged-rows.ts'
+import type { JudgedRows, RowDemands } from './judged-rows.ts'
+import { greedyBaselineAdvantages, whitenedReturns } from './token-returns.ts'
 
 /**
  * An algorithm: which completions are kept, and the advantage of each. The rest (ratio, clip, KL, entropy, aggregation)
@@ -20,13 +22,21 @@ import type { JudgedRows } from './judged-rows.ts'
 export interface ObjectiveRule<K extends ObjectiveKind> {
   /** Options that not every objective has. */
   own: OptionRules<Required<OptionsOf<K>>>
+  /** Refuses own options that contradict each other, or what is known of the run; with the reason. */
+  fit?: (
+    own: Required<OptionsOf<K>>,
+    given: Readonly<Record<string, unknown>>,
+    shape: BatchShape | undefined,
+  ) => void
   defaults: Partial<ResolvedOptions>
   /** Values of common options that would make another objective of it. */
   restrictions: (own: Required<OptionsOf<K>>) => Restrictions
   /** Whether a completion is measured by the others of its prompt, so that one alone teaches nothing. */
   comparesGroup: (own: Required<OptionsOf<K>>) => boolean
   keeps: (rows: JudgedRows, row: number) => boolean
-  /** Asked once a batch; its answer for kept rows only. An advantage is constant over the row's tokens. */
+  /** What it must know of a row beside reward and verdict. */
+  demands?: RowDemands
+  /** Asked once a batch; its answer for kept rows only. */
   advantages: (rows: JudgedRows, objective: ResolvedOf<K>) => AdvantageOf
   /** Why there is nothing to learn from when no row is kept although some could have been. */
   emptyClass: EmptyClass
@@ -137,7 +147,13 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
     emptyClass: 'no-wrong-completion',
   },
   'w-reinforce': {
-    own: { lambda: atLeastZero(0.1) },
+    own: {
+      lambda: atLeastZero(0.1),
+      lambdaSchedule: choice(['constant', 'linear', 'cosine', 'adaptive'], 'constant'),
+      ...{ lambdaFinal: optional, targetEntropy: optional, lambdaRate: atLeastZero(0.1) },
+      ...{ lambdaMin: atLeastZero(0), lambdaMax: atLeastZero(1) },
+    },
+    fit: fitLambda,
     defaults: {},
     restrictions: goesByVerdicts,
     comparesGroup: never,
@@ -200,6 +216,32 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
     comparesGroup: always,
     keeps: all,
     advantages: whitenedAdvantages,
+    emptyClass: 'no-completion',
+  },
+  'reinforce++': {
+    own: { ...division, gamma: share(1) },
+    defaults: { klIn: 'reward', klKind: 'k1' },
+    restrictions: () => ({
+      ...scalesBy(['none'], 'divides by the deviation of its advantages instead')(),
+      surrogate: {
+        only: ['clip', 'cispo', 'sapo', 'topr'],
+        why: 'has an advantage for each token, and a geometric mean has one for a completion',
+      },
+    }),
+    comparesGroup: never,
+    keeps: all,
+    demands: { spreadsKl: true },
+    advantages: whitenedReturns,
+    emptyClass: 'no-completion',
+  },
+  remax: {
+    own: {},
+    defaults: { importanceSamplingLevel: 'none', aggregation: 'sequence-mean-token-sum' },
+    restrictions: dividesByNoDeviation,
+    comparesGroup: never,
+    keeps: all,
+    demands: { greedyBaseline: true },
+    advantages: greedyBaselineAdvantages,
     emptyClass: 'no-completion',
   },
   opo: {

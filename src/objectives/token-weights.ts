@@ -9,13 +9,24 @@ export interface CompletionTokens {
   mask?: ArrayLike<number | boolean> | undefined
 }
 
+/** Advantages as an objective's rule gives them. */
+export interface AdvantageValues {
+  /** One a row of the batch. */
+  rowAdvantages: ArrayLike<number>
+  /**
+   * One a completion token of the batch, for rules whose advantages are not constant over a completion: indexed as the offsets
+   * of the completions count, a sliced column's first offset taken off. Absent: each row's own for all of its tokens.
+   */
+  tokenAdvantages?: ArrayLike<number> | undefined
+}
+
 /** The input of `policy_loss` that does not depend on the policy, for one optimiser batch. */
 export interface TokenWeights<A extends Float32Array | Float64Array> {
   /** The batch's rows in the order of their tokens below, as given. */
   rows: Int32Array
   /** rows.length + 1 entries from 0: row rows[i]'s tokens are [offsets[i], offsets[i + 1]) of the arrays below. */
   offsets: Int32Array
-  /** The row's advantage for each of its tokens, masked or not. */
+  /** The advantage of each token, masked or not. */
   advantages: A
   /** mask / denominator, 0 for a token that takes no part. advantage * norm is the token's weight in the gradient. */
   norm: A
@@ -33,7 +44,7 @@ export type ArrayOf<D extends TokenDtype> = D extends 'f32' ? Float32Array : Flo
  */
 export function weighTokens<D extends TokenDtype>(
   rows: ArrayLike<number>,
-  rowAdvantages: ArrayLike<number>,
+  given: AdvantageValues,
   completions: CompletionTokens,
   options: Pick<ResolvedOptions, 'aggregation' | 'constant'>,
   dtype: D,
@@ -59,10 +70,27 @@ export function weighTokens<D extends TokenDtype>(
   for (let i = 0; i < rows.length; i++) {
     const [begin, end] = spanOf(completions, rows[i]!)
     const share = 1 / denominator(options, activeTokens, activeRows, activeOfRow[i]!)
-    advantages.fill(rowAdvantages[rows[i]!]!, offsets[i], offsets[i + 1])
+    fillAdvantages(advantages, offsets[i]!, given, completions, rows[i]!)
     for (let t = begin; t < end; t++) if (isActive(completions, t)) norm[offsets[i]! + t - begin] = share
   }
   return { rows: Int32Array.from(rows), offsets, advantages, norm, activeTokens }
+}
+
+/** Writes the advantages of a row's tokens from `at` on. */
+function fillAdvantages(
+  into: Float32Array | Float64Array,
+  at: number,
+  { rowAdvantages, tokenAdvantages }: AdvantageValues,
+  completions: CompletionTokens,
+  row: number,
+): void {
+  const [begin, end] = spanOf(completions, row)
+  if (tokenAdvantages === undefined) {
+    into.fill(rowAdvantages[row]!, at, at + end - begin)
+    return
+  }
+  const first = completions.offsets[0]!
+  for (let t = begin; t < end; t++) into[at + t - begin] = tokenAdvantages[t - first]!
 }
 
 /** What each active token of a row is divided by; see `ObjectiveOptions.aggregation`. */
@@ -95,10 +123,10 @@ export interface AdvantageColumn {
   valid: Uint8Array
 }
 
-/** Repeats each row's advantage over its completion tokens. `keptRows` and `rowAdvantages` come from `assignAdvantages`. */
+/** Each row's advantage over its completion tokens, or theirs. `keptRows` and the values come from `assignAdvantages`. */
 export function advantageColumn(
   keptRows: ArrayLike<number>,
-  rowAdvantages: ArrayLike<number>,
+  given: AdvantageValues,
   completions: CompletionTokens,
 ): AdvantageColumn {
   requireOffsets(completions)
@@ -111,7 +139,7 @@ export function advantageColumn(
     const row = keptRows[i]!
     spanOf(completions, row)
     valid[row] = 1
-    values.fill(rowAdvantages[row]!, offsets[row], offsets[row + 1])
+    fillAdvantages(values, offsets[row]!, given, completions, row)
   }
   return { values, offsets, valid }
 }
@@ -124,11 +152,13 @@ export function activeLength(completions: CompletionTokens, row: number): number
   return active
 }
 
-function isActive(completions: CompletionTokens, token: number): boolean {
+/** Whether the policy produced the token; `token` counts as the offsets do. */
+export function isActive(completions: CompletionTokens, token: number): boolean {
   return completions.mask === undefined || Boolean(completions.mask[token])
 }
 
-function spanOf({ offsets }: CompletionTokens, row: number): [begin: number, end: number] {
+/** The row's tokens, as the offsets count. */
+export function spanOf({ offsets }: CompletionTokens, row: number): [begin: number, end: number] {
   if (!Number.isInteger(row) || row < 0 || row + 1 >= offsets.length) {
     throw invalidArgument('rows', `a row from 0 to ${offsets.length - 2}`, row)
   }

@@ -7,7 +7,7 @@ import {
   type RecordedLogprobs,
 } from '../objectives/adjusted-weights.ts'
 import { type TokenWeights, weighTokens } from '../objectives/token-weights.ts'
-import { assignAdvantages, type RowAdvantages } from '../objectives.ts'
+import { assignAdvantages, hasGreedyBaseline, type RowAdvantages } from '../objectives.ts'
 import { lossParams } from '../policy-loss.ts'
 import { columnsOf, type RolloutBatch, type RolloutColumns, takeRows } from '../rollouts.ts'
 import { perToken } from './native-rows.ts'
@@ -45,8 +45,14 @@ export function objectiveUpdate(
       expected: 'rollouts with verdicts',
     })
   }
-  const { rewards, verdicts, groupIds, finishReasons } = columns
+  const { rewards, verdicts, groupIds, finishReasons, baselineRewards } = columns
   const completions = activeTokens(columns)
+  if (hasGreedyBaseline(objective) && baselineRewards === undefined) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+      where: `${where}, column 'baseline_reward'`,
+      expected: "the reward of a greedy completion of each row's prompt, the objective's baseline",
+    })
+  }
   if (objective.beta !== 0 && columns.refLogprobs === undefined) {
     throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
       where: `${where}, column 'ref_logprobs'`,
@@ -54,15 +60,15 @@ export function objectiveUpdate(
     })
   }
   const klLogprobs =
-    objective.klIn === 'reward'
+    objective.klIn === 'reward' && objective.beta !== 0
       ? {
           old: perToken(columns.logprobs, 'logprobs'),
           ref: perToken(columns.refLogprobs!, 'ref_logprobs'),
         }
       : undefined
-  const judged = { rewards, verdicts, groupIds, finishReasons, completions, klLogprobs }
+  const judged = { rewards, verdicts, groupIds, finishReasons, baselineRewards, completions, klLogprobs }
   const rows = assignAdvantages(judged, objective)
-  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
+  const weights = weighTokens(rows.keptRows, rows, completions, objective, 'f32')
   if (weights === null) return { rows, step: null }
   const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
   const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')

@@ -42,6 +42,8 @@ export interface RolloutColumns extends TokenColumns {
   /** null abstains. */
   readonly rewards?: readonly (number | null)[]
   readonly verdicts?: readonly (Verdict | null)[]
+  /** Of the greedy completion of the row's prompt; null: it has none. */
+  readonly baselineRewards?: readonly (number | null)[]
   readonly advantages?: ListView<Float32Array>
   readonly entropies?: ListView<Float32Array>
   readonly refLogprobs?: ListView<Float32Array>
@@ -79,6 +81,7 @@ export function columnsOf(batch: RecordBatch): RolloutColumns {
   const entropies = perToken('entropies')
   const refLogprobs = perToken('ref_logprobs')
   const rewards = optional(batch, 'reward', numberColumn)
+  const baselineRewards = optional(batch, 'baseline_reward', numberColumn)
   const verdicts = optional(batch, 'verdict', (from, name) => wordColumn(from, name, VERDICTS))
   const finishReasons = wordColumn(batch, 'finish_reason', FINISH_REASONS)
   return {
@@ -93,6 +96,7 @@ export function columnsOf(batch: RecordBatch): RolloutColumns {
     ...(samplerLogprobs && { samplerLogprobs }),
     ...(rewards && { rewards }),
     ...(verdicts && { verdicts }),
+    ...(baselineRewards && { baselineRewards }),
     ...(advantages && { advantages }),
     ...(entropies && { entropies }),
     ...(refLogprobs && { refLogprobs }),

@@ -77,6 +77,8 @@ export const KNOWN_COLUMNS = {
   // verdicts: a reward of null abstains
   reward: { type: new Float32(), nullable: true },
   verdict: { type: verdictWords.type, nullable: true },
+  // of the greedy completion of the row's prompt
+  baseline_reward: { type: new Float32(), nullable: true },
   // advantages: null where the row takes no part in the update
   advantages: { type: listOf(new Float32()), nullable: true },
   // score

@@ -46,7 +46,7 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
   function* updates(): Generator<PreparedUpdate, void, void> {
     for (let update = 0; update < total; update++) {
       const rows = miniBatches[update % miniBatches.length]!
-      const weights = weighTokens(rows, input.advantages.rowAdvantages, completions, objective, 'f32')
+      const weights = weighTokens(rows, input.advantages, completions, objective, 'f32')
       if (weights === null) continue
       taken.push({ update, rows: weights.rows })
       const adjusted = adjustsWeights(objective)

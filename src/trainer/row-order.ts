@@ -12,6 +12,7 @@ export class RowOrder {
   readonly #rows: number
   readonly #perStep: number
   readonly #random: Random
+  readonly #further: Random
   #epoch = -1
   #order: number[] = []
 
@@ -27,12 +28,20 @@ export class RowOrder {
     this.#rows = rows
     this.#perStep = perStep
     this.#random = new Random(seed, stream)
+    this.#further = new Random(seed, `further ${stream}`)
     this.stepsPerEpoch = Math.floor(rows / perStep)
   }
 
   /** The epoch (from 0) that a step (from 1) belongs to. */
   epochOf(step: number): number {
     return Math.floor((step - 1) / this.stepsPerEpoch)
+  }
+
+  /** All rows that are not the step's own, in the order in which they take the place of some of them. */
+  furtherRowsOf(step: number): number[] {
+    const own = new Set(this.rowsOf(step))
+    const others = Array.from({ length: this.#rows }, (_, row) => row).filter((row) => !own.has(row))
+    return this.#further.at(step).shuffle(others)
   }
 
   /** Row indices of step `step` (from 1), in the order in which the step takes them. */

@@ -14,6 +14,8 @@ export interface RunState {
   step: number
   /** Prompt and completion tokens processed since the run's first step. */
   numTokens: number
+  /** An adaptive lambda as the next step has it. */
+  lambda?: number | undefined
 }
 
 /**
@@ -69,14 +71,16 @@ export class RunFolder {
     const path = join(this.checkpointPath(step), RUN_STATE)
     const state = parseJson(await readFile(path, 'utf8'), path) as Record<string, unknown> | null
     const numTokens = state?.num_tokens
-    if (state?.step !== step || typeof numTokens !== 'number') {
+    const lambda = state?.lambda
+    const isKnown = typeof numTokens === 'number' && ['undefined', 'number'].includes(typeof lambda)
+    if (state?.step !== step || !isKnown) {
       throw new CoppiceError('CHECKPOINT_CORRUPT', 'not the state of this step', {
         where: path,
         expected: `step ${step} with num_tokens`,
         received: JSON.stringify(state),
       })
     }
-    return { step, numTokens }
+    return { step, numTokens, ...(lambda !== undefined && { lambda: lambda as number }) }
   }
 
   /**
@@ -95,7 +99,8 @@ export class RunFolder {
     await rm(partial, { recursive: true, force: true })
     await mkdir(partial, { recursive: true })
     await fill(partial)
-    const record = { step: state.step, num_tokens: state.numTokens }
+    const { lambda } = state
+    const record = { step: state.step, num_tokens: state.numTokens, ...(lambda !== undefined && { lambda }) }
     await writeFile(join(partial, RUN_STATE), `${JSON.stringify(record, null, 2)}\n`)
     await syncPath(join(partial, RUN_STATE))
     await syncPath(partial)

@@ -66,7 +66,9 @@ export function environmentOf({ info, dtype }: Policy): Record<string, unknown> 
 
 /** Settings that a resumed run may change: with these rules, what was done so far stays what it would have been. */
 function mayChange(name: string, settings: Readonly<Record<string, unknown>>): boolean {
-  return name === 'steps' && settings.learning_rate_schedule === 'constant'
+  const { lambda_schedule: ofLambda } = (settings.objective ?? {}) as { lambda_schedule?: string }
+  const goesByAllSteps = ofLambda === 'linear' || ofLambda === 'cosine'
+  return name === 'steps' && settings.learning_rate_schedule === 'constant' && !goesByAllSteps
 }
 
 /** Keys in snake case, as in every file; nested objects too. */

@@ -7,6 +7,7 @@ import type { PromptRow } from '../prompts.ts'
 import type { RolloutBatch } from '../rollouts.ts'
 import type { VerifierSource, VerifyOptions } from '../verify.ts'
 import { checkLearningRate, type LearningRateSchedule } from './learning-rate.ts'
+import { checkReferenceSettings } from './moving-reference.ts'
 
 /** Settings of a run that decide what comes out of it, down to the last bit; they are written to run.json. */
 export interface TrainSettings {
@@ -16,6 +17,13 @@ export interface TrainSettings {
   promptsPerStep?: number
   /** Completions of a prompt. Default 8. */
   numGenerations?: number
+  /**
+   * Rounds in which further prompts are sampled, within a step, in place of those whose group was left out by the objective's
+   * `filterGroups`, until `promptsPerStep` groups teach something: DAPO's dynamic sampling (arXiv 2503.14476; verl:
+   * `filter_groups.max_num_gen_batches`). The further prompts are drawn by seed and step from those that are not the step's
+   * own. Default 0: none.
+   */
+  refillRounds?: number
   /** Temperature of the rollouts. Default 1. */
   temperature?: number
   /** Default 1: off. */
@@ -50,6 +58,13 @@ export interface TrainSettings {
   maxGradNorm?: number
   /** Seeds the order of the prompts and the sampling noise. Default 0. */
   seed?: number
+  /**
+   * Moves the reference policy after every so many steps; TRL's `sync_ref_model` with `ref_model_sync_steps`. Default 0: it
+   * stays what it was.
+   */
+  referenceUpdateEvery?: number
+  /** How far it moves: reference += referenceMixing * (policy - reference), above 0. Default 1: to the policy. TRL: `ref_model_mixup_alpha`. */
+  referenceMixing?: number
   /** Greedy evaluation on `evalPrompts` after every so many steps, before the first and after the last. Default 0: none. */
   evalEvery?: number
 }
@@ -68,7 +83,7 @@ export interface TrainOptions
   out: string
   /** Goes on from the newest checkpoint in `out`, if there is one. Default false: `out` must hold no run. */
   resume?: boolean
-  /** The policy of the KL term; needed when the objective's `beta` is not 0. It is not trained, nor disposed. */
+  /** The policy of the KL term; needed when the objective's `beta` is not 0. It is not trained, nor disposed; `referenceUpdateEvery` moves it. */
   reference?: Policy
   evalPrompts?: readonly PromptRow[]
   /** A checkpoint after every so many steps. Default 0: only one at the end. */
@@ -121,6 +136,7 @@ export const TRAIN_DEFAULTS: Required<TrainSettings> = {
   steps: 100,
   promptsPerStep: 32,
   numGenerations: 8,
+  refillRounds: 0,
   temperature: 1,
   topP: 1,
   topK: 0,
@@ -138,6 +154,8 @@ export const TRAIN_DEFAULTS: Required<TrainSettings> = {
   adamEpsilon: 1e-8,
   maxGradNorm: 1,
   seed: 0,
+  referenceUpdateEvery: 0,
+  referenceMixing: 1,
   evalEvery: 0,
 }
 
@@ -173,6 +191,7 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
   requireInteger(settings.steps, 'steps', 1)
   requireInteger(settings.promptsPerStep, 'promptsPerStep', 1)
   requireInteger(settings.numGenerations, 'numGenerations', 1)
+  requireInteger(settings.refillRounds, 'refillRounds', 0)
   requireNumber(settings.temperature, 'temperature', 0)
   requireNumber(settings.topP, 'topP', 0, 1)
   requireInteger(settings.topK, 'topK', 0)
@@ -190,6 +209,13 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
   requireInteger(settings.seed, 'seed', 0)
   requireInteger(settings.evalEvery, 'evalEvery', 0)
   const objective = objectiveOfRun(options.objective, settings)
+  if (settings.refillRounds > 0 && objective.filterGroups === 'none') {
+    throw invalidArgument(
+      'refillRounds',
+      "0, since the objective's filterGroups 'none' leaves no group out",
+      settings.refillRounds,
+    )
+  }
   if (objective.beta !== 0 && options.reference === undefined) {
     throw invalidArgument(
       'reference',
@@ -197,6 +223,7 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
       undefined,
     )
   }
+  checkReferenceSettings(settings, objective)
   if (settings.evalEvery > 0 && (options.evalPrompts ?? []).length === 0) {
     throw invalidArgument(
       'evalPrompts',

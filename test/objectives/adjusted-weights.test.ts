@@ -15,7 +15,13 @@ function wideBatch() {
   const offsets = Int32Array.from({ length: 41 }, (_, row) => 10 * row)
   const advantages = Float64Array.from({ length: 40 }, () => 4 * uniform() - 2)
   const objective = resolveObjective({ kind: 'clip-cov', covRatio: 0.05, covLow: 0.2, covHigh: 3 })
-  const weights = weighTokens([...advantages.keys()], advantages, { offsets }, objective, 'f64')!
+  const weights = weighTokens(
+    [...advantages.keys()],
+    { rowAdvantages: advantages },
+    { offsets },
+    objective,
+    'f64',
+  )!
   return { objective, weights, old: Float64Array.from({ length: 400 }, () => -4 * uniform()) }
 }
 

@@ -66,6 +66,7 @@ function makeRows(shapes: RowShape[], drift: number, seed: number): SlowRow[] {
       verdict,
       group,
       finish,
+      baseline: group % 7 === 6 ? null : (group % 3) / 2,
     }
   })
   // After all else, so that the other columns do not depend on it. Wide enough to pass every bound of a correction.
@@ -141,6 +142,7 @@ export function toBatch(rows: SlowRow[]) {
     verdicts: rows.map((row) => row.verdict),
     groupIds: rows.map((row) => row.group),
     finishReasons: rows.map((row) => row.finish),
+    baselineRewards: rows.map((row) => row.baseline),
   } satisfies PolicyLossBatch
 }
 
@@ -179,6 +181,16 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'reinforce++-baseline' },
   { kind: 'reinforce++-baseline', std: 'population', stdEpsilon: 1e-3, filterGroups: 'constant' },
   { kind: 'reinforce++-baseline', beta: 0.05, klKind: 'k2', maskTruncatedCompletions: true },
+  { kind: 'reinforce++' },
+  { kind: 'reinforce++', beta: 0.1, gamma: 0.9 },
+  { kind: 'reinforce++', beta: 0.2, klKind: 'k2', std: 'population', maskTruncatedCompletions: true },
+  { kind: 'reinforce++', beta: 0.1, klIn: 'loss', gamma: 0.5, filterGroups: 'constant' },
+  { kind: 'reinforce++', beta: 0.1, gamma: 0, importanceSamplingLevel: 'sequence', surrogate: 'sapo' },
+  { kind: 'reinforce++', beta: 0.3, importanceSamplingLevel: 'sequence-token', epsilon: null },
+  { kind: 'remax' },
+  { kind: 'remax', importanceSamplingLevel: 'token', aggregation: 'token-mean' },
+  { kind: 'remax', beta: 0.1, klKind: 'k1', klIn: 'reward', unparsed: 'mask' },
+  { kind: 'remax', filterGroups: 'constant', maskTruncatedCompletions: true },
   { kind: 'opo' },
   { kind: 'opo', unparsed: 'mask' },
   { kind: 'gpg' },
@@ -321,7 +333,10 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
   const own: Record<string, Record<string, readonly unknown[]>> = {
     psr: {},
     nsr: {},
-    'w-reinforce': { lambda: [undefined, 0, 0.1, 2] },
+    'w-reinforce': {
+      lambda: [undefined, 0, 0.1, 2],
+      lambdaSchedule: [undefined, undefined, 'constant', 'linear'],
+    },
     reinforce: {
       rewards: [undefined, 'given', 'signed'],
       baseline: [undefined, 'none', 'group', 'batch'],
@@ -333,6 +348,8 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     gspo: division,
     rloo: {},
     'reinforce++-baseline': division,
+    'reinforce++': { ...division, gamma: [undefined, 0.9, 0] },
+    remax: {},
     opo: {},
     gpg: division,
     maxrl: { meanEpsilon: [undefined, 0, 1e-2] },

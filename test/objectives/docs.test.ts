@@ -66,7 +66,7 @@ test('the table has every objective with its options and defaults, and links to 
       `${kind}: otherwise`,
     )
     assert.match(rows[i]![4]!, /^(arXiv \d{4}\.\d{5}|Williams, 1992)/, `${kind}: source`)
-    assert.equal(anchor, kind!.replace(/[^a-z-]/g, ''))
+    assert.equal(anchor, kind === 'reinforce++' ? 'reinforce-1' : kind!.replace(/[^a-z-]/g, ''))
     assert.ok(TEXT.includes(`\n### ${kind}\n`), `${kind}: example`)
   }
 })
@@ -82,10 +82,9 @@ test('the table of common options has all of them with their defaults', () => {
   )
 })
 
-const [rewards, lengths] = tableOf('completion').map(([, ...cells]) => cells.map(Number)) as [
-  number[],
-  number[],
-]
+const [rewards, baselineRewards, lengths] = tableOf('completion').map(([, ...cells]) =>
+  cells.map(Number),
+) as [number[], number[], number[]]
 const groupIds = ['a', 'a', 'a', 'a', 'b', 'b', 'b', 'b', 'c', 'c']
 
 /** Four places, as short as they can be. */
@@ -97,10 +96,10 @@ function exampleTable(spec: ObjectiveSpec): string {
   const offsets = [0]
   for (const length of lengths) offsets.push(offsets.at(-1)! + length)
   const { keptRows, rowAdvantages } = assignAdvantages(
-    { rewards, groupIds, completions: { offsets } },
+    { rewards, groupIds, baselineRewards, completions: { offsets } },
     resolveObjective(spec),
   )
-  const { tokenGradients } = policyLoss({ logprobs, rewards, groupIds }, spec, plainKernel)
+  const { tokenGradients } = policyLoss({ logprobs, rewards, groupIds, baselineRewards }, spec, plainKernel)
   const kept = (row: number, value: number) => (keptRows.includes(row) ? figure(value) : '-')
   const line = (name: string, cells: readonly string[]) => `| ${[name, ...cells].join(' | ')} |`
   const names = groupIds.map((group, row) => `${group}${row - groupIds.indexOf(group) + 1}`)

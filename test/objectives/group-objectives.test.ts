@@ -152,6 +152,31 @@ test('a signed baseline is that of +1 and -1', () => {
   ])
 })
 
+test('the returns of reinforce++ by hand, and the baseline of remax', () => {
+  const columns = {
+    rewards: [1, 0],
+    completions: { offsets: [2, 5, 6], mask: [0, 0, 1, 0, 1, 1] },
+    klLogprobs: { old: [-1, -9, -1, -2], ref: [-1.5, -1, -1, -2.5] },
+  }
+  // Row 0 earns -0.1 * 0.5 with its first token, 1 with its last; row 1 earns -0.05. The second token of row 0 is not the policy's.
+  const spec = { kind: 'reinforce++', beta: 0.1, gamma: 0.5, std: 'population', stdEpsilon: 0 } as const
+  const returns = [-0.05 + 0.5, 1, -0.05]
+  const mean = returns.reduce((sum, value) => sum + value, 0) / 3
+  const scale = Math.sqrt(returns.reduce((sum, value) => sum + (value - mean) ** 2, 0) / 3)
+  const { rowAdvantages, tokenAdvantages } = assignAdvantages(columns, resolveObjective(spec))
+  const [first, last, other] = returns.map((value) => (value - mean) / scale)
+  assertNear(
+    [...tokenAdvantages!].filter((_, t) => t !== 1),
+    [first!, last!, other!],
+  )
+  assertNear([...rowAdvantages], [(first! + last!) / 2, other!])
+  const remax = resolveObjective({ kind: 'remax' })
+  const given = { rewards: [1, 0, 1], baselineRewards: [1, 0.5, null] }
+  const { keptRows, rowAdvantages: greedy, metrics } = assignAdvantages(given, remax)
+  assert.deepEqual([[...keptRows], [...greedy], metrics.baseline_reward], [[0, 1], [0, -0.5, 0], 0.75])
+  assert.throws(() => assignAdvantages({ rewards: [1] }, remax), /baselineRewards: /)
+})
+
 test('objectives that weigh lengths ask for the completions, those that compare for group ids', () => {
   const rewards = [1, 0]
   const groupIds = [0, 0]
@@ -179,6 +204,10 @@ test("what would make another objective of one is refused, with the objective's 
   refused({ kind: 'gpg', scaleRewards: 'batch' }, /'gpg' divides by 1 or by the deviation of the group/)
   refused({ kind: 'maxrl', scaleRewards: 'group' }, /'maxrl' divides by the group's mean/)
   refused({ kind: 'reinforce++-baseline', scaleRewards: 'batch' }, /deviation of its advantages/)
+  refused({ kind: 'reinforce++', scaleRewards: 'group' }, /deviation of its advantages/)
+  refused({ kind: 'reinforce++', surrogate: 'gmpo' }, /has an advantage for each token/)
+  refused({ kind: 'reinforce++', gamma: 1.5 }, /gamma/)
+  refused({ kind: 'remax', scaleRewards: 'batch' }, /'remax' divides by no deviation/)
   refused({ kind: 'reinforce', scaleRewards: 'group' }, /'reinforce' takes its advantages as they are/)
   refused({ kind: 'reinforce', baseline: 'batch', scaleRewards: 'group' }, /would divide by 0/)
   refused({ kind: 'grpo', baseline: 'group' }, /unknown option 'baseline'/)

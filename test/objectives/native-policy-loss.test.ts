@@ -10,8 +10,9 @@ declareAgreementTests('the native op', nativePolicyLoss, { loss: 1e-12, gradient
 
 test('in single precision the native op agrees with the slow reference as far as its inputs allow', () => {
   for (const rows of Object.values(BATCHES)) {
+    // A whitened batch's losses sum to 0: what is left of them is their own rounding.
     for (const spec of specsFor(rows))
-      assertAgreement(nativePolicyLoss, rows, spec, { loss: 2e-5, gradient: 2e-5 }, 'f32')
+      assertAgreement(nativePolicyLoss, rows, spec, { loss: 5e-5, gradient: 2e-5 }, 'f32')
   }
 })
 

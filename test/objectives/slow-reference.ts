@@ -16,6 +16,8 @@ export interface SlowRow {
   verdict: 'right' | 'wrong' | 'unparsed' | 'timed-out' | null
   group: number
   finish: 'stop' | 'length'
+  /** Reward of the greedy completion of the prompt. */
+  baseline: number | null
 }
 
 export interface SlowSpec {
@@ -24,6 +26,7 @@ export interface SlowSpec {
   rewards?: 'given' | 'signed'
   baseline?: 'none' | 'group' | 'batch'
   meanEpsilon?: number
+  gamma?: number
   std?: 'sample' | 'population'
   stdEpsilon?: number
   epsilon?: number | null
@@ -73,6 +76,8 @@ const KIND_DEFAULTS: Partial<Record<ObjectiveKind, Omit<SlowSpec, 'kind'>>> = {
   },
   rloo: { importanceSamplingLevel: 'none', aggregation: 'sequence-mean-token-sum' },
   gpg: { importanceSamplingLevel: 'none' },
+  'reinforce++': { klIn: 'reward', klKind: 'k1' },
+  remax: { importanceSamplingLevel: 'none', aggregation: 'sequence-mean-token-sum' },
   cispo: { scaleRewards: 'group', surrogate: 'cispo' },
   gmpo: { scaleRewards: 'group', surrogate: 'gmpo', aggregation: 'sequence-mean-token-mean' },
   sapo: { scaleRewards: 'group', surrogate: 'sapo', aggregation: 'sequence-mean-token-mean' },
@@ -106,16 +111,21 @@ function withDefaults(spec: SlowSpec): SlowSpec {
 /** A row's log-probs where a formula stops the gradient: those before a difference is taken. */
 type Stopped = Map<SlowRow, number[]>
 
-/** L of the rows, as one optimiser batch. */
-export function slowLoss(rows: SlowRow[], given: SlowSpec, stopped: Stopped = new Map()): number {
+/** L of the rows, as one optimiser batch. `advised`: the rows' advantages, which do not move with the policy. */
+export function slowLoss(
+  rows: SlowRow[],
+  given: SlowSpec,
+  stopped: Stopped = new Map(),
+  advised = taughtRows(rows, given),
+): number {
   const spec = withDefaults(given)
-  const taught = taughtRows(rows, spec).filter(({ row }) => row.mask.includes(1))
+  const taught = advised.filter(({ row }) => row.mask.includes(1))
   const chosen = chosenTokens(taught, spec)
-  const losses = taught.map(({ row, advantage }, i) => {
+  const losses = taught.map(({ row, advantage, ofTokens }, i) => {
     const isChosen = (t: number) => chosen.has(`${i} ${t}`)
     const weights = correctionOf(row, spec)
     const advantages = row.lp.map((_, t) => {
-      return spec.kind === 'clip-cov' && isChosen(t) ? 0 : advantage * weights[t]!
+      return spec.kind === 'clip-cov' && isChosen(t) ? 0 : (ofTokens?.[t] ?? advantage) * weights[t]!
     })
     const losses = tokenLosses(row, stopped.get(row) ?? row.lp, advantages, spec)
     if (spec.kind !== 'kl-cov') return losses
@@ -183,11 +193,44 @@ function correctionOf(row: SlowRow, spec: SlowSpec): number[] {
   }
 }
 
+export interface TaughtRow {
+  row: SlowRow
+  advantage: number
+  /** Where the tokens' differ. */
+  ofTokens?: number[]
+}
+
 /** Who is learnt from, and how strongly. */
-export function taughtRows(rows: SlowRow[], given: SlowSpec): { row: SlowRow; advantage: number }[] {
+export function taughtRows(rows: SlowRow[], given: SlowSpec): TaughtRow[] {
+  if (given.kind === 'reinforce++') return taughtByReturns(rows, withDefaults(given))
   if (given.klIn !== 'reward') return taughtByReward(rows, given, (row) => row.reward!)
   const after = new Map(rows.map((row) => [row, rewardLessKl(row, given)]))
   return taughtByReward(rows, given, (row) => after.get(row)!)
+}
+
+/** reinforce++: every return summed by itself, then whitened over all tokens of the rows that count. */
+function taughtByReturns(rows: SlowRow[], spec: SlowSpec): TaughtRow[] {
+  const taught = taughtByReward(rows, spec, (row) => row.reward!)
+  const unfinished = { ...spec, maskTruncatedCompletions: false }
+  const counted = taughtByReward(rows, unfinished, (row) => row.reward!).map(({ row }) => row)
+  const returnsOf = (row: SlowRow) =>
+    row.lp.map((_, t) => {
+      const ahead = row.lp.map((_, u) => u).filter((u) => u >= t && row.mask[u] === 1)
+      if (row.mask[t] === 0) return null
+      const earned = (u: number) => {
+        const penalty = spec.klIn === 'reward' ? (spec.beta ?? 0) * klOf(row.ref[u]! - row.old[u]!, spec) : 0
+        return (u === ahead.at(-1) ? row.reward! : 0) - penalty
+      }
+      return sum(ahead.map((u, i) => (spec.gamma ?? 1) ** i * earned(u)))
+    })
+  const all = counted.flatMap(returnsOf).filter((value) => value !== null)
+  const scale = deviation(all, spec) + (spec.stdEpsilon ?? 1e-4)
+  const equal = all.every((value) => value === all[0])
+  return taught.map(({ row }) => ({
+    row,
+    advantage: Number.NaN,
+    ofTokens: returnsOf(row).map((value) => (value === null || equal ? 0 : (value - mean(all)) / scale)),
+  }))
 }
 
 /** reward - beta sum_t kl_t, of the tokens that the policy produced, as they were sampled. */
@@ -246,6 +289,8 @@ function advantageOf(row: SlowRow, group: SlowRow[], batch: SlowRow[], spec: Slo
       const difference = value(row) - mean(among.map(value))
       return difference / scaleOf(group.map(value), batch.map(value), spec)
     }
+    case 'remax':
+      return reward - row.baseline!
     case 'rloo':
       return unmixed ? 0 : reward - mean(others)
     case 'opo': {
@@ -287,7 +332,7 @@ function deviation(values: number[], spec: SlowSpec): number {
 }
 
 function takesPart(row: SlowRow, spec: SlowSpec): boolean {
-  if (row.reward === null) return false
+  if (row.reward === null || (spec.kind === 'remax' && row.baseline === null)) return false
   if (row.verdict === 'unparsed') return spec.unparsed !== 'mask'
   if (row.verdict === 'timed-out') return spec.timedOut === 'wrong'
   return true
@@ -361,13 +406,15 @@ function clippedSurrogate(ratio: number, advantage: number, spec: SlowSpec): num
   return spec.delta != null && advantage < 0 ? Math.max(surrogate, spec.delta * advantage) : surrogate
 }
 
-/** dL/dlp or dL/dentropy of every token by central differences of fourth order. */
-export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entropy'): number[][] {
+/** dL/dlp or dL/dentropy of every token by central differences of fourth order. `step`: the finer of the two tried. */
+export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entropy', step = 1e-3): number[][] {
   const stopped: Stopped = new Map(rows.map((row) => [row, row.lp.slice()]))
+  const advised = taughtRows(rows, spec)
+  const lossOf = () => slowLoss(rows, spec, stopped, advised)
   return rows.map((row) =>
     row[of].map((_, t) => {
-      const coarse = centralDifference(rows, spec, stopped, row[of], t, 2e-3)
-      const fine = centralDifference(rows, spec, stopped, row[of], t, 1e-3)
+      const coarse = centralDifference(lossOf, row[of], t, 2 * step)
+      const fine = centralDifference(lossOf, row[of], t, step)
       // Two steps agree unless a clip boundary lies between them; then the data is unfit to test a gradient with.
       if (Math.abs(coarse - fine) > 1e-8 * Math.max(1, Math.abs(fine))) {
         throw new Error(`a kink of the loss within reach of token ${t}: ${coarse} against ${fine}`)
@@ -377,18 +424,11 @@ export function slowGradient(rows: SlowRow[], spec: SlowSpec, of: 'lp' | 'entrop
   )
 }
 
-function centralDifference(
-  rows: SlowRow[],
-  spec: SlowSpec,
-  stopped: Stopped,
-  values: number[],
-  t: number,
-  step: number,
-): number {
+function centralDifference(lossOf: () => number, values: number[], t: number, step: number): number {
   const centre = values[t]!
   const at = (shift: number): number => {
     values[t] = centre + shift
-    const loss = slowLoss(rows, spec, stopped)
+    const loss = lossOf()
     values[t] = centre
     return loss
   }

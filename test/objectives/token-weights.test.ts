@@ -9,7 +9,7 @@ import { plainKernel } from './plain-kernel.ts'
 
 // Rows of 3, 2, 0, 4 and 1 tokens in a sliced column; the third token of row 0 and all of row 1 are masked.
 const COMPLETIONS = { offsets: [2, 5, 7, 7, 11, 12], mask: [9, 9, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1] }
-const ADVANTAGES = [1, 2, 3, 4, 5]
+const ADVANTAGES = { rowAdvantages: [1, 2, 3, 4, 5] }
 
 function weigh(rows: number[], options: ObjectiveOptions = {}) {
   return weighTokens(rows, ADVANTAGES, COMPLETIONS, resolveObjective({ kind: 'psr', ...options }), 'f64')!
@@ -67,7 +67,7 @@ test('cutting a batch into micro-batches changes neither loss nor gradient', () 
       aggregation,
       importanceSamplingLevel: 'sequence',
     })
-    const advantages = rows.map((row) => (row.reward ? 0.1 : -1))
+    const advantages = { rowAdvantages: rows.map((row) => (row.reward ? 0.1 : -1)) }
     const completions = { offsets, mask: mask.flat() }
     const weights = weighTokens(all, advantages, completions, objective, 'f64')!
     const run = (from: number, to: number) => {

@@ -48,7 +48,13 @@ describe('update', () => {
     const resolved = resolveObjective({ kind: 'nsr', epsilon: 0.1 })
     const { completionTokens, completionMask } = columnsOf(batch)
     const completions = { offsets: completionTokens.offsets, mask: completionMask.values }
-    const weights = weighTokens(wrong, new Float64Array(12).fill(-1), completions, resolved, 'f32')!
+    const weights = weighTokens(
+      wrong,
+      { rowAdvantages: new Float64Array(12).fill(-1) },
+      completions,
+      resolved,
+      'f32',
+    )!
     const stats = await byHand.applyUpdate(takeRows(batch, wrong), {
       advantages: weights.advantages,
       norm: weights.norm,

@@ -2,9 +2,17 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
-import { type BatchSettings, OBJECTIVE_KINDS, type ObjectiveSpec, objectiveOfRun } from '../../src/index.ts'
+import {
+  type BatchSettings,
+  OBJECTIVE_KINDS,
+  type ObjectiveSpec,
+  objectiveOfRun,
+  Policy,
+  type Sample,
+} from '../../src/index.ts'
 import { columnsOf, type RolloutColumns } from '../../src/rollouts.ts'
-import { makeFolder, runToEnd, TINY } from './tiny-run.ts'
+import { tokenCount } from '../../src/trainer/step-metrics.ts'
+import { makeFolder, runToEnd, TINY, taskPrompts } from './tiny-run.ts'
 
 describe('the objective of a run', () => {
   let folder: Awaited<ReturnType<typeof makeFolder>>
@@ -54,6 +62,31 @@ describe('the objective of a run', () => {
     assert.equal(alone({ kind: 'reinforce', baseline: 'batch' }).kind, 'reinforce')
     assert.throws(() => alone({ kind: 'reinforce', baseline: 'group' }), /'reinforce' measures a completion/)
     assert.throws(() => alone({ kind: 'nsr', filterGroups: 'constant' }), /filterGroups: .*every completion/)
+  })
+
+  it('measures completions by the greedy one of their prompt under remax', async () => {
+    const total = (tokens: Int32Array) => tokens.reduce((sum, token) => sum + token, 0)
+    const reward = ({ promptTokens, completionTokens }: Pick<Sample, 'promptTokens' | 'completionTokens'>) =>
+      (total(promptTokens) + total(completionTokens)) % 3
+    const [step] = await runToEnd(folder.model, join(folder.path, 'greedy'), {
+      ...{ objective: { kind: 'remax' }, steps: 1, numGenerations: 2, verifier: reward },
+    })
+    await using policy = await Policy.load({ model: folder.model, threads: 1 })
+    const prompts = taskPrompts('train', 8)
+    const { groupIds, baselineRewards, rows } = columnsOf(step!.rollouts)
+    for (let row = 0; row < rows; row++) {
+      const prompt = prompts[groupIds[row]!]!
+      const { maxCompletionLength } = TINY
+      const greedy = await policy.generateAll([prompt], {
+        temperature: 0,
+        numGenerations: 1,
+        maxCompletionLength,
+      })
+      const { completionTokens } = columnsOf(greedy)
+      assert.equal(baselineRewards![row], reward({ ...prompt, completionTokens: completionTokens.values }))
+    }
+    assert.equal(new Set(baselineRewards).size > 1, true)
+    assert.ok(step!.metrics.num_tokens! > tokenCount(columnsOf(step!.rollouts)))
   })
 
   for (const kind of OBJECTIVE_KINDS) {
