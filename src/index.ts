@@ -129,6 +129,7 @@ export type {
 export { type WriteReportOptions, type WrittenReport, writeReport } from './report/write-report.ts'
 export * from './rollouts.ts'
 export * from './sft.ts'
+export * from './study.ts'
 export type { Answer } from './statistics/answers.ts'
 export {
   type BootstrapOptions,

@@ -1,0 +1,50 @@
+import { join } from 'node:path'
+import { CoppiceError, createProgressWriter, readStudySettings, study } from '../index.ts'
+import { type BackendArguments, backendOptions } from './flags.ts'
+import { interruptible } from './interrupt.ts'
+
+interface StudyArguments extends BackendArguments {
+  settings?: string | undefined
+  out?: string | undefined
+  records?: string | undefined
+  jobs?: number | undefined
+  only?: string | undefined
+  json: boolean
+}
+
+const STUDY_FLAGS = ['jobs', 'only', 'records'] as const
+
+/** `coppice experiment --study`. */
+export async function runStudyForm(args: StudyArguments, settingsPath: string): Promise<number> {
+  const settings = await readStudySettings(args.settings ?? settingsPath)
+  const out = args.out ?? join('runs', settings.name)
+  const progress = createProgressWriter()
+  const stopped = () => progress.note('stopping: the runs under way go on from their last checkpoints')
+  const code = await interruptible(async (signal) => {
+    const result = await study({
+      settings,
+      out,
+      records: args.records ?? join(out, 'records'),
+      backend: backendOptions(args),
+      ...(args.jobs !== undefined && { jobs: args.jobs }),
+      ...(args.only !== undefined && { only: args.only.split(',') }),
+      signal,
+      onProgress: ({ done, total, label, finished }) => {
+        if (!process.stderr.isTTY) progress.note(`${label}${finished ? ' done' : ' ...'}`)
+        progress.update({ label: 'study', done, total, percent: true, figures: { [label]: '' } })
+      },
+    })
+    progress.end()
+    const { runs, recorded } = result
+    console.log(args.json ? JSON.stringify({ runs, recorded }) : `${recorded} of ${runs} runs recorded`)
+  }, stopped)
+  if (code !== 0) progress.note(`stopped; the same command goes on in ${out}`)
+  return code
+}
+
+/** Flags of the study beside another form would be ignored: they are refused. */
+export function refuseStudyFlags(args: Partial<Record<(typeof STUDY_FLAGS)[number], unknown>>): void {
+  const flag = STUDY_FLAGS.find((name) => args[name] !== undefined)
+  if (flag === undefined) return
+  throw new CoppiceError('INVALID_ARGUMENT', `--${flag} is for --study alone`, { where: `--${flag}` })
+}

@@ -1,0 +1,67 @@
+import { availableParallelism } from 'node:os'
+import { invalidArgument } from './errors.ts'
+import { refuseUnknownKeys, requireInteger } from './options.ts'
+import type { BackendOptions } from './policy.ts'
+import { readRecords, type StudyRecord } from './study/record.ts'
+import { runStudy, type StudyProgress } from './study/run-study.ts'
+import { checkStudySettings, type StudySettings, studyCells, studyRuns } from './study/settings.ts'
+
+export type { SetRecord, StudyRecord } from './study/record.ts'
+export type { StudyProgress } from './study/run-study.ts'
+export type {
+  RunIdentity,
+  StudyArm,
+  StudyMethod,
+  StudySettings,
+  StudyTask,
+  TrainingOverrides,
+} from './study/settings.ts'
+export { readStudySettings } from './study/settings.ts'
+
+export interface StudyOptions {
+  settings: StudySettings
+  /** Base policies and runs under way. */
+  out: string
+  /** Records of finished runs: a run that has one is not done again, whoever did it. */
+  records: string
+  /** Processes at the same time. Default: one for each core. */
+  jobs?: number
+  /** Names of arms: only their runs are done. Default: all. */
+  only?: readonly string[]
+  /** `threads` are those of each process. Default: the cores divided by `jobs`. */
+  backend?: Omit<BackendOptions, 'seed'>
+  /** Stops the processes; the same call goes on from there. Rejects with the signal's reason. */
+  signal?: AbortSignal
+  onProgress?: (progress: StudyProgress) => void
+}
+
+export interface StudyResult {
+  /** Runs of the arms asked for, base policies among them, and how many of them have a record. */
+  runs: number
+  recorded: number
+  /** Every record by its hash. */
+  records: ReadonlyMap<string, StudyRecord>
+}
+
+/**
+ * Does the runs of a study that have no record yet, several processes at a time, each run's few kilobytes of results in a file of
+ * its own: a study may be stopped at any instant, go on in another sitting or on another machine, and be changed, in which
+ * case only those runs are done again whose settings changed.
+ */
+export async function study(options: StudyOptions): Promise<StudyResult> {
+  const names = ['settings', 'out', 'records', 'jobs', 'only', 'backend', 'signal', 'onProgress']
+  refuseUnknownKeys(options, names, 'study')
+  const settings = checkStudySettings(options.settings)
+  const { out, records, only, signal, onProgress = () => {} } = options
+  const cores = availableParallelism()
+  const jobs = requireInteger(options.jobs ?? cores, 'study: jobs', 1)
+  const arms = settings.arms.map(({ name }) => name)
+  for (const name of only ?? [])
+    if (!arms.includes(name)) throw invalidArgument('study: only', `one of ${arms.join(', ')}`, name)
+  const cells = studyCells(settings).filter(({ arm }) => only === undefined || only.includes(arm.name))
+  const runs = studyRuns(settings, cells)
+  const backend = { threads: Math.max(1, Math.floor(cores / jobs)), ...options.backend }
+  await runStudy({ runs, place: { work: out, records, backend }, jobs, signal, onProgress })
+  const found = await readRecords(records)
+  return { runs: runs.length, recorded: runs.filter(({ hash }) => found.has(hash)).length, records: found }
+}
