@@ -129,7 +129,6 @@ export type {
 export { type WriteReportOptions, type WrittenReport, writeReport } from './report/write-report.ts'
 export * from './rollouts.ts'
 export * from './sft.ts'
-export * from './study.ts'
 export type { Answer } from './statistics/answers.ts'
 export {
   type BootstrapOptions,
@@ -147,6 +146,7 @@ export { majorityAtK, majorityAtKTable } from './statistics/majority-at-k.ts'
 export { passAtK, type RightCount } from './statistics/pass-at-k.ts'
 export { pairedDifferenceTable, passAtKTable, passAtKTableOverSeeds } from './statistics/pass-at-k-table.ts'
 export { medianOf, quantileOf } from './statistics/quantiles.ts'
+export * from './study.ts'
 export type { ArithmeticOptions } from './tasks/arithmetic.ts'
 export type { CountdownOptions } from './tasks/countdown.ts'
 export * from './tasks/index.ts'

@@ -2,9 +2,11 @@ import { availableParallelism } from 'node:os'
 import { invalidArgument } from './errors.ts'
 import { refuseUnknownKeys, requireInteger } from './options.ts'
 import type { BackendOptions } from './policy.ts'
+import { gradientStudy } from './study/gradient-study.ts'
 import { readRecords, type StudyRecord } from './study/record.ts'
 import { runStudy, type StudyProgress } from './study/run-study.ts'
 import { checkStudySettings, type StudySettings, studyCells, studyRuns } from './study/settings.ts'
+import { tabularStudy } from './study/tabular-study.ts'
 
 export type { SetRecord, StudyRecord } from './study/record.ts'
 export type { StudyProgress } from './study/run-study.ts'
@@ -26,7 +28,7 @@ export interface StudyOptions {
   records: string
   /** Processes at the same time. Default: one for each core. */
   jobs?: number
-  /** Names of arms: only their runs are done. Default: all. */
+  /** Names of arms, `tabular`, `gradients`: only these are done. Default: all. */
   only?: readonly string[]
   /** `threads` are those of each process. Default: the cores divided by `jobs`. */
   backend?: Omit<BackendOptions, 'seed'>
@@ -43,6 +45,9 @@ export interface StudyResult {
   records: ReadonlyMap<string, StudyRecord>
 }
 
+/** What a study has beside its runs. */
+const PARTS = ['tabular', 'gradients'] as const
+
 /**
  * Does the runs of a study that have no record yet, several processes at a time, each run's few kilobytes of results in a file of
  * its own: a study may be stopped at any instant, go on in another sitting or on another machine, and be changed, in which
@@ -55,13 +60,22 @@ export async function study(options: StudyOptions): Promise<StudyResult> {
   const { out, records, only, signal, onProgress = () => {} } = options
   const cores = availableParallelism()
   const jobs = requireInteger(options.jobs ?? cores, 'study: jobs', 1)
-  const arms = settings.arms.map(({ name }) => name)
+  const parts = [...PARTS, ...settings.arms.map(({ name }) => name)]
   for (const name of only ?? [])
-    if (!arms.includes(name)) throw invalidArgument('study: only', `one of ${arms.join(', ')}`, name)
+    if (!parts.includes(name)) throw invalidArgument('study: only', `one of ${parts.join(', ')}`, name)
   const cells = studyCells(settings).filter(({ arm }) => only === undefined || only.includes(arm.name))
   const runs = studyRuns(settings, cells)
   const backend = { threads: Math.max(1, Math.floor(cores / jobs)), ...options.backend }
-  await runStudy({ runs, place: { work: out, records, backend }, jobs, signal, onProgress })
+  const place = { work: out, records, backend }
+  // Short beside the runs, and what they say is of use while those go on.
+  if (only?.includes('tabular') ?? true) await tabularStudy(records, settings.tabular)
+  if (only?.includes('gradients') ?? true) {
+    for (const cell of settings.gradients.cells) {
+      signal?.throwIfAborted()
+      await gradientStudy(settings, cell, place)
+    }
+  }
+  await runStudy({ runs, place, jobs, signal, onProgress })
   const found = await readRecords(records)
   return { runs: runs.length, recorded: runs.filter(({ hash }) => found.has(hash)).length, records: found }
 }

@@ -42,7 +42,10 @@ export const experimentVerb = defineVerb({
         'many methods, two tasks, two base policies and ablations, five seeds: hours; stops and goes on at any time',
     },
     jobs: { type: 'number', describe: 'with --study: processes at the same time [default: one a core]' },
-    only: { type: 'string', describe: "with --study: these arms alone, as 'core,long'" },
+    only: {
+      type: 'string',
+      describe: "with --study: these arms and parts alone, as 'core,tabular,gradients'",
+    },
     records: {
       type: 'string',
       describe: 'with --study: folder of the records of finished runs [default: OUT/records]',

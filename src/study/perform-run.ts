@@ -4,13 +4,15 @@ import { join } from 'node:path'
 import { environment } from '../environment.ts'
 import { evaluate } from '../evaluate.ts'
 import { basePolicy } from '../experiment/base-policy.ts'
+import type { PromptSetSettings } from '../experiment/settings.ts'
 import { promptSet } from '../experiment/workspace.ts'
 import type { ObjectiveSpec } from '../objective-options.ts'
 import { type BackendOptions, Policy } from '../policy.ts'
+import type { PromptRow } from '../prompts.ts'
 import { loadTask } from '../tasks/index.ts'
-import type { Task } from '../tasks/task.ts'
+import type { Split, Task } from '../tasks/task.ts'
 import { Tokenizer } from '../tokenizer.ts'
-import { readMetrics, train } from '../trainer.ts'
+import { readMetrics, type TrainStep, train } from '../trainer.ts'
 import {
   hasRecord,
   type SetRecord,
@@ -29,7 +31,7 @@ export interface RunPlace {
   backend: BackendOptions
 }
 
-interface Workbench extends RunPlace {
+export interface Workbench extends RunPlace {
   run: StudyRun
   task: Task
   tokenizer: Tokenizer
@@ -41,8 +43,7 @@ interface Workbench extends RunPlace {
  */
 export async function performRun(run: StudyRun, place: RunPlace): Promise<void> {
   const { identity } = run
-  const task = await loadTask(identity.task, identity.taskOptions)
-  const bench: Workbench = { ...place, run, task, tokenizer: Tokenizer.fromDefinition(task.tokenizer) }
+  const bench = await openBench(run, place)
   const startedAt = new Date().toISOString()
   let begin = performance.now()
   const lap = () => {
@@ -73,7 +74,13 @@ export async function performRun(run: StudyRun, place: RunPlace): Promise<void> 
   await rm(folder, { recursive: true, force: true })
 }
 
-async function makeBase({ run, task, tokenizer, work, backend }: Workbench): Promise<string> {
+export async function openBench(run: StudyRun, place: RunPlace): Promise<Workbench> {
+  const task = await loadTask(run.identity.task, run.identity.taskOptions)
+  return { ...place, run, task, tokenizer: Tokenizer.fromDefinition(task.tokenizer) }
+}
+
+/** The folder of the base policy, made first if it is not in the cache. */
+export async function makeBase({ run, task, tokenizer, work, backend }: Workbench): Promise<string> {
   const { model, base } = run.identity
   return basePolicy({
     settings: { model, base },
@@ -85,16 +92,27 @@ async function makeBase({ run, task, tokenizer, work, backend }: Workbench): Pro
 
 /** The folder of the trained policy. */
 async function trainMethod(bench: Workbench, model: string, folder: string): Promise<string> {
-  const { task, backend, run } = bench
-  const { training, objective, pool, watch } = run.identity as Required<RunIdentity>
-  const finished = join(folder, 'checkpoints', String(training.steps))
+  const { steps } = bench.run.identity.training!
+  const finished = join(folder, 'checkpoints', String(steps))
   if (existsSync(finished)) return finished
-  await using policy = await Policy.load({ model, ...backend })
-  const steps = train({
+  await using policy = await Policy.load({ model, ...bench.backend })
+  for await (const _ of await trainingSteps(bench, policy, folder));
+  return finished
+}
+
+/** Trains `policy` as the run says, step by step. */
+export async function trainingSteps(
+  bench: Workbench,
+  policy: Policy,
+  folder: string,
+): Promise<AsyncGenerator<TrainStep>> {
+  const { task, run } = bench
+  const { training, objective, pool, watch } = run.identity as Required<RunIdentity>
+  return train({
     ...training,
     policy,
-    prompts: await prompts(bench, 'train', pool),
-    evalPrompts: await prompts(bench, 'tune', watch),
+    prompts: await promptsOfRun(bench, 'train', pool),
+    evalPrompts: await promptsOfRun(bench, 'tune', watch),
     verifier: task.verifier,
     objective: objective as ObjectiveSpec & object,
     out: folder,
@@ -103,8 +121,6 @@ async function trainMethod(bench: Workbench, model: string, folder: string): Pro
     saveEvery: Math.ceil(training.steps / 4),
     keepCheckpoints: 1,
   })
-  for await (const _ of steps);
-  return finished
 }
 
 async function judgeSets(
@@ -118,7 +134,7 @@ async function judgeSets(
   for (const set of all) {
     const judged = await evaluate({
       policy,
-      prompts: await prompts(bench, 'heldout', set),
+      prompts: await promptsOfRun(bench, 'heldout', set),
       verifier: task.verifier,
       ...evaluation,
       majorityKs: [1],
@@ -131,10 +147,10 @@ async function judgeSets(
   return { sets, isa: policy.info.isa, threads: policy.info.threads }
 }
 
-function prompts(
+export function promptsOfRun(
   { run, tokenizer }: Workbench,
-  split: 'train' | 'tune' | 'heldout',
-  set: RunIdentity['sets'][number] | NonNullable<RunIdentity['pool']>,
-) {
+  split: Split,
+  set: PromptSetSettings,
+): Promise<PromptRow[]> {
   return promptSet(run.identity, tokenizer, split, set)
 }

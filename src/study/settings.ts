@@ -12,6 +12,8 @@ import type { ObjectiveSpec } from '../objective-options.ts'
 import { nearest, refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
 import type { SftOptions } from '../sft.ts'
 import { objectiveOfRun, type TrainSettings } from '../trainer.ts'
+import type { AgreementOptions } from './gradient-agreement.ts'
+import type { TabularStudy } from './tabular.ts'
 
 // What a study is, as a JSON file. Keys are snake_case in the file.
 
@@ -33,6 +35,14 @@ export interface StudySettings {
   arms: StudyArm[]
   /** Which arms are run with which seeds, in the order of the work. */
   waves: { arms: string[]; seeds: number[] }[]
+  tabular: TabularStudy
+  gradients: GradientStudy
+}
+
+/** Where and on how many rollouts the gradients of PSR and NSR are compared. */
+export interface GradientStudy extends Pick<AgreementOptions, 'rollouts' | 'block' | 'seed'> {
+  /** Along the training of a method: after so many steps each, 0 being the base policy. */
+  cells: { task: string; base: string; method: string; stops: number[] }[]
 }
 
 export type TrainingOverrides = Omit<TrainSettings, 'seed' | 'steps' | 'maxCompletionLength'>
@@ -125,7 +135,7 @@ const RECIPE = 1
 const KEYS = {
   study: [
     ...['name', 'title', 'summary', 'notes', 'model', 'base', 'training', 'evaluation'],
-    ...['tasks', 'methods', 'arms', 'waves'],
+    ...['tasks', 'methods', 'arms', 'waves', 'tabular', 'gradients'],
   ],
   task: ['name', 'label', 'task', 'taskOptions', 'steps', 'training', 'pool', 'sets', 'watch', 'bases'],
   method: ['name', 'label', 'objective'],
@@ -167,6 +177,7 @@ export function checkStudySettings(given: unknown, where = 'study'): StudySettin
     for (const seed of wave.seeds) requireInteger(seed, `${where}, waves, seeds`, 0)
     for (const name of wave.arms) named(settings.arms, name, `${where}, waves`)
   }
+  for (const cell of settings.gradients.cells) gradientRun(settings, cell)
   for (const { arm, task, method, pending } of studyCells(settings)) {
     if (pending !== undefined) continue
     objectiveOfRun(mergedObjective(method, arm), { ...settings.training, ...task.training, ...arm.training })
@@ -228,6 +239,23 @@ export function studyRuns(settings: StudySettings, cells = studyCells(settings))
     }
   }
   return [...byHash.values()]
+}
+
+/** The run along which a cell of the gradient study is measured: no longer than its last stop. */
+export function gradientRun(settings: StudySettings, cell: GradientStudy['cells'][number]): StudyRun {
+  const where = 'gradients'
+  const task = named(settings.tasks, cell.task, where)
+  const base = named(task.bases, cell.base, `${where}, ${task.name}`)
+  const method = named(settings.methods, cell.method, where)
+  const arm = { name: where, title: '', question: '', tasks: [], bases: [], methods: [] }
+  const baseRun = baseRunOf(settings, task, base)
+  const { identity, ...run } = methodRun(
+    settings,
+    { arm, task, base, baseRun, method },
+    settings.gradients.seed,
+  )
+  const steps = Math.max(1, ...cell.stops)
+  return { ...run, identity: { ...identity, training: { ...identity.training!, steps } } }
 }
 
 function baseRunOf(settings: StudySettings, task: StudyTask, base: StudyCell['base']): StudyRun {

@@ -3,8 +3,10 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
+import { readGradients } from '../../src/study/gradient-study.ts'
 import { readRecords, SERIES, thinnedSeries } from '../../src/study/record.ts'
 import { studyRuns } from '../../src/study/settings.ts'
+import { readTabular } from '../../src/study/tabular-study.ts'
 import { type StudyRecord, study } from '../../src/study.ts'
 import { tinyStudy } from './tiny-study.ts'
 
@@ -34,6 +36,15 @@ describe('study', () => {
       record.series.greedy_accuracy!.map((value) => value === null),
       [true, false, true, false],
     )
+
+    const [cell] = settings.gradients.cells
+    const gradients = (await readGradients(place('two').records, settings, cell!))!.result
+    assert.deepEqual(
+      gradients.map(({ step, levels }) => [step, levels.map(({ rollouts }) => rollouts)]),
+      [0, 4].map((step) => [step, [8, 16, 32]]),
+    )
+    const tabular = (await readTabular(place('two').records, settings.tabular))!.result
+    assert.deepEqual([tabular.length, tabular[0]!.length, tabular[0]![0]!.length], [2, 5, 2])
 
     begun.length = 0
     await study({ settings, ...place('two'), jobs: 2, onProgress })

@@ -32,5 +32,16 @@ export async function tinyStudy(): Promise<StudySettings> {
     { arms: ['core'], seeds: [1] },
     { arms: ['core', 'one-update'], seeds: [1, 2] },
   ]
+  settings.gradients = {
+    ...settings.gradients,
+    ...{ rollouts: 32, block: 8 },
+    cells: [{ task: 'walk', base: 'strong', method: 'psr', stops: [0, 4] }],
+  }
+  settings.tabular = {
+    ...settings.tabular,
+    seeds: [1, 2],
+    reference: { ...settings.tabular.reference, strategies: 16, good: 4, heldoutPrompts: 20, steps: 5 },
+    conditions: settings.tabular.conditions.slice(0, 2),
+  }
   return settings
 }
