@@ -2,15 +2,24 @@ import { availableParallelism } from 'node:os'
 import { invalidArgument } from './errors.ts'
 import { refuseUnknownKeys, requireInteger } from './options.ts'
 import type { BackendOptions } from './policy.ts'
-import { gradientStudy } from './study/gradient-study.ts'
+import { gradientStudy } from './study/mechanism/gradient-study.ts'
+import { tabularStudy } from './study/mechanism/tabular-study.ts'
 import { readRecords, type StudyRecord } from './study/record.ts'
 import { runStudy, type StudyProgress } from './study/run-study.ts'
 import { checkStudySettings, type StudySettings, studyCells, studyRuns } from './study/settings.ts'
-import { tabularStudy } from './study/tabular-study.ts'
 
+export type { AgreementOptions } from './study/mechanism/gradient-agreement.ts'
+export type { TabularMethod, TabularSettings, TabularStudy } from './study/mechanism/tabular.ts'
+export type { TabularOptimizer } from './study/mechanism/tabular-optimizer.ts'
 export type { SetRecord, StudyRecord } from './study/record.ts'
+export {
+  type StudyReportOptions,
+  type WrittenStudyReport,
+  writeStudyReport,
+} from './study/report/study-report.ts'
 export type { StudyProgress } from './study/run-study.ts'
 export type {
+  GradientStudy,
   RunIdentity,
   StudyArm,
   StudyMethod,

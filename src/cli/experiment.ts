@@ -50,6 +50,11 @@ export const experimentVerb = defineVerb({
       type: 'string',
       describe: 'with --study: folder of the records of finished runs [default: OUT/records]',
     },
+    'report-only': {
+      type: 'boolean',
+      default: false,
+      describe: 'with --study: make the report from the records, run nothing',
+    },
     seeds: { type: 'string', describe: "seeds of the training runs, as '1,2,3' [default: the settings']" },
     tune: {
       type: 'boolean',

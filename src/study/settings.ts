@@ -12,8 +12,8 @@ import type { ObjectiveSpec } from '../objective-options.ts'
 import { nearest, refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
 import type { SftOptions } from '../sft.ts'
 import { objectiveOfRun, type TrainSettings } from '../trainer.ts'
-import type { AgreementOptions } from './gradient-agreement.ts'
-import type { TabularStudy } from './tabular.ts'
+import type { AgreementOptions } from './mechanism/gradient-agreement.ts'
+import type { TabularStudy } from './mechanism/tabular.ts'
 
 // What a study is, as a JSON file. Keys are snake_case in the file.
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { agreementOf, type GradientPair } from '../../src/study/gradient-agreement.ts'
+import { agreementOf, type GradientPair } from '../../src/study/mechanism/gradient-agreement.ts'
 
 const pair = (positive: number[], negative: number[]): GradientPair => ({
   positive: Float64Array.from(positive),

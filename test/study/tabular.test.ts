@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
-import { expectedGradient, runTabular, type TabularSettings } from '../../src/study/tabular.ts'
-import { GradientStep } from '../../src/study/tabular-optimizer.ts'
+import { expectedGradient, runTabular, type TabularSettings } from '../../src/study/mechanism/tabular.ts'
+import { GradientStep } from '../../src/study/mechanism/tabular-optimizer.ts'
 
 const settings: TabularSettings = {
   ...{ strategies: 16, good: 4, acceptance: 0.7, heldoutAcceptance: 0.5, heldoutPrompts: 30, prompts: null },

@@ -1,4 +1,4 @@
-import { Random } from '../statistics/random.ts'
+import { Random } from '../../statistics/random.ts'
 import { GradientStep, type TabularOptimizer } from './tabular-optimizer.ts'
 
 // The question of the study with everything taken away that can hide the answer: a policy that is one softmax.

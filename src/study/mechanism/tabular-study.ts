@@ -1,4 +1,4 @@
-import { refuseUnknownKeys } from '../options.ts'
+import { refuseUnknownKeys } from '../../options.ts'
 import { oncePart, type PartRecord, readPart } from './part-record.ts'
 import { runTabular, type TabularOutcome, type TabularStudy } from './tabular.ts'
 

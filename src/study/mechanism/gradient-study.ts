@@ -1,10 +1,10 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Policy } from '../policy.ts'
+import { Policy } from '../../policy.ts'
+import { makeBase, openBench, promptsOfRun, type RunPlace, trainingSteps } from '../perform-run.ts'
+import { type GradientStudy, gradientRun, type RunIdentity, type StudySettings } from '../settings.ts'
 import { type Agreement, gradientAgreement } from './gradient-agreement.ts'
 import { oncePart, type PartRecord, readPart } from './part-record.ts'
-import { makeBase, openBench, promptsOfRun, type RunPlace, trainingSteps } from './perform-run.ts'
-import { type GradientStudy, gradientRun, type RunIdentity, type StudySettings } from './settings.ts'
 
 /** What decides a cell's outcome. */
 interface CellSettings extends Omit<GradientStudy, 'cells'> {

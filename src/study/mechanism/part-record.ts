@@ -2,9 +2,9 @@ import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type Environment, environment } from '../environment.ts'
-import { replaceFile } from '../replace-file.ts'
-import { canonicalJson } from './settings.ts'
+import { type Environment, environment } from '../../environment.ts'
+import { replaceFile } from '../../replace-file.ts'
+import { canonicalJson } from '../settings.ts'
 
 /** What a part of a study beside its runs came to. */
 export interface PartRecord<Settings, Result> {

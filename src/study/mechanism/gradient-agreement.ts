@@ -1,10 +1,10 @@
-import { tensorShapesOf } from '../checkpoint.ts'
-import { judge } from '../judge.ts'
-import type { Policy } from '../policy.ts'
-import type { PromptRow } from '../prompts.ts'
-import { columnsOf, type RolloutBatch, takeRows } from '../rollouts.ts'
-import { isRight, type Verifier } from '../verdicts.ts'
-import { createVerifierPool } from '../verify.ts'
+import { tensorShapesOf } from '../../checkpoint.ts'
+import { judge } from '../../judge.ts'
+import type { Policy } from '../../policy.ts'
+import type { PromptRow } from '../../prompts.ts'
+import { columnsOf, type RolloutBatch, takeRows } from '../../rollouts.ts'
+import { isRight, type Verifier } from '../../verdicts.ts'
+import { createVerifierPool } from '../../verify.ts'
 
 export interface AgreementOptions {
   /** Rollouts in all: a power of two times `block`. */
