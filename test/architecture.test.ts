@@ -47,6 +47,7 @@ const FLOORS: readonly (readonly string[])[] = [
   ['evaluate', 'explain'],
   ['trainer', 'sft'],
   ['experiment'],
+  ['study'],
   ['index'],
   ['cli'],
 ]

@@ -10,6 +10,7 @@ import {
 } from '../index.ts'
 import { BACKEND_FLAGS, backendOptions, JSON_FLAG } from './flags.ts'
 import { interruptible } from './interrupt.ts'
+import { refuseStudyFlags, runStudyForm } from './study-form.ts'
 import { formatPercent, textTable } from './table.ts'
 import { defineVerb } from './verb.ts'
 
@@ -34,6 +35,26 @@ export const experimentVerb = defineVerb({
       default: false,
       describe: 'three seeds on a task that the base policy cannot solve by trying often',
     },
+    study: {
+      type: 'boolean',
+      default: false,
+      describe:
+        'many methods, two tasks, two base policies and ablations, five seeds: hours; stops and goes on at any time',
+    },
+    jobs: { type: 'number', describe: 'with --study: processes at the same time [default: one a core]' },
+    only: {
+      type: 'string',
+      describe: "with --study: these arms and parts alone, as 'core,tabular,gradients'",
+    },
+    records: {
+      type: 'string',
+      describe: 'with --study: folder of the records of finished runs [default: OUT/records]',
+    },
+    'report-only': {
+      type: 'boolean',
+      default: false,
+      describe: 'with --study: make the report from the records, run nothing',
+    },
     seeds: { type: 'string', describe: "seeds of the training runs, as '1,2,3' [default: the settings']" },
     tune: {
       type: 'boolean',
@@ -48,6 +69,8 @@ export const experimentVerb = defineVerb({
     ...JSON_FLAG,
   },
   async run(args) {
+    if (args.study) return await runStudyForm(args, settingsPath('study'))
+    refuseStudyFlags(args)
     const form = FORMS.find((name) => args[name]) ?? 'quick'
     const settings = await readExperimentSettings(args.settings ?? settingsPath(form))
     if (args.seeds !== undefined) settings.seeds = args.seeds.split(',').map(seedOf)

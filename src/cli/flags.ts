@@ -118,7 +118,7 @@ export function microBatchOptions(args: MicroBatchArguments): Required<MicroBatc
   return { tokenBudget, activationCheckpointing: activationCheckpointing as ActivationCheckpointing }
 }
 
-interface BackendArguments {
+export interface BackendArguments {
   device: string
   dtype: string
   threads: number | undefined

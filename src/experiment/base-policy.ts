@@ -5,8 +5,18 @@ import { join } from 'node:path'
 import { defaultConfig } from '../checkpoint.ts'
 import { Policy } from '../policy.ts'
 import { demonstrationBatches, sft } from '../sft.ts'
-import { baseStage } from './work-plan.ts'
+import type { ExperimentSettings } from './settings.ts'
+import type { StageLog } from './stage-log.ts'
+import { baseStage, type WorkPlan } from './work-plan.ts'
 import type { Workspace } from './workspace.ts'
+
+/** What a base policy follows from, and who is told of its making. */
+export interface BaseWorkspace
+  extends Pick<Workspace, 'task' | 'tokenizer' | 'cache' | 'backend' | 'signal'> {
+  settings: Pick<ExperimentSettings, 'model' | 'base'>
+  plan: Pick<WorkPlan, 'tell' | 'finish'>
+  log: Pick<StageLog, 'time'>
+}
 
 /** A change of this number makes every cached base policy be built anew. */
 const RECIPE = 2
@@ -15,7 +25,7 @@ const RECIPE = 2
  * The folder of the base policy: maximum likelihood of the task's demonstrations. Built once for the same settings,
  * instruction set and device, whatever experiment asks for it; a build that was stopped is gone on with.
  */
-export async function basePolicy(workspace: Workspace): Promise<string> {
+export async function basePolicy(workspace: BaseWorkspace): Promise<string> {
   const { settings, task, tokenizer, plan, log, signal } = workspace
   const { seed, batchRows, steps, ...optimizer } = settings.base
   const config = defaultConfig({

@@ -96,6 +96,11 @@ const SECTIONS = {
 
 /** Reads an experiment's settings; INVALID_ARGUMENT names the key that is unknown, missing or out of range. */
 export async function readExperimentSettings(path: string): Promise<ExperimentSettings> {
+  return checkExperimentSettings(await readSettingsFile(path), path)
+}
+
+/** A JSON file with its snake_case keys in camel case. INVALID_ARGUMENT when it is not JSON. */
+export async function readSettingsFile(path: string): Promise<unknown> {
   const text = await readFile(path, 'utf8')
   let parsed: unknown
   try {
@@ -103,7 +108,7 @@ export async function readExperimentSettings(path: string): Promise<ExperimentSe
   } catch (cause) {
     throw new CoppiceError('INVALID_ARGUMENT', 'not JSON', { where: path, cause })
   }
-  return checkExperimentSettings(camelCaseKeys(parsed), path)
+  return camelCaseKeys(parsed)
 }
 
 /** Checks settings in full, before any time is spent on them. */
@@ -184,6 +189,6 @@ function camelCaseKeys(value: unknown): unknown {
   )
 }
 
-function snakeCase(key: string): string {
+export function snakeCase(key: string): string {
   return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
 }

@@ -50,7 +50,7 @@ export async function taskPrompts(settings: ExperimentSettings): Promise<TaskPro
 
 /** Prompts of one split under the options of one set. */
 export async function promptSet(
-  settings: ExperimentSettings,
+  settings: Pick<ExperimentSettings, 'task' | 'taskOptions'>,
   tokenizer: Tokenizer,
   split: Split,
   { prompts, seed, taskOptions }: PromptSetSettings,
