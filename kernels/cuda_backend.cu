@@ -41,6 +41,7 @@ CudaBackend::CudaBackend(int device) {
     check_cuda(cudaStreamCreateWithFlags(&stream_.handle, cudaStreamNonBlocking), "cudaStreamCreate");
     index_fault_ = static_cast<IndexFault*>(allocate(sizeof(IndexFault)));
     host_values_ = allocate(kSumChunks * sizeof(double));
+    sequence_stats_ = static_cast<PolicyLossStats*>(allocate(kSequencesAtOnce * sizeof(PolicyLossStats)));
     void* seen = nullptr;
     check_cuda(cudaHostAlloc(&seen, sizeof(IndexFault), cudaHostAllocDefault), "cudaHostAlloc");
     index_fault_seen_ = static_cast<IndexFault*>(seen);

@@ -5,12 +5,18 @@
 #include "backend/backend.h"
 #include "index_check.cuh"
 #include "launch.cuh"
+#include "narrow.cuh"
 
 namespace coppice {
 
 // Blocks of `threads` columns along x, rows along y: a kernel goes on in steps of gridDim.y rows.
 inline dim3 element_grid(const Tensor& tensor, int threads) {
   return {blocks_for(tensor.cols, threads), static_cast<unsigned>(tensor.rows < 65535 ? tensor.rows : 65535)};
+}
+
+// Numbers from one row of a matrix to the next in its storage.
+inline int64_t matrix_stride(const Parameter& matrix) {
+  return matrix.dtype == DType::kBF16 ? bf16_stride(matrix.cols) : matrix.cols;
 }
 
 class CudaBackend final : public Backend {
@@ -102,18 +108,21 @@ class CudaBackend final : public Backend {
   void check_items(const char* op, const HeadItems& items, int64_t rows, int64_t vocab);
   // gather_rows by an index that was checked.
   void gather_checked(const Tensor& out, const Tensor& inp, const int32_t* row_index);
+  // The same as HeadRows (head_tile.cuh) of a weight's type.
+  void gather_head_rows(void* to, const Tensor& hidden, const int32_t* row_index, int64_t count, DType dtype);
   // download, without the look for bad indices.
   void fetch(void* host, const void* device, size_t bytes) const;
   void free_all() noexcept;
 
   static constexpr int kSumChunks = 256;
+  static constexpr int64_t kSequencesAtOnce = 4096;  // of policy_loss
 
   char architecture_[16];
   Stream stream_;
-  IndexFault* index_fault_ = nullptr;       // of the device
-  IndexFault* index_fault_seen_ = nullptr;  // of the host, for a copy of it
-  void* host_values_ = nullptr;             // of the device, what becomes a host value: kSumChunks doubles
-  void* sequence_stats_ = nullptr;          // of one launch of policy_loss
+  IndexFault* index_fault_ = nullptr;          // of the device
+  IndexFault* index_fault_seen_ = nullptr;     // of the host, for a copy of it
+  void* host_values_ = nullptr;                // of the device, what becomes a host value: kSumChunks doubles
+  PolicyLossStats* sequence_stats_ = nullptr;  // of the device, kSequencesAtOnce
 };
 
 }  // namespace coppice

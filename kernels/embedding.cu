@@ -8,10 +8,10 @@ constexpr int kRowThreads = 128;
 
 template <typename T>
 __global__ void embedding_forward_kernel(const IndexFault* fault, float* out, int64_t stride, const T* table,
-                                         const int32_t* tokens, int64_t cols) {
+                                         int64_t table_stride, const int32_t* tokens, int64_t cols) {
   if (found(fault)) return;
   const int64_t t = blockIdx.x;
-  const T* from = table + tokens[t] * cols;
+  const T* from = table + tokens[t] * table_stride;
   for (int64_t j = threadIdx.x; j < cols; j += kRowThreads) out[t * stride + j] = widened(from[j]);
 }
 
@@ -52,10 +52,12 @@ void CudaBackend::embedding_forward(Context&, const Tensor& out, const Parameter
   const unsigned rows = static_cast<unsigned>(out.rows);
   if (weight.dtype == DType::kF32) {
     launch("embedding_forward_kernel", embedding_forward_kernel<float>, rows, kRowThreads, stream_,
-           index_fault_, out.f32(), out.stride, static_cast<const float*>(weight.storage), tokens, out.cols);
+           index_fault_, out.f32(), out.stride, static_cast<const float*>(weight.storage),
+           matrix_stride(weight), tokens, out.cols);
   } else {
     launch("embedding_forward_kernel", embedding_forward_kernel<Bf16>, rows, kRowThreads, stream_,
-           index_fault_, out.f32(), out.stride, static_cast<const Bf16*>(weight.storage), tokens, out.cols);
+           index_fault_, out.f32(), out.stride, static_cast<const Bf16*>(weight.storage),
+           matrix_stride(weight), tokens, out.cols);
   }
 }
 

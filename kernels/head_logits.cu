@@ -1,17 +1,22 @@
 // Logits, tile by tile: they live in registers, and leave a partial each; sample keeps them as well.
 #include "head_partials.cuh"
-#include "matmul_tile.cuh"
+#include "head_tile.cuh"
 
 namespace coppice {
 namespace {
 
+// Columns of a partial, which are the same in every tile of a type of parameter.
+constexpr int kFloatCols = ProductTile<kTile>::kSplitCols, kNarrowCols = kWarp;
+
 template <typename Tile>
-__global__ void __launch_bounds__(kThreads) head_logits_kernel(HeadLogits head, MatmulArgs args) {
-  __shared__ typename Tile::Shared shared;
+__global__ void __launch_bounds__(Tile::kThreads)
+    head_logits_kernel(HeadLogits head, typename Tile::Args args, int64_t partials) {
+  auto& shared = shared_memory<typename Tile::Shared>();
   Tile tile;
   const int64_t row_begin = static_cast<int64_t>(blockIdx.y) * Tile::kTileRows,
-                col_begin = static_cast<int64_t>(blockIdx.x) * kTile;
-  tile.product(shared, args, row_begin, col_begin, 0, args.depth);
+                col_begin = static_cast<int64_t>(blockIdx.x) * Tile::kTileCols;
+  tile.compute(shared, args, row_begin, col_begin);
+  const int64_t place = static_cast<int64_t>(blockIdx.x) * Tile::kSplits + Tile::split();
 #pragma unroll
   for (int i = 0; i < Tile::kRows; ++i) {
     const int64_t row = row_begin + Tile::row(i);
@@ -38,21 +43,24 @@ __global__ void __launch_bounds__(kThreads) head_logits_kernel(HeadLogits head, 
       }
     }
     part = merge_lanes(part, Tile::row_lane(), Tile::kRowLanes);
-    if (Tile::row_lane() == 0 && row < args.rows) {
-      head.partials[(row * gridDim.x + blockIdx.x) * Tile::kSplits + Tile::split()] = part;
-    }
+    if (Tile::row_lane() == 0 && row < args.rows && place < partials)
+      head.partials[row * partials + place] = part;
   }
 }
 
 }  // namespace
 
-int64_t head_partials(int64_t vocab) {
-  return tiles_of(vocab) * ProductTile<kTile>::kSplits;
+int64_t head_partials(int64_t vocab, DType dtype) {
+  return blocks_for(vocab, dtype == DType::kBF16 ? kNarrowCols : kFloatCols);
 }
 
-void head_logits(const HeadLogits& head, const MatmulArgs& args, const Stream& stream) {
-  with_tile(args, [&](auto tile, dim3 grid) {
-    launch("head_logits_kernel", head_logits_kernel<decltype(tile)>, grid, kThreads, stream, head, args);
+void head_logits(const HeadLogits& head, const HeadRows& x, const Parameter& weight, const Stream& stream) {
+  with_logits_tile(x, weight, 0, weight.rows, [&](auto tile, dim3 grid, const auto& args) {
+    using Tile = decltype(tile);
+    static_assert(Tile::kSplitCols ==
+                  (std::is_same_v<typename Tile::Args, TensorArgs> ? kNarrowCols : kFloatCols));
+    launch_sharing(sizeof(typename Tile::Shared), "head_logits_kernel", head_logits_kernel<Tile>, grid,
+                   Tile::kThreads, stream, head, args, head_partials(weight.rows, weight.dtype));
   });
 }
 

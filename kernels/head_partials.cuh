@@ -3,7 +3,7 @@
 // head computes for it later.
 #pragma once
 
-#include "matmul.cuh"
+#include "backend/backend.h"
 #include "reduce.cuh"
 
 namespace coppice {
@@ -62,7 +62,7 @@ __device__ inline float entropy_of(Partial row) {
 }
 
 // How many partials a row has.
-int64_t head_partials(int64_t vocab);
+int64_t head_partials(int64_t vocab, DType dtype);
 
 struct HeadLogits {
   Partial* partials;         // [rows][head_partials]
@@ -72,7 +72,9 @@ struct HeadLogits {
   const float* temperature;  // [rows]
 };
 
-// Reduces the logits of args.a's rows against args.b, a weight [args.cols, args.depth].
-void head_logits(const HeadLogits& head, const MatmulArgs& args, const Stream& stream);
+struct HeadRows;
+
+// Reduces the logits of rows x against the weight.
+void head_logits(const HeadLogits& head, const HeadRows& x, const Parameter& weight, const Stream& stream);
 
 }  // namespace coppice

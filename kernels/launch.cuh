@@ -4,6 +4,7 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
@@ -18,18 +19,32 @@ struct Stream {
   int device = 0;
 };
 
-// Throws for the launch's own failure, without waiting for the kernel. An empty grid is no launch.
+// Blocks have more shared memory than this only where a kernel is told so.
+inline constexpr size_t kPlainSharedBytes = 48 * 1024;
+
+// Throws for the launch's own failure, without waiting for the kernel. An empty grid is no launch. A block
+// gets `shared_bytes` of memory as shared_memory().
 template <typename... Params>
-void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, const Stream& stream,
-            std::type_identity_t<Params>... args) {
+void launch_sharing(size_t shared_bytes, const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
+                    const Stream& stream, std::type_identity_t<Params>... args) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   check_cuda(cudaSetDevice(stream.device), name);
+  if (shared_bytes > kPlainSharedBytes) {
+    check_cuda(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                    static_cast<int>(shared_bytes)),
+               name);
+  }
 #if defined(__CUDACC__)
-  kernel<<<grid, block, 0, stream.handle>>>(args...);
+  kernel<<<grid, block, shared_bytes, stream.handle>>>(args...);
 #else
   on_host::launch(grid, block, stream.handle, [&] { kernel(args...); });
 #endif
   check_cuda(cudaGetLastError(), name);
+}
+template <typename... Params>
+void launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, const Stream& stream,
+            std::type_identity_t<Params>... args) {
+  launch_sharing(0, name, kernel, grid, block, stream, args...);
 }
 
 // Blocks of `size` that cover `count`.

@@ -2,29 +2,21 @@
 // operands through shared memory in slices of kSlice along the depth. An element takes the same steps in any.
 #pragma once
 
-#include "bf16.cuh"
 #include "matmul.cuh"
+#include "tensor_core.cuh"
 
 namespace coppice {
 
 inline constexpr int kTile = 128;
 inline constexpr int kFewRows = 16;
-inline constexpr int kThreads = 256;
+inline constexpr int kProductThreads = 256;
 
 // Of an operand `data`: element (outer o, depth k) = data[o * outer_stride + k * depth_stride].
 struct Operand {
-  const void* data;
-  bool narrow;  // data is of bf16
-  bool rounds;  // floats to bf16
+  const float* data;
   int64_t outer_stride, depth_stride;
   int64_t outer_begin, outer_end;  // of the tile, and of all there is
   int64_t depth_end;
-
-  __device__ float at(int64_t index) const {
-    if (narrow) return widened(static_cast<const Bf16*>(data)[index]);
-    const float value = static_cast<const float*>(data)[index];
-    return rounds ? widened(narrowed(value)) : value;
-  }
 };
 
 // body(outer, depth inside the slice, value), 0 beyond the ends. Which neighbouring elements lie next to each
@@ -32,29 +24,30 @@ struct Operand {
 template <int kOuter, int kSlice, typename Body>
 __device__ void for_slice(const Operand& operand, int64_t depth_begin, const Body& body) {
   const bool depth_contiguous = operand.depth_stride == 1;
-  for (int e = static_cast<int>(threadIdx.x); e < kOuter * kSlice; e += kThreads) {
+  for (int e = static_cast<int>(threadIdx.x); e < kOuter * kSlice; e += kProductThreads) {
     const int outer = depth_contiguous ? e / kSlice : e % kOuter;
     const int depth = depth_contiguous ? e % kSlice : e / kOuter;
     const int64_t o = operand.outer_begin + outer, k = depth_begin + depth;
     const bool inside = o < operand.outer_end && k < operand.depth_end;
-    body(outer, depth, inside ? operand.at(o * operand.outer_stride + k * operand.depth_stride) : 0.0f);
+    body(outer, depth, inside ? operand.data[o * operand.outer_stride + k * operand.depth_stride] : 0.0f);
   }
 }
 
 __device__ inline Operand left_of(const MatmulArgs& args, int64_t row_begin, int64_t depth_end) {
-  return {args.a, false, args.rounds, args.a_row, args.a_depth, row_begin, args.rows, depth_end};
+  return {args.a, args.a_row, args.a_depth, row_begin, args.rows, depth_end};
 }
 __device__ inline Operand right_of(const MatmulArgs& args, int64_t col_begin, int64_t depth_end) {
-  return {args.b,   args.b_dtype == DType::kBF16, args.rounds, args.b_col, args.b_depth, col_begin, args.cols,
-          depth_end};
+  return {args.b, args.b_col, args.b_depth, col_begin, args.cols, depth_end};
 }
 
 // A thread holds acc[i][j] of row row(i) and column col(j) of the tile. kRowLanes neighbouring lanes share
 // their rows, and kSplits such groups make a whole row of the tile.
 template <int kTileRows_>
 struct ProductTile {
-  static constexpr int kTileRows = kTileRows_;
-  static constexpr int kRowLanes = 16, kSplits = 1;
+  using Args = MatmulArgs;
+  static constexpr int kThreads = kProductThreads;
+  static constexpr int kTileRows = kTileRows_, kTileCols = kTile;
+  static constexpr int kRowLanes = 16, kSplits = 1, kSplitCols = kTile;
   static constexpr int kRows = kTileRows / (kThreads / kRowLanes), kCols = kTile / kRowLanes;
   static constexpr int kSlice = 16;
 
@@ -73,6 +66,9 @@ struct ProductTile {
   __device__ static int row_lane() { return static_cast<int>(threadIdx.x) % kRowLanes; }
   __device__ static int split() { return 0; }
 
+  __device__ void compute(Shared& shared, const MatmulArgs& args, int64_t row_begin, int64_t col_begin) {
+    product(shared, args, row_begin, col_begin, 0, args.depth);
+  }
   // The tile at (row_begin, col_begin), over a part of the depth. A padded element beyond it multiplies zero
   // by zero at the end of the chain, which changes no bit of a sum that is not itself a negative zero.
   __device__ void product(Shared& shared, const MatmulArgs& args, int64_t row_begin, int64_t col_begin,
@@ -113,7 +109,7 @@ inline int64_t tiles_of(int64_t count) {
 
 // body(a tile's type, the grid) for the tile that suits a product.
 template <typename Body>
-void with_tile(const MatmulArgs& args, const Body& body) {
+void with_product_tile(const MatmulArgs& args, const Body& body) {
   const unsigned cols = static_cast<unsigned>(tiles_of(args.cols));
   if (args.rows <= kFewRows) {
     body(ProductTile<kFewRows>{}, dim3(cols, blocks_for(args.rows, kFewRows)));

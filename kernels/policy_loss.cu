@@ -11,7 +11,6 @@ namespace coppice {
 namespace {
 
 constexpr int kTokenThreads = 128;
-constexpr int64_t kSequencesAtOnce = 4096;
 
 template <typename T>
 struct LossArrays {
@@ -123,13 +122,12 @@ void CudaBackend::run_policy_loss(PolicyLossStats* stats, T* g_lp, T* g_entropy,
                                   const T* entropy, const T* old_lp, const T* ref_lp, const T* advantage,
                                   const T* norm, const int32_t* offsets, int64_t sequences,
                                   const PolicyLossParams& params) {
-  if (sequence_stats_ == nullptr) sequence_stats_ = allocate(kSequencesAtOnce * sizeof(PolicyLossStats));
   const LossArrays<T> arrays = {g_lp, g_entropy, lp, entropy, old_lp, ref_lp, advantage, norm};
   std::vector<PolicyLossStats> host;
   for (int64_t begin = 0; begin < sequences; begin += kSequencesAtOnce) {
     const int64_t count = std::min(kSequencesAtOnce, sequences - begin);
     launch("policy_loss_kernel", policy_loss_kernel<T>, static_cast<unsigned>(count), kTokenThreads, stream_,
-           static_cast<PolicyLossStats*>(sequence_stats_), arrays, offsets + begin, params);
+           sequence_stats_, arrays, offsets + begin, params);
     host.resize(static_cast<size_t>(count));
     download(host.data(), sequence_stats_, host.size() * sizeof(PolicyLossStats));
     for (const PolicyLossStats& one : host) {

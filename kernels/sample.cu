@@ -7,6 +7,7 @@
 
 #include "cuda_backend.cuh"
 #include "head_partials.cuh"
+#include "head_tile.cuh"
 #include "sample_select.cuh"
 
 namespace coppice {
@@ -70,50 +71,50 @@ __global__ void __launch_bounds__(kSampleThreads)
 
 struct SampleScratch {
   int64_t chunk;  // rows
+  void* x;        // of a chunk, where the weight is in bf16
   float* logits;  // [chunk][vocab]
   Partial* partials;
   float* temperature;  // [chunk]
   size_t bytes;
 };
 
-SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab) {
+SampleScratch sample_scratch(void* data, int64_t rows, int64_t vocab, int64_t hidden, DType dtype) {
   SampleScratch scratch;
   scratch.chunk = std::min(std::max<int64_t>(kLogitFloats / vocab, 1), rows);
-  scratch.logits = static_cast<float*>(data);
+  scratch.x = data;
+  const size_t x_bytes = dtype == DType::kBF16 ? HeadRows::bytes(scratch.chunk, hidden, dtype) : 0;
+  scratch.logits = reinterpret_cast<float*>(static_cast<char*>(data) + x_bytes);
   scratch.partials = reinterpret_cast<Partial*>(scratch.logits + scratch.chunk * vocab);
-  const int64_t partials = scratch.chunk * head_partials(vocab);
+  const int64_t partials = scratch.chunk * head_partials(vocab, dtype);
   scratch.temperature = reinterpret_cast<float*>(scratch.partials + partials);
-  scratch.bytes = static_cast<size_t>(scratch.chunk * vocab + scratch.chunk) * sizeof(float) +
+  scratch.bytes = x_bytes + static_cast<size_t>(scratch.chunk * vocab + scratch.chunk) * sizeof(float) +
                   static_cast<size_t>(partials) * sizeof(Partial);
   return scratch;
 }
 
 }  // namespace
 
-size_t CudaBackend::sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t, DType) const {
-  return sample_scratch(nullptr, rows, vocab).bytes;
+size_t CudaBackend::sample_scratch_bytes(int64_t rows, int64_t vocab, int64_t hidden, DType dtype) const {
+  return sample_scratch(nullptr, rows, vocab, hidden, dtype).bytes;
 }
 
 void CudaBackend::sample(Context& context, int32_t* token, float* lp, float* sampler_lp, float* entropy,
                          const Tensor& hidden, const Parameter& weight, const SampleKey* keys,
                          const SampleParams* params) {
-  const int64_t vocab = weight.rows, partials = head_partials(vocab);
-  const SampleScratch scratch = sample_scratch(context.scratch.data, hidden.rows, vocab);
+  const int64_t vocab = weight.rows, partials = head_partials(vocab, weight.dtype);
+  const SampleScratch scratch =
+      sample_scratch(context.scratch.data, hidden.rows, vocab, weight.cols, weight.dtype);
   for (int64_t begin = 0; begin < hidden.rows; begin += scratch.chunk) {
     const int64_t rows = std::min(scratch.chunk, hidden.rows - begin);
     launch("sample_temperature_kernel", sample_temperature_kernel, blocks_for(rows, kSampleThreads),
            kSampleThreads, stream_, scratch.temperature, params + begin, rows);
-    MatmulArgs args;
-    args.a = hidden.f32() + begin * hidden.stride;
-    args.a_row = hidden.stride;
-    args.b = weight.storage;
-    args.b_dtype = weight.dtype;
-    args.rounds = weight.dtype == DType::kBF16;
-    args.b_col = weight.cols;
-    args.rows = rows;
-    args.cols = vocab;
-    args.depth = weight.cols;
-    head_logits({scratch.partials, scratch.logits, nullptr, nullptr, scratch.temperature}, args, stream_);
+    HeadRows x = {hidden.f32() + begin * hidden.stride, rows, hidden.cols, hidden.stride};
+    if (weight.dtype == DType::kBF16) {
+      x = HeadRows::at(scratch.x, rows, hidden.cols, weight.dtype);
+      narrow_rows({x.narrow(), x.stride}, hidden.row_range(begin, rows), nullptr, rows, nullptr, stream_);
+    }
+    head_logits({scratch.partials, scratch.logits, nullptr, nullptr, scratch.temperature}, x, weight,
+                stream_);
     const SampleOutputs outputs = {token + begin, lp + begin, sampler_lp + begin,
                                    entropy == nullptr ? nullptr : entropy + begin};
     launch("sample_kernel", sample_kernel, static_cast<unsigned>(rows), kSampleThreads, stream_, outputs,

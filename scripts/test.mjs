@@ -36,6 +36,14 @@ step('native', 'CUDA kernels run on the host: ops', 'build/cuda_on_host_op_test'
   '--small',
 ])
 step('native', 'CUDA kernels run on the host: engine', 'build/cuda_on_host_engine_test', [])
+step('native', 'CUDA kernels run on the host: exact on-policy', 'build/cuda_on_host_exact_on_policy_test', [
+  '--device',
+  'cuda,cuda:1,cuda:2',
+  '--small',
+  '--tokens',
+  '150',
+])
+step('native', 'CUDA kernels run on the host: memory', 'build/cuda_on_host_memory_test', ['cuda:1'])
 step('native', 'exact on-policy', 'build/exact_on_policy_test', [])
 step('native', 'memory', 'build/memory_test', [])
 step('native', 'top log-probs', 'build/top_log_probs_test', [])

@@ -221,6 +221,68 @@ const Case backward_weight_blocks("linear_backward_weight", "two calls add what 
     backward_weight_blocks_bf16("linear_backward_weight", "two calls add what one call adds; bf16",
                                 with_dtype(check_backward_weight_blocks, DType::kBF16));
 
+// Shapes whose outputs are worth the CUDA backend's largest tiles, of which the first rows come again in its
+// small ones.
+struct Product {
+  const char* name;
+  // rows, cols of the output and depth
+  std::vector<float> (*compute)(Run&, int64_t rows, int64_t cols, int64_t depth, const std::vector<float>& a,
+                                const std::vector<float>& b);
+};
+
+std::vector<float> weight_gradient(Run& run, int64_t rows, int64_t cols, int64_t depth,
+                                   const std::vector<float>& a, const std::vector<float>& b) {
+  std::vector<float> dout(static_cast<size_t>(depth * rows));
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t k = 0; k < depth; ++k)
+      dout[static_cast<size_t>(k * rows + i)] = a[static_cast<size_t>(i * depth + k)];
+  }
+  const Shape s = {depth, rows, cols, DType::kBF16};
+  Context context = run.context(scratch_bytes(run, s));
+  Matrix dy(run, "dout", depth, rows, dout), x(run, "inp", depth, cols, b);
+  Array<float> dw(run, "dweight", std::vector<float>(static_cast<size_t>(rows * cols), 0.0f));
+  ops::linear_backward_weight(context, dw.data(), nullptr, dy.tensor(), x.tensor(), s.dtype);
+  return dw.values();
+}
+
+const Product kProducts[] = {
+    {"out",
+     [](Run& run, int64_t rows, int64_t cols, int64_t depth, const std::vector<float>& a,
+        const std::vector<float>& b) {
+       std::vector<float> weight(b.size());
+       for (int64_t k = 0; k < depth; ++k) {
+         for (int64_t j = 0; j < cols; ++j)
+           weight[static_cast<size_t>(j * depth + k)] = b[static_cast<size_t>(k * cols + j)];
+       }
+       return forward(run, {rows, cols, depth, DType::kBF16}, a, weight, {});
+     }},
+    {"dinp",
+     [](Run& run, int64_t rows, int64_t cols, int64_t depth, const std::vector<float>& a,
+        const std::vector<float>& b) {
+       return backward_input(run, {rows, depth, cols, DType::kBF16}, a, b);
+     }},
+    {"dweight", weight_gradient},
+};
+
+void check_large_outputs(Run& run) {
+  const int64_t rows = 1100, cols = 1450, depth = 25;
+  const std::vector<float> a = run.normals(rows * depth), b = run.normals(depth * cols);
+  const std::vector<double> want = multiply(rows, cols, depth, view(rounded(a, DType::kBF16), depth),
+                                            view(rounded(b, DType::kBF16), cols));
+  for (const Product& product : kProducts) {
+    const std::vector<float> all = product.compute(run, rows, cols, depth, a, b);
+    run.expect_close(product.name, all, want, 2e-6);
+    run.record(product.name, all);
+    for (const int64_t count : {int64_t{7}, int64_t{50}}) {
+      run.expect_same_bits(std::string(product.name) + " of the first rows",
+                           product.compute(run, count, cols, depth, rows_of(a, depth, 0, count), b),
+                           rows_of(all, cols, 0, count));
+    }
+  }
+}
+const Case large_outputs("linear_forward", "a thousand rows and columns, and the first rows alone; bf16",
+                         check_large_outputs);
+
 void check_residual_composite(Run& run, DType dtype) {
   for (const Shape& s : shapes(dtype)) {
     const std::vector<float> inp = run.normals(s.rows * s.in_cols),

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <deque>
 #include <numeric>
 #include <vector>
 
@@ -19,6 +20,19 @@ constexpr size_t kStackBytes = size_t{1} << 18;
 constexpr unsigned kWarp = 32;
 constexpr unsigned kFullMask = 0xFFFFFFFFu;
 
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes;
+};
+
+constexpr int kCopyBytes = 16;
+
+void make(const Copy& copy) {
+  std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.bytes));
+  std::memset(static_cast<char*>(copy.to) + copy.bytes, 0, static_cast<size_t>(kCopyBytes - copy.bytes));
+}
+
 struct Fiber {
   void* place = nullptr;
   dim3 index;
@@ -26,6 +40,8 @@ struct Fiber {
   // Waits as long as *awaited is `seen`.
   const uint64_t* awaited = nullptr;
   uint64_t seen = 0;
+  std::deque<std::vector<Copy>> groups;  // of copies that are not made yet
+  std::vector<Copy> open_group;
 
   bool may_run() const { return !done && (awaited == nullptr || *awaited != seen); }
 };
@@ -49,6 +65,7 @@ struct Scheduler {
   bool votes[2] = {};
   bool broken = false;
   uint64_t random = 1;
+  Order order = Order::kForward;
 };
 Scheduler scheduler;
 
@@ -117,6 +134,8 @@ void begin_block(dim3 block) {
     fiber.index = {t % block.x, t / block.x % block.y, t / (block.x * block.y)};
     fiber.done = false;
     fiber.awaited = nullptr;
+    fiber.groups.clear();
+    fiber.open_group.clear();
   }
   for (Warp& warp : scheduler.warps) warp.arrived = 0;
   scheduler.alive = scheduler.threads;
@@ -150,6 +169,7 @@ bool run_grid(dim3 grid, dim3 block, Order order, const std::function<void()>& t
   scheduler.thread = &thread;
   scheduler.threads = block.x * block.y * block.z;
   scheduler.broken = false;
+  scheduler.order = order;
   make_fibers(scheduler.threads);
   scheduler.warps.resize((scheduler.threads + kWarp - 1) / kWarp);
   blockDim = block;
@@ -178,6 +198,35 @@ void wait_for_block() {
   wait_while(&scheduler.barriers, scheduler.barriers);
 }
 
+void break_block() {
+  scheduler.broken = true;
+  leave();
+}
+
+void copy_async(void* shared, const void* global, int bytes) {
+  const bool aligned = reinterpret_cast<uintptr_t>(shared) % kCopyBytes == 0 &&
+                       reinterpret_cast<uintptr_t>(global) % kCopyBytes == 0;
+  if (!aligned || bytes < 0 || bytes > kCopyBytes) break_block();
+  const Copy copy = {shared, global, bytes};
+  if (scheduler.order == Order::kForward) {
+    make(copy);
+  } else {
+    scheduler.running->open_group.push_back(copy);
+  }
+}
+
+void commit_copies() {
+  scheduler.running->groups.push_back(std::move(scheduler.running->open_group));
+  scheduler.running->open_group.clear();
+}
+
+void wait_for_copies(int pending) {
+  std::deque<std::vector<Copy>>& groups = scheduler.running->groups;
+  for (; groups.size() > static_cast<size_t>(pending); groups.pop_front()) {
+    for (const Copy& copy : groups.front()) make(copy);
+  }
+}
+
 bool any_in_block(bool predicate) {
   // A barrier's number tells the votes of one from those of the next.
   bool& vote = scheduler.votes[scheduler.barriers % 2];
@@ -188,10 +237,7 @@ bool any_in_block(bool predicate) {
 
 const Deposit* exchange(unsigned mask, const void* data, size_t bytes) {
   const unsigned thread = linear_thread(), first = thread / kWarp * kWarp;
-  if (mask != kFullMask || first + kWarp > scheduler.threads) {
-    scheduler.broken = true;
-    leave();
-  }
+  if (mask != kFullMask || first + kWarp > scheduler.threads) break_block();
   Warp& warp = scheduler.warps[thread / kWarp];
   const uint64_t mine = warp.exchanges;
   Deposit* deposits = warp.deposits[mine % 2];

@@ -34,5 +34,13 @@ struct Deposit {
 // deposits of all lanes until this lane's next exchange.
 const Deposit* exchange(unsigned mask, const void* data, size_t bytes);
 unsigned linear_thread();
+// Gives the grid up, for what a card would not do either.
+void break_block();
+
+// Asynchronous copies (kernels/tensor_core.cuh), which a card may make at any time until a thread has waited
+// for them: here at once where threads take turns in order, and elsewhere as late as may be.
+void copy_async(void* shared, const void* global, int bytes);
+void commit_copies();
+void wait_for_copies(int pending);
 
 }  // namespace coppice::on_host

@@ -16,6 +16,7 @@
 #include <cstring>
 
 #include "native/cuda_on_host/block.h"
+#include "native/cuda_on_host/warp_matrix.h"
 
 #define __global__
 #define __device__
@@ -145,6 +146,12 @@ cudaError_t cudaMalloc(void** data, size_t bytes);
 cudaError_t cudaFree(void* data);
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* data);
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+template <typename Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int bytes) {
+  // What the least of the architectures that are built for lends to a block.
+  return bytes <= 99 * 1024 ? cudaSuccess : cudaErrorInvalidValue;
+}
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t stream);

@@ -3,8 +3,10 @@
 // prompts, samplings and batches; every token is compared as bits by score() and by the ratio that update()
 // sees.
 //
-//   exact_on_policy_test [--isa NAME] [--dtype f32|bf16] [--tokens N] [--seed N]     default: every
-//   instruction set here and both dtypes, 200000 tokens in f32 and half as many in bf16
+//   exact_on_policy_test [--isa NAME | --device NAMES] [--dtype f32|bf16] [--tokens N] [--seed N] [--small]
+//     default: every instruction set here and both dtypes, 200000 tokens in f32 and half as many in bf16
+//     --device  CUDA devices, cuda,cuda:1: the sampler's and the learner's are drawn from these
+//     --small   few and short sequences of small models: kernels run on the host are slow
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -12,6 +14,7 @@
 #include <cstring>
 #include <memory>
 #include <random>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -28,10 +31,28 @@ struct Prompts {
   std::vector<int32_t> offsets = {0};
 };
 
-Prompts random_prompts(Random& random, const ModelConfig& config, int64_t count) {
+// Where the models run: an instruction set of the CPU, or CUDA devices.
+struct Place {
+  std::string isa;
+  std::vector<std::string> devices;
+  bool small = false;
+
+  BackendOptions draw(Random& random, int threads) const {
+    if (devices.empty()) return {"cpu", isa, threads};
+    return {devices[random() % devices.size()], "", 1};
+  }
+  std::string name() const {
+    std::string all = isa;
+    for (const std::string& device : devices) all += (all.empty() ? "" : ",") + device;
+    return all;
+  }
+};
+
+Prompts random_prompts(Random& random, const ModelConfig& config, int64_t count, bool small) {
   Prompts prompts;
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t length = pick<int64_t>(random, {1, 63, 64, 65, 127, 128, between(random, 2, 200)});
+    const int64_t length = small ? pick<int64_t>(random, {1, 63, 64, 65, between(random, 2, 20)})
+                                 : pick<int64_t>(random, {1, 63, 64, 65, 127, 128, between(random, 2, 200)});
     for (int64_t t = 0; t < length; ++t)
       prompts.tokens.push_back(static_cast<int32_t>(between(random, 0, config.vocab_size - 1)));
     prompts.offsets.push_back(static_cast<int32_t>(prompts.tokens.size()));
@@ -108,18 +129,25 @@ void report(const char* what, int64_t different, const std::string& setting) {
     std::printf("  DIFFER %s: %lld tokens; %s\n", what, static_cast<long long>(different), setting.c_str());
 }
 
-void run_case(const std::string& isa, DType dtype, uint64_t seed, Tally* tally) {
+void run_case(const Place& place, DType dtype, uint64_t seed, Tally* tally) {
   Random random(seed);
-  const ModelConfig config = random_config(random);
+  ModelConfig config = random_config(random);
+  if (place.small) {
+    config.vocab_size = std::min(config.vocab_size, 265);
+    config.hidden_size = std::min(config.hidden_size, 64);
+    config.num_layers = std::min(config.num_layers, 2);
+    config.layer_windows.resize(config.layer_windows.empty() ? 0 : static_cast<size_t>(config.num_layers));
+  }
   const int sampler_threads = static_cast<int>(between(random, 1, 4)),
             learner_threads = static_cast<int>(between(random, 1, 4));
-  const auto sampler = Engine::create(config, {"cpu", isa, sampler_threads}, dtype);
-  const auto learner = Engine::create(config, {"cpu", isa, learner_threads}, dtype);
+  const BackendOptions learner_place = place.draw(random, learner_threads);
+  const auto sampler = Engine::create(config, place.draw(random, sampler_threads), dtype);
+  const auto learner = Engine::create(config, learner_place, dtype);
   fill_parameters(*sampler, seed);
   fill_parameters(*learner, seed);
   GenerationParams params;
   params.num_generations = static_cast<int32_t>(pick<int64_t>(random, {1, 2, 5, 8}));
-  params.max_completion_length = static_cast<int32_t>(between(random, 1, 90));
+  params.max_completion_length = static_cast<int32_t>(between(random, 1, place.small ? 12 : 90));
   params.max_live_sequences = static_cast<int32_t>(pick<int64_t>(random, {1, 3, 16, 64}));
   params.sampling.temperature = pick(random, {0.0f, 0.6f, 1.0f, 1.0f, 1.3f});
   if (random() % 3 == 0) params.sampling.top_p = 0.9f;
@@ -127,7 +155,8 @@ void run_case(const std::string& isa, DType dtype, uint64_t seed, Tally* tally) 
   if (random() % 5 == 0) params.sampling.min_p = 0.02f;
   params.stop_tokens = {static_cast<int32_t>(between(random, 0, config.vocab_size - 1))};
   params.seed = random();
-  const Prompts prompts = random_prompts(random, config, between(random, 2, 8));
+  const Prompts prompts =
+      random_prompts(random, config, between(random, 2, place.small ? 3 : 8), place.small);
   const std::vector<Row> rows = generate(*sampler, prompts, params);
 
   // Whole groups in random order share their prompts; single rows in random order mostly do not. A subset is
@@ -141,12 +170,12 @@ void run_case(const std::string& isa, DType dtype, uint64_t seed, Tally* tally) 
   const int64_t budget = pick<int64_t>(random, {1, 100, 700, 100000});
   char setting[256];
   std::snprintf(setting, sizeof setting,
-                "isa %s %s seed %llu hidden %d heads %d/%d head_dim %d vocab %d threads %d->%d live %d "
+                "on %s %s seed %llu hidden %d heads %d/%d head_dim %d vocab %d threads %d->%d live %d "
                 "temperature %g shared %d budget %lld",
-                isa.c_str(), dtype_name(dtype), static_cast<unsigned long long>(seed), config.hidden_size,
-                config.num_heads, config.num_kv_heads, config.head_dim, config.vocab_size, sampler_threads,
-                learner_threads, params.max_live_sequences, static_cast<double>(params.sampling.temperature),
-                shared, static_cast<long long>(budget));
+                place.name().c_str(), dtype_name(dtype), static_cast<unsigned long long>(seed),
+                config.hidden_size, config.num_heads, config.num_kv_heads, config.head_dim, config.vocab_size,
+                sampler_threads, learner_threads, params.max_live_sequences,
+                static_cast<double>(params.sampling.temperature), shared, static_cast<long long>(budget));
 
   const size_t tokens = owned.lp.size();
   std::vector<float> lp(tokens), entropy(tokens);
@@ -171,7 +200,7 @@ void run_case(const std::string& isa, DType dtype, uint64_t seed, Tally* tally) 
   one.tokens.assign(prompts.tokens.begin() + prompts.offsets[static_cast<size_t>(alone)],
                     prompts.tokens.begin() + prompts.offsets[static_cast<size_t>(alone) + 1]);
   one.offsets.push_back(static_cast<int32_t>(one.tokens.size()));
-  const auto fresh = Engine::create(config, {"cpu", isa, learner_threads}, dtype);
+  const auto fresh = Engine::create(config, learner_place, dtype);
   fill_parameters(*fresh, seed);
   const auto again = fresh->generate(one.tokens.data(), one.offsets.data(), &alone, 1, params);
   while (again->step()) {
@@ -210,36 +239,49 @@ bool available(const std::string& isa) {
 
 int main(int argc, char** argv) {
   std::string only, only_dtype;
+  Place devices;
   int64_t wanted = 200000;
   uint64_t seed = 1;
-  for (int i = 1; i + 1 < argc; i += 2) {
+  for (int i = 1; i < argc; i += 2) {
+    if (std::strcmp(argv[i], "--small") == 0) {
+      devices.small = true;
+      --i;
+      continue;
+    }
+    if (i + 1 == argc) break;
     if (std::strcmp(argv[i], "--isa") == 0) only = argv[i + 1];
+    if (std::strcmp(argv[i], "--device") == 0) {
+      std::istringstream names(argv[i + 1]);
+      for (std::string name; std::getline(names, name, ',');) devices.devices.push_back(name);
+    }
     if (std::strcmp(argv[i], "--dtype") == 0) only_dtype = argv[i + 1];
     if (std::strcmp(argv[i], "--tokens") == 0) wanted = std::atoll(argv[i + 1]);
     if (std::strcmp(argv[i], "--seed") == 0) seed = static_cast<uint64_t>(std::atoll(argv[i + 1]));
   }
-  std::vector<std::string> sets;
+  std::vector<Place> places;
+  if (!devices.devices.empty()) places.push_back(devices);
   for (const char* isa : {"avx512bf16", "avx512", "avx2", "neon", "portable"}) {
-    if ((only.empty() || only == isa) && available(isa)) sets.push_back(isa);
+    if (devices.devices.empty() && (only.empty() || only == isa) && available(isa))
+      places.push_back({isa, {}, devices.small});
   }
   // The portable form has no fused multiply-add and is slow; beside a fast set it gets a small share of the
   // tokens.
   int64_t passed = 0, failed = 0;
   try {
-    for (const std::string& isa : sets) {
-      const bool small_share = isa == "portable" && sets.size() > 1;
+    for (const Place& place : places) {
+      const bool small_share = place.isa == "portable" && places.size() > 1;
       const int64_t share =
-          small_share ? wanted / 20 : wanted / std::max<int64_t>(1, static_cast<int64_t>(sets.size()) - 1);
+          small_share ? wanted / 20 : wanted / std::max<int64_t>(1, static_cast<int64_t>(places.size()) - 1);
       for (const DType dtype : {DType::kF32, DType::kBF16}) {
         if (!only_dtype.empty() && only_dtype != dtype_name(dtype)) continue;
         const int64_t tokens = only_dtype.empty() && dtype == DType::kBF16 ? share / 2 : share;
         Tally tally;
-        for (uint64_t i = 0; tally.tokens < tokens; ++i) run_case(isa, dtype, seed * 1000003 + i, &tally);
+        for (uint64_t i = 0; tally.tokens < tokens; ++i) run_case(place, dtype, seed * 1000003 + i, &tally);
         const bool good = tally.lp + tally.entropy + tally.ratio + tally.regenerated == 0;
         std::printf(
             "%s exact on-policy, %s, %s: %lld of %lld log-probs differ, %lld entropies, %lld ratios, %lld "
             "regenerated samples\n",
-            good ? "ok  " : "FAIL", isa.c_str(), dtype_name(dtype), static_cast<long long>(tally.lp),
+            good ? "ok  " : "FAIL", place.name().c_str(), dtype_name(dtype), static_cast<long long>(tally.lp),
             static_cast<long long>(tally.tokens), static_cast<long long>(tally.entropy),
             static_cast<long long>(tally.ratio), static_cast<long long>(tally.regenerated));
         (good ? passed : failed) += 1;
