@@ -20,7 +20,7 @@ function record(run: StudyRun, right: readonly number[], entropy: number): Study
       ...{ machine: 'test', commit: 'abc', versions: {}, isa: 'avx2', threads: 1 },
       started_at: '2026-01-01T00:00:00Z',
     },
-    seconds: { train: 30, evaluate: 15 },
+    seconds: { train: 30, evaluate: 15, processor: 20 },
     sets: { hard: set, medium: set },
     series: run.base === undefined ? {} : series,
   }
@@ -111,7 +111,10 @@ describe('the report of a study', () => {
     assert.deepEqual((await write('second')).texts, first.texts)
     const [summary, tables] = first.texts
     const done = records.size
-    assert.match(summary!, new RegExp(`${done} runs recorded, ${Math.floor((done * 45) / 60)} min`))
+    assert.match(
+      summary!,
+      new RegExp(`${done} runs recorded, ${Math.floor((done * 45) / 60)} min.* in the ${done} that tell it`),
+    )
     assert.match(summary!, /NSR: seed 2; PPO: the objective ppo does not exist yet/)
     assert.match(summary!, /The tabular form was not run yet/)
     assert.match(summary!, /\| The comparison \| Walk, strong base, hard graphs \| seeds 1, 2 \| 0\.0 /)

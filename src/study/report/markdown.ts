@@ -36,10 +36,12 @@ export function coverageText(groups: readonly StudyGroup[], records: readonly St
     ]
   })
   const seconds = records.reduce((sum, { seconds: { train, evaluate } }) => sum + train + evaluate, 0)
+  const timed = records.flatMap(({ seconds: { processor } }) => (processor === undefined ? [] : [processor]))
+  const processor = timed.reduce((sum, one) => sum + one, 0)
   const machines = [...new Set(records.map(({ environment }) => environment.machine))]
   const commits = [...new Set(records.map(({ environment }) => environment.commit))]
   return [
-    `${records.length} runs recorded, ${duration(seconds)} of their processes in all, on ${machines.join(', ') || 'no machine yet'}; commits ${commits.join(', ') || 'none'}.`,
+    `${records.length} runs recorded, ${duration(seconds)} of wall time in all their processes, ${duration(processor)} of processor time in the ${timed.length} that tell it, on ${machines.join(', ') || 'no machine yet'}; commits ${commits.join(', ') || 'none'}.`,
     'Methods are compared over the seeds that all of a row have.',
     table(['arm', 'task and base policy', 'compared', 'missing'], rows, 'words'),
   ].join('\n\n')
