@@ -33,8 +33,14 @@ try {
   const whole = readFileSync(RESULTS, 'utf8')
   const [begin, end] = MARKS.map((mark) => whole.indexOf(mark))
   if (begin === -1 || end === -1) throw new Error(`${RESULTS} lacks '${MARKS.join("' or '")}'`)
+  const groups = readdirSync(report, { withFileTypes: true }).filter((entry) => entry.isDirectory())
+  const charts = groups.map(
+    ({ name }) =>
+      `[${name}](results/study/${name}/passk.svg) ([training](results/study/${name}/dynamics.svg))`,
+  )
   const summary = readFileSync(join(report, 'summary.md'), 'utf8')
-  const written = `${whole.slice(0, begin)}${MARKS[0]}\n\n${summary}\n${whole.slice(end)}`
+  const text = `${summary}\n${charts.length === 0 ? '' : `Charts: ${charts.join(', ')}.\n\n`}`
+  const written = `${whole.slice(0, begin)}${MARKS[0]}\n\n${text}${whole.slice(end)}`
   if (process.argv.includes('--check')) {
     if (written !== whole) {
       console.error('docs/RESULTS.md is not what the records say: run node scripts/study-results.mjs')
@@ -43,7 +49,7 @@ try {
   } else {
     writeFileSync(RESULTS, written)
     cpSync(join(report, 'tables.md'), join(STUDY, 'tables.md'))
-    for (const group of readdirSync(report, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+    for (const group of groups) {
       mkdirSync(join(STUDY, group.name), { recursive: true })
       for (const name of ['passk.svg', 'dynamics.svg']) {
         const chart = join(report, group.name, name)

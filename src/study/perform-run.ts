@@ -45,6 +45,7 @@ export async function performRun(run: StudyRun, place: RunPlace): Promise<void> 
   const { identity } = run
   const bench = await openBench(run, place)
   const startedAt = new Date().toISOString()
+  const processorBefore = process.cpuUsage()
   let begin = performance.now()
   const lap = () => {
     const seconds = (performance.now() - begin) / 1000
@@ -66,12 +67,17 @@ export async function performRun(run: StudyRun, place: RunPlace): Promise<void> 
     label: run.label,
     identity,
     environment: { ...environment(), isa, threads, started_at: startedAt },
-    seconds: { train: trainSeconds, evaluate: lap() },
+    seconds: { train: trainSeconds, evaluate: lap(), processor: processorSeconds(processorBefore) },
     sets,
     series,
   }
   await writeRecord(place.records, record)
   await rm(folder, { recursive: true, force: true })
+}
+
+function processorSeconds(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before)
+  return Math.round((user + system) / 1e5) / 10
 }
 
 export async function openBench(run: StudyRun, place: RunPlace): Promise<Workbench> {

@@ -15,8 +15,11 @@ export interface StudyRecord {
   label: string
   identity: RunIdentity
   environment: Environment & { isa: string; threads: number; started_at: string }
-  /** Wall time of training and of evaluation. A run that was stopped and gone on with counts its last sitting alone. */
-  seconds: { train: number; evaluate: number }
+  /**
+   * Wall time of training and of evaluation, and processor time of both, which other work on the machine moves less. A run that was
+   * stopped and gone on with counts its last sitting alone.
+   */
+  seconds: { train: number; evaluate: number; processor?: number }
   /** By name of the held-out set. */
   sets: Record<string, SetRecord>
   /** Training metrics, [points] each: means over equal spans of steps. Null where a span has no value. */

@@ -31,8 +31,8 @@ const NO_LIMIT_MS = 2 ** 31 - 1
 
 /**
  * Does every run without a record, in their order as far as base policies allow: a run waits until its base policy is made.
- * Models this small gain more from several processes of one thread than from threads. An abort kills the processes; what they
- * were at is gone on with from its last checkpoint by the next call. A run that fails holds up no other.
+ * An abort kills the processes; what they were at is gone on with from its last checkpoint by the next call. A run that fails
+ * holds up no other.
  *
  * @throws CoppiceError INTERNAL when all others are done, with the first failure's reason; the signal's reason after an abort
  */

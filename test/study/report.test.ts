@@ -20,7 +20,7 @@ function record(run: StudyRun, right: readonly number[], entropy: number): Study
       ...{ machine: 'test', commit: 'abc', versions: {}, isa: 'avx2', threads: 1 },
       started_at: '2026-01-01T00:00:00Z',
     },
-    seconds: { train: 30, evaluate: 15 },
+    seconds: { train: 30, evaluate: 15, processor: 20 },
     sets: { hard: set, medium: set },
     series: run.base === undefined ? {} : series,
   }
@@ -72,6 +72,7 @@ describe('the report of a study', () => {
     assert.equal(nsr.findings.length, 4)
     assert.ok(Math.abs(nsr.findings[0]!.interval.mean - 6 / 32) < 1e-12)
     assert.equal(nsr.verdict, 'reproduced')
+    assert.ok(nsr.soFar)
     assert.equal(judged.get('NSR is above GRPO at k = 256')!.verdict, 'not measured')
     const oneUpdate = judged.get('With one update a batch NSR is not above PSR at k = 256')!
     assert.equal(oneUpdate.verdict, 'not measured')
@@ -81,14 +82,16 @@ describe('the report of a study', () => {
 
   it('turns intervals into findings and findings into a verdict by its rule', () => {
     const at = (low: number, high: number) => ({ mean: (low + high) / 2, low, high })
+    const above = (low: number, high: number, ...seeds: number[]) => holdsIn(at(low, high), seeds, 'above')
     assert.deepEqual(
-      [at(0.01, 0.1), at(-0.01, 0.1), at(-0.1, -0.01)].map((one) => holdsIn(one, 'above')),
+      [above(0.01, 0.1, 0.1), above(-0.01, 0.1, 0.1), above(-0.1, -0.01, -0.1)],
       ['yes', 'open', 'no'],
     )
+    // One seed on the other side of 0 leaves it open, whatever the prompts say.
+    assert.deepEqual([above(0.01, 0.1, 0.2, -0.1), above(-0.1, -0.01, -0.2, 0.1)], ['open', 'open'])
+    const notBelow = (low: number, high: number) => holdsIn(at(low, high), [low, high], 'not below')
     assert.deepEqual(
-      [at(-0.019, 0.1), at(-0.03, 0.1), at(-0.1, -0.03), at(-0.015, -0.005)].map((one) =>
-        holdsIn(one, 'not below'),
-      ),
+      [notBelow(-0.019, 0.1), notBelow(-0.03, 0.1), notBelow(-0.1, -0.03), notBelow(-0.015, -0.005)],
       ['yes', 'open', 'no', 'yes'],
     )
     assert.equal(verdictOf([]), 'not measured')
@@ -111,7 +114,10 @@ describe('the report of a study', () => {
     assert.deepEqual((await write('second')).texts, first.texts)
     const [summary, tables] = first.texts
     const done = records.size
-    assert.match(summary!, new RegExp(`${done} runs recorded, ${Math.floor((done * 45) / 60)} min`))
+    assert.match(
+      summary!,
+      new RegExp(`${done} runs recorded, ${Math.floor((done * 45) / 60)} min.* in the ${done} that tell it`),
+    )
     assert.match(summary!, /NSR: seed 2; PPO: the objective ppo does not exist yet/)
     assert.match(summary!, /The tabular form was not run yet/)
     assert.match(summary!, /\| The comparison \| Walk, strong base, hard graphs \| seeds 1, 2 \| 0\.0 /)

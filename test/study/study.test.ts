@@ -31,6 +31,7 @@ describe('study', () => {
     const record = first.records.get(studyRuns(settings)[1]!.hash)!
     assert.deepEqual(Object.keys(record.sets), ['hard', 'medium'])
     assert.equal(record.sets.hard!.right.length, 4)
+    assert.ok(record.seconds.processor! > 0)
     assert.deepEqual(record.series.step, [1, 2, 3, 4])
     assert.deepEqual(
       record.series.greedy_accuracy!.map((value) => value === null),

@@ -1,4 +1,5 @@
 import { bootstrapMeans, type MeanInterval } from '../../statistics/bootstrap.ts'
+import { passAtK } from '../../statistics/pass-at-k.ts'
 import { pairedDifferenceTable } from '../../statistics/pass-at-k-table.ts'
 import type { StudyRecord } from '../record.ts'
 import { countsOn, isReported, type StudyGroup } from './groups.ts'
@@ -33,23 +34,32 @@ export interface JudgedClaim {
   /** On every task, base policy and set that has the runs of both sides. */
   findings: Finding[]
   verdict: Verdict
+  /** Whether some finding rests on fewer than LEAST_SEEDS seeds. */
+  soFar: boolean
 }
 
 export interface Finding {
   where: string
   seeds: number
   interval: MeanInterval
+  /** What the interval is over: of a figure of the policy with fewer than LEAST_SEEDS seeds there is none. */
+  over: 'prompts' | 'seeds' | 'nothing'
   holds: 'yes' | 'no' | 'open'
 }
+
+/** Fewer seeds make a verdict one so far. */
+export const LEAST_SEEDS = 3
 
 /** How far below 0 an interval may reach for "not below" still to hold. */
 export const MARGIN = 0.02
 
 /** How findings become a verdict, in words, for the report. */
 export const VERDICT_RULE =
-  'A finding holds where the 95 % interval of the paired difference lies on the claimed side of 0 (for "not below": above ' +
-  `-${100 * MARGIN} points), fails where it lies on the other side, and is open otherwise. Reproduced: it holds in all findings, ` +
-  'or in more than half with none failing. Not: it holds in none and fails in some. Partly: it holds in some. Undecided: all are open.'
+  'A finding holds where the 95 % interval of the paired difference lies on the claimed side of 0 and every seed does (for "not below": ' +
+  `the interval above -${100 * MARGIN} points), fails where interval and every seed lie on the other side, and is open otherwise. Intervals of ` +
+  `pass@k are over prompts, for the mean of the seeds; those of entropy and greedy accuracy over seeds, from ${LEAST_SEEDS} on. Reproduced: it holds in all ` +
+  'findings, or in more than half with none failing. Not: it holds in none and fails in some. Partly: it holds in some. Undecided: all ' +
+  `are open. "So far" stands where a finding has fewer than ${LEAST_SEEDS} seeds.`
 
 const core = (method: string): Side => ({ arm: 'core', method })
 const base = core('base')
@@ -120,7 +130,8 @@ export const CLAIMS: readonly Claim[] = [
 export function judgeClaims(groups: readonly StudyGroup[], claims = CLAIMS): JudgedClaim[] {
   return claims.map((one) => {
     const findings = findingsOf(one, groups)
-    return { claim: one, findings, verdict: verdictOf(findings.map(({ holds }) => holds)) }
+    const verdict = verdictOf(findings.map(({ holds }) => holds))
+    return { claim: one, findings, verdict, soFar: findings.some(({ seeds }) => seeds < LEAST_SEEDS) }
   })
 }
 
@@ -142,20 +153,16 @@ function findingsOf({ difference, says }: Claim, groups: readonly StudyGroup[]):
       const sides = sidesOf(a, b, group, groups)
       if (sides === undefined) return []
       return group.task.sets.map(({ name, label }) => {
-        const interval = differenceOf(sides.a, sides.b, name, of)
-        // A figure of the policy has an interval over seeds: of fewer than three nothing is said.
-        const isOpen = typeof of !== 'object' && sides.seeds < LEAST_SEEDS
+        const { interval, bySeed } = differenceOf(sides, name, of)
+        const over = typeof of === 'object' ? 'prompts' : sides.seeds < LEAST_SEEDS ? 'nothing' : 'seeds'
         return {
           where: `${group.task.label}, ${group.base.label}, ${label}`,
-          seeds: sides.seeds,
-          interval,
-          holds: isOpen ? 'open' : holdsIn(interval, says),
-        }
+          ...{ seeds: sides.seeds, interval, over },
+          holds: over === 'nothing' ? 'open' : holdsIn(interval, bySeed, says),
+        } satisfies Finding
       })
     })
 }
-
-const LEAST_SEEDS = 3
 
 interface Sides {
   a: readonly StudyRecord[]
@@ -186,26 +193,35 @@ function sidesOf(a: Side, b: Side, group: StudyGroup, groups: readonly StudyGrou
 }
 
 function differenceOf(
-  a: readonly StudyRecord[],
-  b: readonly StudyRecord[],
+  { a, b, seeds }: Sides,
   set: string,
   of: Difference['of'],
-): MeanInterval {
+): { interval: MeanInterval; bySeed: number[] } {
+  // The base policy is one, and meets every seed of the other side.
+  const at = (records: readonly StudyRecord[], seed: number) =>
+    (records.length === 1 ? records[0] : records[seed])!
+  const perSeed = (difference: (left: StudyRecord, right: StudyRecord) => number) =>
+    Array.from({ length: seeds }, (_, seed) => difference(at(a, seed), at(b, seed)))
   if (typeof of === 'object') {
     const counts = (records: readonly StudyRecord[]) => records.map((record) => countsOn(record, set))
     const k = Math.min(of.k, countsOn(a[0]!, set)[0]!.n)
-    return pairedDifferenceTable(counts(a), counts(b), [k])[String(k)]!
+    const mean = (record: StudyRecord) =>
+      countsOn(record, set).reduce((sum, { n, c }) => sum + passAtK(n, c, k), 0)
+    return {
+      interval: pairedDifferenceTable(counts(a), counts(b), [k])[String(k)]!,
+      bySeed: perSeed((left, right) => mean(left) - mean(right)),
+    }
   }
-  // One number a policy: the interval is over seeds. The base policy meets every seed of the other side.
-  const pairs = Array.from({ length: Math.max(a.length, b.length) }, (_, i) => {
-    const value = (records: readonly StudyRecord[]) =>
-      (records.length === 1 ? records[0] : records[i])!.sets[set]![of] ?? 0
-    return value(a) - value(b)
-  })
-  return bootstrapMeans([pairs])[0]!
+  const bySeed = perSeed((left, right) => (left.sets[set]![of] ?? 0) - (right.sets[set]![of] ?? 0))
+  return { interval: bootstrapMeans([bySeed])[0]!, bySeed }
 }
 
-export function holdsIn({ low, high }: MeanInterval, says: Claim['says']): Finding['holds'] {
-  if (says === 'above') return low > 0 ? 'yes' : high < 0 ? 'no' : 'open'
-  return low > -MARGIN ? 'yes' : high < 0 ? 'no' : 'open'
+export function holdsIn(
+  { low, high }: MeanInterval,
+  bySeed: readonly number[],
+  says: Claim['says'],
+): Finding['holds'] {
+  if (says === 'not below' && low > -MARGIN) return 'yes'
+  if (says === 'above' && low > 0 && bySeed.every((one) => one > 0)) return 'yes'
+  return high < 0 && bySeed.every((one) => one < 0) ? 'no' : 'open'
 }

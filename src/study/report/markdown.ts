@@ -4,7 +4,7 @@ import { excludesZero, type MethodComparison } from '../../statistics/compare-me
 import { pairedDifferenceTable } from '../../statistics/pass-at-k-table.ts'
 import type { StudyRecord } from '../record.ts'
 import type { StudySettings } from '../settings.ts'
-import { type JudgedClaim, VERDICT_RULE } from './claims.ts'
+import { type Finding, type JudgedClaim, VERDICT_RULE } from './claims.ts'
 import { compareGroup, countsOn, isReported, type StudyGroup } from './groups.ts'
 
 // The study's words and tables as Markdown. Every number is of the records.
@@ -36,10 +36,12 @@ export function coverageText(groups: readonly StudyGroup[], records: readonly St
     ]
   })
   const seconds = records.reduce((sum, { seconds: { train, evaluate } }) => sum + train + evaluate, 0)
+  const timed = records.flatMap(({ seconds: { processor } }) => (processor === undefined ? [] : [processor]))
+  const processor = timed.reduce((sum, one) => sum + one, 0)
   const machines = [...new Set(records.map(({ environment }) => environment.machine))]
   const commits = [...new Set(records.map(({ environment }) => environment.commit))]
   return [
-    `${records.length} runs recorded, ${duration(seconds)} of their processes in all, on ${machines.join(', ') || 'no machine yet'}; commits ${commits.join(', ') || 'none'}.`,
+    `${records.length} runs recorded, ${duration(seconds)} of wall time in all their processes, ${duration(processor)} of processor time in the ${timed.length} that tell it, on ${machines.join(', ') || 'no machine yet'}; commits ${commits.join(', ') || 'none'}.`,
     'Methods are compared over the seeds that all of a row have.',
     table(['arm', 'task and base policy', 'compared', 'missing'], rows, 'words'),
   ].join('\n\n')
@@ -91,27 +93,34 @@ function lastAccuracy({ series }: StudyRecord): number {
 }
 
 export function claimsText(judged: readonly JudgedClaim[]): string {
-  const rows = judged.map(({ claim, findings, verdict }) => {
+  const rows = judged.map(({ claim, findings, verdict, soFar }) => {
     const count = (holds: string) => findings.filter((one) => one.holds === holds).length
     const tally =
       findings.length === 0 ? '' : `${count('yes')} hold, ${count('no')} fail, ${count('open')} open`
-    return [claim.text, claim.source, tally, `**${verdict}**`]
+    return [claim.text, claim.source, tally, `${soFar ? 'so far ' : ''}**${verdict}**`]
   })
   const details = judged
     .filter(({ findings }) => findings.length > 0)
     .map(({ claim, findings }) => {
       const isShare = claim.difference.of !== 'entropy'
-      const lines = findings.map(({ where, seeds, interval, holds }) => {
-        const text = isShare
-          ? inPoints(interval)
-          : `${significant(interval.mean)} (${significant(interval.low)} to ${significant(interval.high)})`
-        return [where, String(seeds), text, holds]
-      })
+      const lines = findings.map((finding) => [
+        finding.where,
+        String(finding.seeds),
+        findingText(finding, isShare),
+        finding.holds,
+      ])
       return `${claim.text}${isShare ? ', in points' : ', in nats'}:\n\n${table(['where', 'seeds', 'difference', 'holds'], lines)}`
     })
   return [VERDICT_RULE, table(['claim', 'source', 'findings', 'verdict'], rows, 'words'), ...details].join(
     '\n\n',
   )
+}
+
+function findingText({ interval, over }: Finding, isShare: boolean): string {
+  const { mean, low, high } = interval
+  const text = isShare ? points : significant
+  if (over === 'nothing') return text(mean)
+  return isShare ? inPoints(interval) : `${text(mean)} (${text(low)} to ${text(high)})`
 }
 
 /** For each k the method with the highest mean, and those that the paired difference does not tell from it. */
