@@ -19,22 +19,7 @@ std::unique_ptr<Backend> open_cuda_backend(int device) {
 }
 
 CudaBackend::CudaBackend(int device) {
-  int count = 0;
-  const cudaError_t status = cudaGetDeviceCount(&count);
-  if (status != cudaSuccess || count == 0) {
-    cudaGetLastError();
-    fail(ErrorCode::kDeviceUnavailable, "no CUDA device: %s",
-         status == cudaSuccess ? "none found" : cudaGetErrorString(status));
-  }
-  if (device >= count)
-    fail(ErrorCode::kDeviceUnavailable, "cuda:%d: this machine has %d CUDA devices", device, count);
-  check_cuda(cudaSetDevice(device), "cudaSetDevice");
-  cudaDeviceProp properties;
-  check_cuda(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
-  if (properties.major < 8) {
-    fail(ErrorCode::kDeviceUnavailable, "cuda:%d (%s) has compute capability %d.%d; 8.0 or newer is needed",
-         device, properties.name, properties.major, properties.minor);
-  }
+  const cudaDeviceProp properties = check_device(device);
   stream_.device = device;
   std::snprintf(architecture_, sizeof architecture_, "sm_%d%d", properties.major, properties.minor);
   try {

@@ -19,6 +19,10 @@ inline int64_t matrix_stride(const Parameter& matrix) {
   return matrix.dtype == DType::kBF16 ? bf16_stride(matrix.cols) : matrix.cols;
 }
 
+// Throws DEVICE_UNAVAILABLE, in one line, where the device cannot be used: no driver, an old one, no such
+// device, or one that this build has no code for.
+cudaDeviceProp check_device(int device);
+
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(int device);

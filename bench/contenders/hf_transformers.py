@@ -2,7 +2,7 @@
 
 import os
 
-from protocol import NotRun, answer, timed_runs
+from protocol import NotRun, answer, timed_runs, use_device, waited_for
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", HF_HUB_DISABLE_PROGRESS_BARS="1")
 
@@ -14,6 +14,7 @@ def measure(case):
     if case["kind"] != "generate":
         raise NotRun(f"only generation, not {case['kind']}")
     torch.set_num_threads(case["threads"])
+    use_device(torch, case)
     torch.manual_seed(0)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[case["dtype"]]
     config = transformers.AutoConfig.for_model(**case["config"])
@@ -38,7 +39,7 @@ def measure(case):
             raise RuntimeError(f"generate gave rows of {rows.shape[1]} tokens")
 
     with torch.inference_mode():
-        seconds = timed_runs(run, case["seconds"])
+        seconds = timed_runs(waited_for(torch, case, run), case["seconds"])
     return {"seconds": seconds, "versions": {"transformers": transformers.__version__, "torch": torch.__version__}}
 
 

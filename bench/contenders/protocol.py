@@ -21,6 +21,31 @@ def read_case():
     return json.loads(parser.parse_args().case)
 
 
+def device_of(case):
+    return case.get("device", "cpu")
+
+
+def use_device(torch, case):
+    """New tensors go to the case's device."""
+    if device_of(case) == "cpu":
+        return
+    if not torch.cuda.is_available():
+        raise NotRun(f"torch {torch.__version__} finds no CUDA device")
+    torch.set_default_device(device_of(case))
+
+
+def waited_for(torch, case, run):
+    """A run on a card is done when the card is."""
+    if device_of(case) == "cpu":
+        return run
+
+    def run_and_wait():
+        run()
+        torch.cuda.synchronize()
+
+    return run_and_wait
+
+
 def timed_runs(run, seconds, warmup=1):
     """Seconds of single runs: as many as fit into `seconds`, 3 at least. Short work is repeated within a sample."""
     for _ in range(warmup):

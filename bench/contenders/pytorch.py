@@ -1,8 +1,8 @@
-"""PyTorch as a contender: products, the log-prob head, a training step, a generation."""
+"""PyTorch as a contender: products, the log-prob head, a training step, a generation; on the processor or, where a case says so, on CUDA."""
 
 import os
 
-from protocol import NotRun, answer, timed_runs
+from protocol import NotRun, answer, device_of, timed_runs, use_device, waited_for
 
 EAGER, COMPILED = "eager", "compiled"
 
@@ -25,16 +25,26 @@ def product(torch, case, dtype):
     if case["op"] not in products:
         raise NotRun(f"no counterpart of {case['op']}")
     with torch.no_grad():
-        return timed_runs(products[case["op"]], case["seconds"], warmup=3)
+        return timed_runs(waited_for(torch, case, products[case["op"]]), case["seconds"], warmup=3)
 
 
 def head(torch, case, dtype):
-    """-log softmax at the targets and both gradients: all rows at once, or 256 at a time, which holds fewer logits."""
+    """-log softmax at the targets and both gradients: all rows at once, 256 at a time, which holds fewer logits, or by Liger's fused loss."""
     import torch.nn.functional as F
 
     rows, vocab, cols = (case["sizes"][name] for name in ("rows", "vocab", "cols"))
     hidden, weight = (random(torch, *shape).to(dtype).requires_grad_() for shape in ((rows, cols), (vocab, cols)))
     targets = torch.arange(rows) * 7919 % vocab
+    if case["variant"] == "liger":
+        from liger_kernel.transformers import LigerFusedLinearCrossEntropyLoss
+
+        fused = LigerFusedLinearCrossEntropyLoss(reduction="sum")
+
+        def run_fused():
+            hidden.grad = weight.grad = None
+            fused(weight, hidden, targets).backward()
+
+        return timed_runs(waited_for(torch, case, run_fused), case["seconds"])
     chunk = rows if case["variant"] == "all rows" else 256
 
     def run():
@@ -43,7 +53,7 @@ def head(torch, case, dtype):
             logits = F.linear(hidden[begin : begin + chunk], weight)
             F.cross_entropy(logits.float(), targets[begin : begin + chunk], reduction="sum").backward()
 
-    return timed_runs(run, case["seconds"])
+    return timed_runs(waited_for(torch, case, run), case["seconds"])
 
 
 def step(torch, case, dtype):
@@ -66,12 +76,12 @@ def step(torch, case, dtype):
 
     def run():
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        with torch.autocast(device_of(case), dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
             loss = loss_of(inputs, targets)
         loss.backward()
         optimizer.step()
 
-    return timed_runs(run, case["seconds"], warmup=2)
+    return timed_runs(waited_for(torch, case, run), case["seconds"], warmup=2)
 
 
 def generate(torch, case, dtype):
@@ -82,7 +92,7 @@ def generate(torch, case, dtype):
     generation = Generation(case["config"], sizes, dtype, compiled=case["variant"] == COMPILED)
     prompts = torch.randint(case["config"]["vocab_size"], (sizes["prompts"], sizes["prompt_length"]))
     with torch.inference_mode():
-        return timed_runs(lambda: generation.run(prompts), case["seconds"])
+        return timed_runs(waited_for(torch, case, lambda: generation.run(prompts)), case["seconds"])
 
 
 KINDS = {"op": product, "head": head, "step": step, "generate": generate}
@@ -92,6 +102,7 @@ def measure(case):
     import torch
 
     torch.set_num_threads(case["threads"])
+    use_device(torch, case)
     torch.manual_seed(0)
     dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[case["dtype"]]
     seconds = KINDS[case["kind"]](torch, case, dtype)

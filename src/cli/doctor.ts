@@ -2,7 +2,15 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus } from 'node:os'
 import { join } from 'node:path'
-import { type AddonStatus, addonStatus, hubSettings, machineMemory, rasterise, version } from '../index.ts'
+import {
+  type AddonStatus,
+  addonStatus,
+  hubSettings,
+  Kernels,
+  machineMemory,
+  rasterise,
+  version,
+} from '../index.ts'
 import { EXIT_DONE, EXIT_FAILED } from './exit-codes.ts'
 import { JSON_FLAG } from './flags.ts'
 import { formatBytes, textTable } from './table.ts'
@@ -29,7 +37,7 @@ export const doctorVerb = defineVerb({
       addonFinding(addon),
       ...toolFindings(addon.usable),
       ...machineFindings(addon),
-      ...cudaFindings(addon),
+      ...(await cudaFindings(addon)),
       await fontsFinding(),
       hubFinding(),
     ]
@@ -124,7 +132,7 @@ function instructionSetsOfSystem(): string[] {
   ]
 }
 
-function cudaFindings(addon: AddonStatus): Finding[] {
+async function cudaFindings(addon: AddonStatus): Promise<Finding[]> {
   const home = process.env.CUDA_HOME ?? process.env.CUDA_PATH ?? '/usr/local/cuda'
   const nvcc = versionOfNvcc('nvcc') ?? versionOfNvcc(join(home, 'bin', 'nvcc'))
   const gpu = versionLine('nvidia-smi', ['--query-gpu=name,memory.total', '--format=csv,noheader'])
@@ -138,7 +146,21 @@ function cudaFindings(addon: AddonStatus): Finding[] {
       ...(gpu !== undefined &&
         !built && { remedy: 'install the CUDA toolkit, then npx coppice build --clean' }),
     },
+    ...(built ? [await cudaDeviceFinding(() => Kernels.open({ device: 'cuda' }))] : []),
   ]
+}
+
+/** Whether `--device cuda` would work: what opening the device says. */
+export async function cudaDeviceFinding(
+  open: () => Promise<{ dispose(): Promise<void> | void }>,
+): Promise<Finding> {
+  const what = '--device cuda'
+  try {
+    await (await open()).dispose()
+    return { what, state: 'ok', found: 'opens' }
+  } catch (error) {
+    return { what, state: 'absent', found: error instanceof Error ? error.message : String(error) }
+  }
 }
 
 function versionOfNvcc(path: string): string | undefined {

@@ -1,6 +1,7 @@
 // engine_bench: how long fixed pieces of the engine's work take (workloads.h).
 //
-//   engine_bench [--isa NAME] [--threads N] [--seconds S] [--json] [WORKLOAD ...]     default: every workload
+//   engine_bench [--device NAME] [--isa NAME] [--threads N] [--seconds S] [--json] [WORKLOAD ...]
+//                                            default: every workload but those of a card, card_...
 //   engine_bench --list                      one workload a line: its name, a tab, its sizes
 //   engine_bench [--isa NAME] --once WORKLOAD   two runs on one thread; `measured_run` is the second, for
 //   tools
@@ -34,9 +35,12 @@ struct Flags {
 };
 
 const Workload* find(const std::string& name) {
-  const std::vector<Workload>& all = workloads();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const Workload& w) { return name == w.name; });
-  return found == all.end() ? nullptr : &*found;
+  for (const std::vector<Workload>* list : {&workloads(), &card_workloads()}) {
+    const auto found =
+        std::find_if(list->begin(), list->end(), [&](const Workload& w) { return name == w.name; });
+    if (found != list->end()) return &*found;
+  }
+  return nullptr;
 }
 
 // False after a message where an argument is not known.
@@ -50,6 +54,8 @@ bool parse(int argc, char** argv, Flags* flags) {
       flags->list = true;
     } else if (argument == "--once") {
       flags->once = true;
+    } else if (argument == "--device" && has_value) {
+      flags->backend.device = argv[++i];
     } else if (argument == "--isa" && has_value) {
       flags->backend.instruction_set = argv[++i];
     } else if (argument == "--threads" && has_value) {

@@ -15,6 +15,7 @@ constexpr Shape kSmall = {64, 2, 2, 320, 128};
 // Nearly all of its work is the head's.
 constexpr Shape kWideVocabulary = {64, 1, 2, 64, 2048};
 constexpr Shape kS = {256, 4, 4, 1024, 128};
+constexpr Shape kCard = {1024, 16, 16, 2816, 32000};
 
 std::unique_ptr<Engine> open_engine(const Shape& shape, DType dtype, const BackendOptions& options) {
   ModelConfig config;
@@ -166,6 +167,17 @@ const std::vector<Workload>& workloads() {
        training<kS, DType::kBF16, 32, 1, 1, 128>},
       {"generate_s", "hidden 256, 4 layers, vocabulary 128, f32: 256 prompts of 16 x 1 completion of 64",
        sampling<kS, DType::kF32, 256, 16, 1, 64>},
+  };
+  return all;
+}
+
+const std::vector<Workload>& card_workloads() {
+  static const std::vector<Workload> all = {
+      {"card_step_bf16", "hidden 1024, 16 layers, vocabulary 32000, bf16: 32 rows, 1 + 384 tokens",
+       training<kCard, DType::kBF16, 32, 1, 1, 384>},
+      {"card_decode_bf16",
+       "hidden 1024, 16 layers, vocabulary 32000, bf16: 64 prompts of 128 x 1 completion of 128",
+       sampling<kCard, DType::kBF16, 64, 128, 1, 128>},
   };
   return all;
 }

@@ -26,5 +26,8 @@ struct Workload {
 };
 
 const std::vector<Workload>& workloads();
+// Too large for a processor: what a CUDA card is measured by, beside bench/contenders on the same sizes
+// (scripts/cuda-card.sh).
+const std::vector<Workload>& card_workloads();
 
 }  // namespace coppice::bench

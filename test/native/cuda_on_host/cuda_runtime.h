@@ -119,8 +119,10 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInsufficientDriver = 35,
   cudaErrorNoDevice = 100,
   cudaErrorInvalidDevice = 101,
+  cudaErrorNoKernelImageForDevice = 209,
   cudaErrorInvalidResourceHandle = 400,
   cudaErrorIllegalAddress = 700,
   cudaErrorLaunchFailure = 719,
@@ -146,6 +148,16 @@ cudaError_t cudaMalloc(void** data, size_t bytes);
 cudaError_t cudaFree(void* data);
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void* data);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
+struct cudaFuncAttributes {};
+namespace coppice::on_host {
+cudaError_t code_status();
+}
+template <typename Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, Kernel*) {
+  return coppice::on_host::code_status();
+}
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 template <typename Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int bytes) {
@@ -166,6 +178,15 @@ void launch(dim3 grid, dim3 block, cudaStream_t stream, const std::function<void
 // ---- for tests ----
 // Bytes that all devices together may hold.
 void limit_memory(size_t bytes);
+// What the driver says of this machine.
+struct Machine {
+  int driver = 13000;
+  cudaError_t count_status = cudaSuccess;
+  int count = 3;
+  int major = 8;
+  bool has_code = true;
+};
+void pretend(const Machine& machine);
 // Every call to this device fails with `status` until it is mended with cudaSuccess.
 void break_device(int device, cudaError_t status);
 

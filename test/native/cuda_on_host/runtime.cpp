@@ -24,6 +24,7 @@ DeviceArena& arena() {
   return memory;
 }
 
+coppice::on_host::Machine pretended;
 int current_device = 0;
 cudaError_t last_error = cudaSuccess;
 cudaError_t broken[kDevices] = {};
@@ -68,7 +69,17 @@ const char* cudaGetErrorString(cudaError_t status) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = kDevices;
+  *count = pretended.count;
+  return report(pretended.count_status);
+}
+
+cudaError_t cudaDriverGetVersion(int* version) {
+  *version = pretended.driver;
+  return cudaSuccess;
+}
+
+cudaError_t cudaRuntimeGetVersion(int* version) {
+  *version = 13000;
   return cudaSuccess;
 }
 
@@ -81,7 +92,7 @@ cudaError_t cudaSetDevice(int device) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device < 0 || device >= kDevices) return report(cudaErrorInvalidDevice);
   std::snprintf(properties->name, sizeof properties->name, "CUDA on the host");
-  properties->major = 8;
+  properties->major = pretended.major;
   properties->minor = 0;
   return cudaSuccess;
 }
@@ -159,6 +170,14 @@ void launch(dim3 grid, dim3 block, cudaStream_t stream, const std::function<void
   // A block whose threads wait in vain hangs on a card, until the driver gives it up for good.
   if (!run_grid(grid, block, kOrders[stream->device], thread))
     report(broken[stream->device] = cudaErrorLaunchFailure);
+}
+
+cudaError_t code_status() {
+  return report(pretended.has_code ? cudaSuccess : cudaErrorNoKernelImageForDevice);
+}
+
+void pretend(const Machine& machine) {
+  pretended = machine;
 }
 
 void limit_memory(size_t bytes) {

@@ -211,11 +211,38 @@ void devices_are_found_by_name() {
   }
 }
 
+// `said` begins the message's words on the machine, which is one line.
+void a_machine_that_cannot_is_refused(const on_host::Machine& machine, const std::string& said) {
+  on_host::pretend(machine);
+  try {
+    open_backend({"cuda", "", 1});
+    expect(false, "opened, though: " + said);
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    expect(error.code() == ErrorCode::kDeviceUnavailable && message.find(said) != std::string::npos &&
+               message.find('\n') == std::string::npos,
+           "expected \"" + said + "\", received \"" + message + "\"");
+  }
+  expect(std::strcmp(open_backend({"auto", "", 1})->name(), "cpu") == 0, "auto did not go on to the CPU");
+  on_host::pretend({});
+}
+
+void machines_that_cannot_are_refused() {
+  a_machine_that_cannot_is_refused({.driver = 0, .count_status = cudaErrorInsufficientDriver, .count = 0},
+                                   "no NVIDIA driver found");
+  a_machine_that_cannot_is_refused({.driver = 12020, .count_status = cudaErrorInsufficientDriver, .count = 0},
+                                   "too old: it knows CUDA 12.2, this build needs CUDA 13.0");
+  a_machine_that_cannot_is_refused({.count_status = cudaErrorNoDevice, .count = 0}, "shows no device");
+  a_machine_that_cannot_is_refused({.major = 7}, "compute capability 7.0; 8.0 or newer is needed");
+  a_machine_that_cannot_is_refused({.has_code = false}, "for which this build has no code");
+}
+
 }  // namespace
 
 int main() {
   try {
     devices_are_found_by_name();
+    machines_that_cannot_are_refused();
     for (int index = 0; index < 3; ++index) {
       for (const DType dtype : {DType::kF32, DType::kBF16}) trains_as_the_cpu_does(index, dtype);
     }
