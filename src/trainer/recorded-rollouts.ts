@@ -43,7 +43,9 @@ export function recordOf(rollouts: RolloutBatch, { tokenizer }: Pick<Policy, 'to
   const members = new Map<string, number[]>()
   for (let row = 0; row < rows; row++) {
     const key = `${ids?.get(row) ?? ''} ${tokensOf(promptTokens, row).join(' ')}`
-    members.set(key, [...(members.get(key) ?? []), row])
+    const own = members.get(key)
+    if (own === undefined) members.set(key, [row])
+    else own.push(row)
   }
   const groups = [...members.values()]
   const groupId = new Int32Array(rows)
@@ -70,20 +72,20 @@ export function recordOf(rollouts: RolloutBatch, { tokenizer }: Pick<Policy, 'to
     }),
   }
   const missing = Object.entries(filled).filter(([name]) => !hasColumn(rollouts, name))
-  const batch = appendColumns(
-    dropColumns(rollouts, present(rollouts, ['group_id', 'sample_index', 'advantages'])),
-    {
-      group_id: groupId,
-      sample_index: sampleIndex,
-      ...Object.fromEntries(missing),
-    },
-  )
+  const batch = appendColumns(dropColumns(rollouts, present(rollouts, MADE_ANEW)), {
+    group_id: groupId,
+    sample_index: sampleIndex,
+    ...Object.fromEntries(missing),
+  })
   return {
     ...{ batch, groups, lacksLogprobs, digest: digestOf(batch) },
     longestPrompt: longest(promptTokens.offsets),
     longestCompletion: longest(completionTokens.offsets),
   }
 }
+
+/** What a run makes by its own groups, objective and reference policy. */
+const MADE_ANEW = ['group_id', 'sample_index', 'advantages', 'ref_logprobs']
 
 function present(batch: RolloutBatch, names: readonly string[]): string[] {
   return names.filter((name) => hasColumn(batch, name))

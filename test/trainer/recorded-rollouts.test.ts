@@ -97,6 +97,15 @@ describe('learning from rollouts that were made before', () => {
     assert.match(record.logprobs, /scored/)
   })
 
+  it('makes advantages and reference log-probs anew, whatever stands in the file', async () => {
+    await using reference = await Policy.load({ model: folder.model, threads: 1 })
+    const objective = { ...OBJECTIVE, beta: 0.1 }
+    const { steps } = await run('first', { objective, reference, steps: 1 })
+    const again = await run('again', { objective, reference, steps: 1, rollouts: steps[0]!.rollouts })
+    assert.equal(again.steps[0]!.metrics.kl, 0)
+    assert.equal(columnsOf(again.steps[0]!.rollouts).groupIds.length, 24)
+  })
+
   it('goes on after a stop to the same bytes, and refuses other rollouts', async () => {
     const [whole, halves] = [await run('whole', { steps: 4 }), await run('halves', { steps: 2 })]
     await run('halves', { steps: 4, resume: true })
