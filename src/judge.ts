@@ -141,7 +141,8 @@ export function judgedColumns(rollouts: RolloutColumns) {
 export function partRewardMeans(batch: RolloutBatch, pool: VerifierPool): Record<string, number> {
   const means: Record<string, number> = {}
   for (const name of pool.parts) {
-    const rewards = [...batch.getChild(partColumn(name))!].filter((reward) => reward !== null)
+    // Rollouts that were judged before the run may have no more than the whole reward.
+    const rewards = [...(batch.getChild(partColumn(name)) ?? [])].filter((reward) => reward !== null)
     if (rewards.length > 0) means[name] = rewards.reduce((sum, reward) => sum + reward, 0) / rewards.length
   }
   return means

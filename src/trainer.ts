@@ -1,37 +1,37 @@
 import { CoppiceError } from './errors.ts'
 import { evaluateGreedily } from './evaluate.ts'
-import { GroupJudge, judgedColumns, judgedRollouts, partRewardMeans, verdictColumns } from './judge.ts'
+import { judgedColumns, partRewardMeans } from './judge.ts'
 import { advantageColumn } from './objectives/token-weights.ts'
-import { assignAdvantages, hasGreedyBaseline, type RowAdvantages } from './objectives.ts'
-import type { PlanOptions, Policy, SampledGroup, SampledRollouts } from './policy.ts'
+import { assignAdvantages, type RowAdvantages } from './objectives.ts'
+import type { PlanOptions, Policy } from './policy.ts'
 import type { PromptRow } from './prompts.ts'
 import {
   appendColumns,
   columnsOf,
-  concatBatches,
-  joinColumns,
   type RolloutBatch,
   type RolloutColumns,
+  readTable,
   takeRows,
   writeTable,
 } from './rollouts.ts'
-import { baselineColumn, type GreedyBaseline, greedyBaseline } from './trainer/greedy-baseline.ts'
 import { LambdaSchedule } from './trainer/lambda-schedule.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { MovingReference } from './trainer/moving-reference.ts'
 import { openRun } from './trainer/open-run.ts'
-import { groupsThatTeach, refillMetrics } from './trainer/refill.ts'
+import { type PendingRollouts, PolicySampler } from './trainer/policy-sampler.ts'
+import { RecordedRollouts, type RolloutRecord, recordOf } from './trainer/recorded-rollouts.ts'
 import {
   liveSequencesOf,
   microBatchesOf,
   type ReservedPolicy,
   reserveMemory,
 } from './trainer/reserve-memory.ts'
+import type { JudgedRollouts, RolloutSource } from './trainer/rollout-source.ts'
 import { RowOrder } from './trainer/row-order.ts'
-import type { RunFolder } from './trainer/run-folder.ts'
+import { pendingPathIn, type RunFolder } from './trainer/run-folder.ts'
 import { trainRecord } from './trainer/run-record.ts'
-import { PhaseClock, rolloutMetrics, TIME_PREFIX, tokenCount } from './trainer/step-metrics.ts'
+import { PhaseClock, rolloutMetrics, stalenessMetrics, TIME_PREFIX } from './trainer/step-metrics.ts'
 import {
   type ResolvedSettings,
   resolveSettings,
@@ -39,7 +39,6 @@ import {
   type TrainPhase,
   type TrainStep,
 } from './trainer/train-options.ts'
-import type { Judgement } from './verdicts.ts'
 import { createVerifierPool, type VerifierPool } from './verify.ts'
 
 export type { LearningRateSchedule } from './trainer/learning-rate.ts'
@@ -68,24 +67,26 @@ export { type BatchSettings, objectiveOfRun, TRAIN_DEFAULTS } from './trainer/tr
  *   aborted, after the state was saved.
  */
 export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, void, void> {
-  const settings = resolveSettings(options)
+  const recorded = options.rollouts === undefined ? null : recordOf(options.rollouts, options.policy)
+  const settings = resolveSettings(options, recorded)
   const order = new RowOrder(
     settings.seed,
     'prompts',
-    options.prompts.length,
+    recorded?.groups.length ?? options.prompts!.length,
     settings.promptsPerStep,
     'promptsPerStep',
   )
-  const record = trainRecord(options, settings)
+  const record = trainRecord(options, settings, recorded)
   // Before the run's folder is made: one that a misspelt verifier left behind would refuse the next try.
   await using verifier = await createVerifierPool(options.verifier, options.verify)
   const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
-  if (state.step < settings.steps) await reserveMemory(policiesOf(options, settings), options.onPlan)
+  if (state.step < settings.steps)
+    await reserveMemory(policiesOf(options, settings, recorded), options.onPlan)
   const reference =
     settings.referenceUpdateEvery > 0 ? new MovingReference(options.reference!, settings) : undefined
   if (state.step > 0) await reference?.restore(run.checkpointPath(state.step))
   const lambda = new LambdaSchedule(settings.objective, settings.steps, state.lambda)
-  const trainer = new Trainer(options, settings, order, run, verifier, lambda, reference)
+  const trainer = new Trainer(options, settings, recorded, order, run, verifier, lambda, reference)
   let numTokens = state.numTokens
   let saved = state.step
   // A step's checkpoint follows its line of metrics: what it took stands in the next line.
@@ -93,14 +94,28 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
   const save = async (step: number) => {
     if (step === saved) return
     const clock = new PhaseClock()
-    await clock.time('save', () => trainer.save(step, numTokens))
+    await clock.time('save', () => trainer.save(step, numTokens, pending))
     saving = { [SAVE_SECONDS]: clock.metrics()[SAVE_SECONDS]! }
     saved = step
   }
+  /** The next step's rollouts where they are sampled ahead. */
+  let pending: PendingRollouts | undefined
+  await using _ = { [Symbol.asyncDispose]: async () => pending?.close() }
+  if (settings.asyncSteps > 0 && state.step > 0 && state.step < settings.steps)
+    pending = await trainer.restore(state.step + 1)
   for (let step = state.step + 1; step <= settings.steps; step++) {
     const clock = new PhaseClock()
     const clockVerdicts = verifier.clockVerdicts
-    const sampled = await trainer.sample(step, clock).catch(async (error) => {
+    const sampling = async () => {
+      const sampled = await (pending ? trainer.finish(pending, clock) : trainer.sample(step, clock))
+      if (settings.asyncSteps > 0) {
+        const ahead = step < settings.steps ? await trainer.sampleAhead(step + 1, clock) : undefined
+        pending?.close()
+        pending = ahead
+      }
+      return sampled
+    }
+    const sampled = await sampling().catch(async (error) => {
       if (options.signal?.aborted === true) await save(step - 1)
       throw error
     })
@@ -132,20 +147,26 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
 const SAVE_SECONDS = `${TIME_PREFIX}save`
 
 /** The run's policies with all their work. */
-function policiesOf(options: TrainOptions, settings: ResolvedSettings): ReservedPolicy[] {
-  const { policy, reference, prompts, evalPrompts = [] } = options
+function policiesOf(
+  options: TrainOptions,
+  settings: ResolvedSettings,
+  recorded: RolloutRecord | null,
+): ReservedPolicy[] {
+  const { policy, reference, prompts = [], evalPrompts = [] } = options
   const { numGenerations, maxCompletionLength, topP, topK, minP } = settings
-  const promptsPerStep = Math.min(prompts.length, settings.promptsPerStep * (1 + settings.refillRounds))
-  const longestPrompt = longestOf(prompts)
+  const available = recorded?.groups.length ?? prompts.length
+  const promptsPerStep = Math.min(available, settings.promptsPerStep * (1 + settings.refillRounds))
+  const longestPrompt = recorded?.longestPrompt ?? longestOf(prompts)
   const training: PlanOptions = {
     ...{ promptsPerStep, numGenerations, maxCompletionLength, topP, topK, minP, longestPrompt },
     ...microBatchesOf(options),
     ...liveSequencesOf(options),
+    ...(recorded !== null && { generation: false }),
   }
   const work = [training]
   if (settings.evalEvery > 0) {
     const evaluation = { promptsPerStep: evalPrompts.length, longestPrompt: longestOf(evalPrompts) }
-    work.push({ ...training, ...evaluation, numGenerations: 1 })
+    work.push({ ...training, ...evaluation, numGenerations: 1, generation: true })
   }
   const policies: ReservedPolicy[] = [{ policy, work }]
   if (reference !== undefined && settings.objective.beta !== 0) {
@@ -163,14 +184,6 @@ function isDue(step: number, every: number, last: boolean): boolean {
   return every > 0 && (step % every === 0 || last)
 }
 
-/** Rollouts of some of a step's prompts with rewards and verdicts. */
-interface Round {
-  columns: RolloutColumns
-  toBatch: () => RolloutBatch
-  /** Prompt and completion tokens processed, those of greedy completions too. */
-  tokens: number
-}
-
 interface Sampled {
   /** With rewards and verdicts, and reference log-probs for a KL term. */
   columns: RolloutColumns
@@ -185,7 +198,8 @@ interface Sampled {
 class Trainer {
   readonly #options: TrainOptions
   readonly #settings: ResolvedSettings
-  readonly #order: RowOrder
+  readonly #source: RolloutSource
+  readonly #sampler: PolicySampler
   readonly #run: RunFolder
   readonly #verifier: VerifierPool
   readonly #lambda: LambdaSchedule
@@ -194,6 +208,7 @@ class Trainer {
   constructor(
     options: TrainOptions,
     settings: ResolvedSettings,
+    recorded: RolloutRecord | null,
     order: RowOrder,
     run: RunFolder,
     verifier: VerifierPool,
@@ -202,7 +217,12 @@ class Trainer {
   ) {
     this.#options = options
     this.#settings = settings
-    this.#order = order
+    const tell = (...where: Parameters<Trainer['tell']>) => this.tell(...where)
+    this.#sampler = new PolicySampler(options, settings, order, verifier, tell)
+    this.#source =
+      recorded === null
+        ? this.#sampler
+        : new RecordedRollouts(recorded, order, options.policy, verifier, options.signal)
     this.#run = run
     this.#verifier = verifier
     this.#lambda = lambda
@@ -215,9 +235,30 @@ class Trainer {
 
   /** Rollouts of the step with verdicts, advantages and, for a KL term, reference log-probs. Changes no parameter. */
   async sample(step: number, clock: PhaseClock): Promise<Sampled> {
+    return this.#advised(step, await this.#source.of(step, clock), clock)
+  }
+
+  /** Samples a step's rollouts before their time, with the policy as it is now. */
+  sampleAhead(step: number, clock: PhaseClock): Promise<PendingRollouts> {
+    return this.#sampler.begin(step, clock)
+  }
+
+  /** What `sample` gives, of rollouts that were sampled before. */
+  async finish(pending: PendingRollouts, clock: PhaseClock): Promise<Sampled> {
+    return this.#advised(pending.step, await pending.finish(clock), clock)
+  }
+
+  /** Rollouts that a checkpoint holds for the step behind it. */
+  async restore(step: number): Promise<PendingRollouts> {
+    return this.#sampler.restored(step, await readTable(this.#run.pendingPath(step - 1)))
+  }
+
+  async #advised(
+    step: number,
+    { columns: judged, toBatch: judgedBatch, tokens, metrics }: JudgedRollouts,
+    clock: PhaseClock,
+  ): Promise<Sampled> {
     const { reference, signal } = this.#options
-    const { rounds, refilled } = await this.#rounds(step, clock)
-    const judged = joinColumns(rounds.map(({ columns }) => columns))
     const { offsets } = judged.completionTokens
     const refLogprobs =
       reference === undefined || this.#settings.objective.beta === 0
@@ -226,89 +267,14 @@ class Trainer {
     const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
     const { objective } = this.#lambda.at(step)
     const advised = assignAdvantages(judgedColumns(columns), objective)
-    const advantages = { ...advised, metrics: { ...advised.metrics, ...refilled } }
+    const advantages = { ...advised, metrics: { ...advised.metrics, ...metrics } }
     signal?.throwIfAborted()
     const toBatch = () =>
-      appendColumns(concatBatches(rounds.map((round) => round.toBatch())), {
+      appendColumns(judgedBatch(), {
         advantages: advantageColumn(advantages.keptRows, advantages, { offsets }),
         ...(refLogprobs && { ref_logprobs: refLogprobs }),
       })
-    return { columns, advantages, tokens: rounds.reduce((sum, { tokens }) => sum + tokens, 0), toBatch }
-  }
-
-  /** The step's own prompts, then others in place of those whose groups were left out, as long as there are rounds and prompts. */
-  async #rounds(
-    step: number,
-    clock: PhaseClock,
-  ): Promise<{ rounds: Round[]; refilled: Record<string, number> }> {
-    const { promptsPerStep, refillRounds, objective } = this.#settings
-    const own = this.#order.rowsOf(step)
-    const rounds = [await this.#round(step, clock, own)]
-    if (refillRounds === 0) return { rounds, refilled: {} }
-    let teaching = groupsThatTeach(rounds[0]!.columns, objective)
-    let prompts = own.length
-    const further = teaching < promptsPerStep ? this.#order.furtherRowsOf(step) : []
-    while (rounds.length <= refillRounds && teaching < promptsPerStep && further.length > 0) {
-      const rows = further.splice(0, promptsPerStep - teaching)
-      const round = await this.#round(step, clock, rows)
-      rounds.push(round)
-      prompts += rows.length
-      teaching += groupsThatTeach(round.columns, objective)
-    }
-    return { rounds, refilled: refillMetrics(rounds.length - 1, prompts, teaching) }
-  }
-
-  /** Rollouts of some prompts with rewards and verdicts. */
-  async #round(step: number, clock: PhaseClock, rows: readonly number[]): Promise<Round> {
-    const { signal } = this.#options
-    const judging = new GroupJudge(this.#verifier, {
-      ...(signal !== undefined && { signal }),
-      onProgress: (done, total) => {
-        if (generated) this.tell(step, 'verify', done / total)
-      },
-    })
-    let generated = false
-    let sampled: SampledRollouts
-    let judgements: Judgement[]
-    try {
-      sampled = await this.#generate(step, clock, rows, (group) => judging.add(group))
-      generated = true
-      this.tell(step, 'verify', 0)
-      judgements = await clock.time('verify', () => judging.finish())
-    } finally {
-      judging.close()
-    }
-    const greedy = hasGreedyBaseline(this.#settings.objective)
-      ? await clock.time('generate_greedy', () => this.#greedy(rows))
-      : undefined
-    const baselineRewards = greedy && baselineColumn(greedy, sampled.columns)
-    const columns = {
-      ...judgedRollouts(sampled.columns, judgements),
-      ...(baselineRewards && { baselineRewards }),
-    }
-    const toBatch = () =>
-      appendColumns(sampled.toBatch(), {
-        ...verdictColumns(judgements, this.#verifier),
-        ...(baselineRewards && { baseline_reward: baselineRewards }),
-      })
-    return { columns, toBatch, tokens: tokenCount(columns) + (greedy?.tokens ?? 0) }
-  }
-
-  #greedy(rows: readonly number[]): Promise<GreedyBaseline> {
-    const { policy, prompts, signal } = this.#options
-    const { maxCompletionLength, stopTokens, objective } = this.#settings
-    const sampling = {
-      ...{ maxCompletionLength, promptIndices: Int32Array.from(rows), ...liveSequencesOf(this.#options) },
-      ...(stopTokens !== null && { stopTokens }),
-      ...(signal !== undefined && { signal }),
-    }
-    return greedyBaseline(
-      policy,
-      rows.map((row) => prompts[row]!),
-      this.#verifier,
-      sampling,
-      objective,
-    )
+    return { columns, advantages, tokens, toBatch }
   }
 
   async #score(reference: Policy, columns: RolloutColumns, clock: PhaseClock): Promise<Float32Array> {
@@ -319,31 +285,6 @@ class Trainer {
     return logprobs
   }
 
-  async #generate(
-    step: number,
-    clock: PhaseClock,
-    rows: readonly number[],
-    onGroup: (group: SampledGroup) => void,
-  ): Promise<SampledRollouts> {
-    let engineSeconds = 0
-    const sampled = await clock.time('generate', () =>
-      this.#options.policy.generateColumns(
-        rows.map((row) => this.#options.prompts[row]!),
-        {
-          ...this.#sampling(step),
-          promptIndices: Int32Array.from(rows),
-          onGroup,
-          onProgress: (progress) => {
-            engineSeconds = progress.engineSeconds
-            this.tell(step, 'generate', progress.finishedGroups / progress.groups)
-          },
-        },
-      ),
-    )
-    clock.add('generate_engine', engineSeconds)
-    return sampled
-  }
-
   /** The step's updates. Not stopped by the signal: half a step could not be resumed. */
   async learn(
     step: number,
@@ -351,6 +292,8 @@ class Trainer {
     clock: PhaseClock,
   ): Promise<{ metrics: Record<string, number>; rollouts: RolloutBatch }> {
     const learningRate = learningRateAt(step, this.#settings)
+    const isOffPolicy = this.#options.rollouts !== undefined || this.#settings.asyncSteps > 0
+    const staleness = isOffPolicy ? stalenessMetrics(columns, this.#options.policy.policyStep) : {}
     this.tell(step, 'update', 0)
     try {
       const updating = clock.time('update', () =>
@@ -373,7 +316,7 @@ class Trainer {
         return { rollouts, described: { ...rolloutMetrics(columns, advantages), ...parts } }
       }
       const [updates, { rollouts, described }] = await Promise.all([updating, describing()])
-      const rates = { learning_rate: learningRate, ...this.#lambda.at(step).metrics }
+      const rates = { learning_rate: learningRate, ...this.#lambda.at(step).metrics, ...staleness }
       return { metrics: { ...described, ...updates, ...rates }, rollouts }
     } catch (error) {
       throw error instanceof RefusedUpdate ? await this.#refused(step, error, toBatch()) : error
@@ -392,24 +335,15 @@ class Trainer {
     return { greedy_accuracy: accuracy.mean }
   }
 
-  async save(step: number, numTokens: number): Promise<void> {
+  /** `pending`: rollouts of the next step that are there already, which go on with the run. */
+  async save(step: number, numTokens: number, pending: PendingRollouts | undefined): Promise<void> {
     const keep = this.#options.keepCheckpoints ?? 2
     const state = { step, numTokens, lambda: this.#lambda.state }
     await this.#run.saveCheckpoint(state, keep, async (directory) => {
       await this.#options.policy.saveTrainingState(directory)
       await this.#reference?.save(directory)
+      if (pending !== undefined) await writeTable(pendingPathIn(directory), [pending.toBatch()])
     })
-  }
-
-  #sampling(step: number) {
-    const { numGenerations, temperature, topP, topK, minP, maxCompletionLength, stopTokens, seed } =
-      this.#settings
-    return {
-      ...{ numGenerations, temperature, topP, topK, minP, maxCompletionLength, seed, step, entropies: true },
-      ...liveSequencesOf(this.#options),
-      ...(stopTokens !== null && { stopTokens }),
-      ...(this.#options.signal !== undefined && { signal: this.#options.signal }),
-    }
   }
 
   /** Keeps the rollouts of a refused step for a look, and says which they are. */

@@ -1,8 +1,11 @@
 import {
+  CoppiceError,
+  concatBatches,
   createProgressWriter,
   LEARNING_RATE_SCHEDULES,
   Policy,
   readPrompts,
+  readTable,
   requireRunnable,
   type TrainProgress,
   type TrainStep,
@@ -42,10 +45,11 @@ export const trainVerb = defineVerb({
   flags: {
     ...PRESET_FLAG,
     ...MODEL_FLAGS,
-    prompts: {
+    prompts: { type: 'string', describe: `prompts and references, ${DATA_FORMATS}` },
+    rollouts: {
       type: 'string',
-      demandOption: true,
-      describe: `prompts and references, ${DATA_FORMATS}`,
+      array: true,
+      describe: '.arrow or .jsonl files of rollouts to learn from, in place of --prompts',
     },
     ...COLUMN_FLAGS,
     ...ROW_FLAGS,
@@ -56,6 +60,11 @@ export const trainVerb = defineVerb({
     steps: { type: 'number', default: 100, describe: 'rollout batches' },
     'prompts-per-step': { type: 'number', default: 32, describe: 'prompts of a rollout batch' },
     'num-generations': { type: 'number', default: 8, describe: 'completions of a prompt' },
+    'async-steps': {
+      type: 'number',
+      default: 0,
+      describe: '1: samples a step before the update of the one before it, and judges it meanwhile',
+    },
     'refill-rounds': {
       type: 'number',
       default: 0,
@@ -122,7 +131,8 @@ export const trainVerb = defineVerb({
       needsReference && args.reference !== undefined
         ? await fetchModel({ model: args.reference, revision: undefined })
         : model
-    const data = await fetchData(args.prompts, args)
+    const rollouts = await readRollouts(args)
+    const data = args.prompts === undefined ? undefined : await fetchData(args.prompts, args)
     const evalData =
       args.evalPrompts === undefined
         ? undefined
@@ -132,12 +142,12 @@ export const trainVerb = defineVerb({
     await using reference = needsReference
       ? await Policy.load(loadOptions({ ...args, model: referenceModel }))
       : null
-    const prompts = await readPrompts(data, policy.tokenizer, { ...dataOptions(args), template })
+    const prompts = data && (await readPrompts(data, policy.tokenizer, { ...dataOptions(args), template }))
     const evalPrompts =
       evalData === undefined
         ? undefined
         : await readPrompts(evalData, policy.tokenizer, { ...columnOptions(args), template })
-    requireRunnable(policy, [...prompts, ...(evalPrompts ?? [])], args.maxCompletionLength)
+    requireRunnable(policy, [...(prompts ?? []), ...(evalPrompts ?? [])], args.maxCompletionLength)
     const progress = createProgressWriter()
     let last: TrainStep | undefined
     let shown: Record<string, number> = {}
@@ -145,7 +155,8 @@ export const trainVerb = defineVerb({
     const work = async (signal: AbortSignal) => {
       const steps = train({
         policy,
-        prompts,
+        ...(prompts && { prompts }),
+        ...(rollouts && { rollouts }),
         verifier: verifierOf(args),
         verify: verifyOptions(args),
         objective,
@@ -154,6 +165,7 @@ export const trainVerb = defineVerb({
         promptsPerStep: args.promptsPerStep,
         numGenerations: args.numGenerations,
         refillRounds: args.refillRounds,
+        asyncSteps: args.asyncSteps,
         ...samplingOptions(args, policy),
         miniBatchRows: args.miniBatchRows ?? null,
         numIterations: args.numIterations,
@@ -194,6 +206,17 @@ export const trainVerb = defineVerb({
     return code
   },
 })
+
+/** The files of --rollouts as one batch; refuses them beside prompts, and the lack of both. */
+async function readRollouts(args: { prompts?: string | undefined; rollouts?: string[] | undefined }) {
+  if ((args.prompts === undefined) === (args.rollouts === undefined)) {
+    throw new CoppiceError('INVALID_ARGUMENT', 'no rollouts to learn from, or too many', {
+      expected: 'either --prompts or --rollouts',
+      received: args.prompts === undefined ? 'neither' : 'both',
+    })
+  }
+  return args.rollouts && concatBatches(await Promise.all(args.rollouts.map(readTable)))
+}
 
 /** Sampling is most of a step's time, updates most of the rest: enough for a bar that moves within long steps. */
 const PHASE_BEGINS = { generate: 0, verify: 0.6, update: 0.65, evaluate: 0.95, save: 1 }

@@ -42,6 +42,11 @@ export class RunFolder {
     return join(this.path, 'checkpoints', String(step))
   }
 
+  /** Where a checkpoint keeps the next step's rollouts that were sampled ahead of it. */
+  pendingPath(step: number): string {
+    return pendingPathIn(this.checkpointPath(step))
+  }
+
   async readRecord(): Promise<unknown> {
     const path = join(this.path, 'run.json')
     const text = await readTextIfPresent(path)
@@ -130,6 +135,10 @@ export class RunFolder {
   appendMetrics(line: object): void {
     appendFileSync(this.metricsPath, `${JSON.stringify(line)}\n`)
   }
+}
+
+export function pendingPathIn(checkpoint: string): string {
+  return join(checkpoint, 'pending-rollouts.arrow')
 }
 
 /** Reads a metrics file; a last line that a kill left unfinished is passed over. */

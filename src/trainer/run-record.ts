@@ -4,6 +4,7 @@ import type { Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
 import { resolveWeights } from '../verifiers/weighted.ts'
 import type { VerifierSource } from '../verify.ts'
+import type { RolloutRecord } from './recorded-rollouts.ts'
 import type { ResolvedSettings, TrainOptions } from './train-options.ts'
 
 /** What run.json holds: everything that decides a run's bytes, so that a resumed run can be held to it. */
@@ -34,14 +35,20 @@ export function regenerabilityOf(metrics: readonly Record<string, number>[]): Re
 }
 
 /** What decides a training run, beside the parameters that it begins with. */
-export function trainRecord(options: TrainOptions, settings: ResolvedSettings): RunRecord {
-  const { policy, verifier, prompts, evalPrompts = [] } = options
+export function trainRecord(
+  options: TrainOptions,
+  settings: ResolvedSettings,
+  recorded: RolloutRecord | null = null,
+): RunRecord {
+  const { policy, verifier, prompts = [], evalPrompts = [] } = options
   return {
     format: 1,
     settings: {
       ...snakeCaseKeys(settings),
       verifier: verifierRecord(verifier),
-      prompts: { count: prompts.length, digest: promptsDigest(prompts) },
+      ...(recorded === null
+        ? { prompts: { count: prompts.length, digest: promptsDigest(prompts) } }
+        : { rollouts: rolloutsRecord(recorded) }),
       ...(settings.evalEvery > 0 && {
         eval_prompts: { count: evalPrompts.length, digest: promptsDigest(evalPrompts) },
       }),
@@ -49,6 +56,11 @@ export function trainRecord(options: TrainOptions, settings: ResolvedSettings): 
     },
     environment: environmentOf(policy),
   }
+}
+
+function rolloutsRecord({ batch, groups, digest, lacksLogprobs }: RolloutRecord) {
+  const logprobs = lacksLogprobs ? 'scored when they are learnt from' : 'recorded'
+  return { count: batch.numRows, groups: groups.length, logprobs, digest }
 }
 
 /** A verifier as JSON has it: weights too, since rewards follow from them. */
@@ -67,7 +79,8 @@ export function environmentOf({ info, dtype }: Policy): Record<string, unknown> 
 /** Settings that a resumed run may change: with these rules, what was done so far stays what it would have been. */
 function mayChange(name: string, settings: Readonly<Record<string, unknown>>): boolean {
   const { lambda_schedule: ofLambda } = (settings.objective ?? {}) as { lambda_schedule?: string }
-  const goesByAllSteps = ofLambda === 'linear' || ofLambda === 'cosine'
+  // The last step of an asynchronous run samples nothing ahead, whatever step that is.
+  const goesByAllSteps = ofLambda === 'linear' || ofLambda === 'cosine' || settings.async_steps !== 0
   return name === 'steps' && settings.learning_rate_schedule === 'constant' && !goesByAllSteps
 }
 

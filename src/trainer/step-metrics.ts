@@ -60,6 +60,13 @@ export function rolloutMetrics(rollouts: RolloutColumns, advantages: RowAdvantag
   return metrics
 }
 
+/** How many optimiser steps the policy that learns is ahead of the one that made the rollouts. */
+export function stalenessMetrics({ policyStep }: RolloutColumns, now: number): Record<string, number> {
+  const ages = Array.from(policyStep, (made) => now - made)
+  const sum = ages.reduce((total, age) => total + age, 0)
+  return { 'staleness/mean': sum / ages.length, 'staleness/max': ages.reduce((a, b) => Math.max(a, b)) }
+}
+
 /** Prompt and completion tokens of rollouts, each row's prompt counted. */
 export function tokenCount({ promptTokens, completionTokens }: TokenColumns): number {
   return spanOf(promptTokens.offsets) + spanOf(completionTokens.offsets)

@@ -1,13 +1,14 @@
 import { invalidArgument } from '../errors.ts'
 import type { ObjectiveSpec, ResolvedObjective } from '../objective-options.ts'
-import { resolveObjective } from '../objectives.ts'
+import { hasGreedyBaseline, resolveObjective } from '../objectives.ts'
 import { refuseUnknownKeys, requireInteger, requireNumber } from '../options.ts'
 import type { GenerateOptions, MicroBatchOptions, PlanRow, Policy } from '../policy.ts'
 import type { PromptRow } from '../prompts.ts'
-import type { RolloutBatch } from '../rollouts.ts'
+import { hasColumn, type RolloutBatch } from '../rollouts.ts'
 import type { VerifierSource, VerifyOptions } from '../verify.ts'
 import { checkLearningRate, type LearningRateSchedule } from './learning-rate.ts'
 import { checkReferenceSettings } from './moving-reference.ts'
+import type { RolloutRecord } from './recorded-rollouts.ts'
 
 /** Settings of a run that decide what comes out of it, down to the last bit; they are written to run.json. */
 export interface TrainSettings {
@@ -59,6 +60,12 @@ export interface TrainSettings {
   /** Seeds the order of the prompts and the sampling noise. Default 0. */
   seed?: number
   /**
+   * 1: the rollouts of a step are sampled before the update of the step before it, so that they are judged while that is made;
+   * the ratio is to the log-probs that were recorded. The same bytes whatever takes how long. Default 0: each step samples
+   * with the policy that the last one left.
+   */
+  asyncSteps?: number
+  /**
    * Moves the reference policy after every so many steps; TRL's `sync_ref_model` with `ref_model_sync_steps`. Default 0: it
    * stays what it was.
    */
@@ -75,7 +82,15 @@ export interface TrainOptions
     MicroBatchOptions,
     Pick<GenerateOptions, 'maxLiveSequences'> {
   policy: Policy
-  prompts: readonly PromptRow[]
+  /** Needed unless `rollouts` are given. */
+  prompts?: readonly PromptRow[]
+  /**
+   * Rollouts to learn from in place of sampling any, of whatever sampler: rows with `prompt_tokens` and `completion_tokens`.
+   * A step takes all completions of `promptsPerStep` prompts. Old log-probs are those of the column `logprobs`; without it the rows
+   * of a step are scored before it learns, so that their ratio is 1 on a first update. Rows with a `reward` are not judged again.
+   * `policy_step` (else 0) is the step of the policy that made a row, for `staleness/mean` and `staleness/max`.
+   */
+  rollouts?: RolloutBatch
   /** A function, the name of a built-in verifier, or the path of a module whose default export is one. */
   verifier: VerifierSource
   objective: ObjectiveSpec
@@ -154,6 +169,7 @@ export const TRAIN_DEFAULTS: Required<TrainSettings> = {
   adamEpsilon: 1e-8,
   maxGradNorm: 1,
   seed: 0,
+  asyncSteps: 0,
   referenceUpdateEvery: 0,
   referenceMixing: 1,
   evalEvery: 0,
@@ -164,6 +180,7 @@ const SETTING_NAMES = Object.keys(TRAIN_DEFAULTS) as (keyof TrainSettings)[]
 const OTHER_NAMES = [
   'policy',
   'prompts',
+  'rollouts',
   'verifier',
   'objective',
   'out',
@@ -182,11 +199,21 @@ const OTHER_NAMES = [
 ]
 
 /** Fills in every default and refuses unknown keys and values out of range, each by its name. */
-export function resolveSettings(options: TrainOptions): ResolvedSettings {
+export function resolveSettings(
+  options: TrainOptions,
+  recorded: RolloutRecord | null = null,
+): ResolvedSettings {
   refuseUnknownKeys(options, [...SETTING_NAMES, ...OTHER_NAMES], 'train')
   const settings = { ...TRAIN_DEFAULTS }
   for (const name of SETTING_NAMES) {
     if (options[name] !== undefined) Object.assign(settings, { [name]: options[name] })
+  }
+  if ((options.prompts === undefined) === (recorded === null)) {
+    throw invalidArgument('prompts', 'either prompts or rollouts', recorded === null ? undefined : 'both')
+  }
+  if (recorded !== null) {
+    settings.numGenerations = recorded.groups.reduce((most, rows) => Math.max(most, rows.length), 1)
+    settings.maxCompletionLength = Math.max(settings.maxCompletionLength, recorded.longestCompletion)
   }
   requireInteger(settings.steps, 'steps', 1)
   requireInteger(settings.promptsPerStep, 'promptsPerStep', 1)
@@ -223,6 +250,8 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
       undefined,
     )
   }
+  requireInteger(settings.asyncSteps, 'asyncSteps', 0, 1)
+  checkSampling(settings, objective, recorded)
   checkReferenceSettings(settings, objective)
   if (settings.evalEvery > 0 && (options.evalPrompts ?? []).length === 0) {
     throw invalidArgument(
@@ -232,6 +261,36 @@ export function resolveSettings(options: TrainOptions): ResolvedSettings {
     )
   }
   return { ...settings, objective }
+}
+
+/** Refuses what rollouts that are sampled ahead, or were made before the run, cannot have. */
+function checkSampling(
+  { asyncSteps, refillRounds }: ResolvedSettings | Required<TrainSettings>,
+  objective: ResolvedObjective,
+  recorded: RolloutRecord | null,
+): void {
+  if (asyncSteps > 0 && (refillRounds > 0 || hasGreedyBaseline(objective))) {
+    const why =
+      refillRounds > 0 ? 'refillRounds needs verdicts' : `'${objective.kind}' judges greedy completions`
+    throw invalidArgument('asyncSteps', `0, since ${why} before more is sampled`, asyncSteps)
+  }
+  if (recorded === null) return
+  for (const [name, value] of Object.entries({ asyncSteps, refillRounds })) {
+    if (value > 0) throw invalidArgument(name, '0, since rollouts are given and nothing is sampled', value)
+  }
+  const column = (name: string, why: string) => {
+    if (!hasColumn(recorded.batch, name)) throw invalidArgument(`rollouts, column '${name}'`, why, undefined)
+  }
+  if (hasGreedyBaseline(objective)) column('baseline_reward', `the baseline of '${objective.kind}'`)
+  if (objective.importanceCorrection !== 'none')
+    column('sampler_logprobs', "the sampler's log-probs, for importanceCorrection")
+  if (objective.kind === 'w-reinforce' && objective.lambdaSchedule === 'adaptive') {
+    throw invalidArgument(
+      'objective.lambdaSchedule',
+      'a schedule by steps: rollouts of a file do not follow lambda',
+      'adaptive',
+    )
+  }
 }
 
 /** The settings of a run on which the meaning of an objective's options may depend. */

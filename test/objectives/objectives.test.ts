@@ -49,7 +49,11 @@ test('the defaults are the documented ones', () => {
   }
   assert.deepEqual(resolveObjective({ kind: 'psr' }), { kind: 'psr', ...common })
   assert.deepEqual(resolveObjective({ kind: 'nsr' }), { kind: 'nsr', ...common })
-  assert.deepEqual(resolveObjective({ kind: 'w-reinforce' }), { kind: 'w-reinforce', lambda: 0.1, ...common })
+  assert.deepEqual(resolveObjective({ kind: 'w-reinforce' }), {
+    ...{ kind: 'w-reinforce', lambda: 0.1, lambdaSchedule: 'constant', lambdaFinal: null },
+    ...{ targetEntropy: null, lambdaRate: 0.1, lambdaMin: 0, lambdaMax: 1 },
+    ...common,
+  })
   const unclipped = { ...common, importanceSamplingLevel: 'none', epsilon: null, epsilonHigh: null }
   const division = { std: 'sample', stdEpsilon: 1e-4 }
   assert.deepEqual(resolveObjective({ kind: 'reinforce' }), {
@@ -268,6 +272,7 @@ test('an empty class is told apart from a batch in which nobody takes part', () 
       {
         rewards,
         groupIds: rewards.map(() => 0),
+        baselineRewards: rewards.map(() => 0),
         completions: { offsets: [0, ...rewards.map((_, i) => i + 1)] },
       },
       resolveObjective(spec),

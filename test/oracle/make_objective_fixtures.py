@@ -34,6 +34,9 @@ SPECS = [
     {"kind": "dapo"}, {"kind": "dapo", "filterGroups": "none"}, {"kind": "dapo", "maskTruncatedCompletions": True},
     {"kind": "gspo"}, {"kind": "gspo", "epsilon": 0.05, "epsilonHigh": 0.1},
     {"kind": "rloo"}, {"kind": "rloo", "importanceSamplingLevel": "token", "aggregation": "token-mean"},
+    {"kind": "reinforce++"}, {"kind": "reinforce++", "gamma": 0.9, "maskTruncatedCompletions": True},
+    {"kind": "reinforce++", "gamma": 0.5, "std": "population", "importanceSamplingLevel": "sequence", "filterGroups": "constant"},
+    {"kind": "remax"}, {"kind": "remax", "importanceSamplingLevel": "token", "aggregation": "token-mean", "unparsed": "mask"},
     {"kind": "reinforce++-baseline"}, {"kind": "reinforce++-baseline", "std": "population", "stdEpsilon": 0, "filterGroups": "constant"},
     {"kind": "reinforce++-baseline", "maskTruncatedCompletions": True},
     {"kind": "opo"}, {"kind": "opo", "unparsed": "mask"},
@@ -77,6 +80,8 @@ def make_batch(drift, seed):
         "rewards": [row[1] for row in ROWS],
         "verdicts": [row[2] for row in ROWS],
         "finish_reasons": [row[3] for row in ROWS],
+        # Of the greedy completion of each group; that of group 2 has none.
+        "baseline_rewards": [(1, 0, None, 0.5, 0.25)[row[0]] for row in ROWS],
         # Every seventh token is not the policy's; the last row has none that is.
         "mask": [[int((i + t) % 7 != 6 and i != 11) for t in range(row[4])] for i, row in enumerate(ROWS)],
         "logprobs": logprobs,
@@ -88,7 +93,7 @@ def make_batch(drift, seed):
 
 
 def make_case(batch, spec):
-    kept, advantages = reference.advantages(batch, spec)
+    kept, advantages, _ = reference.advantages(batch, spec)
     loss, gradients = reference.loss(batch, spec)
     return {
         "spec": spec, "kept_rows": kept.nonzero().flatten().tolist(), "advantages": advantages.tolist(),

@@ -15,6 +15,7 @@ interface Fixture {
   rewards: (number | null)[]
   verdicts: Verdict[]
   finish_reasons: ('stop' | 'length')[]
+  baseline_rewards: (number | null)[]
   mask: number[][]
   logprobs: number[][]
   old_logprobs: number[][]
@@ -36,6 +37,7 @@ function batchOf(fixture: Fixture) {
     rewards: fixture.rewards,
     verdicts: fixture.verdicts,
     finishReasons: fixture.finish_reasons,
+    baselineRewards: fixture.baseline_rewards,
     mask: fixture.mask,
     logprobs: fixture.logprobs,
     oldLogprobs: fixture.old_logprobs,

@@ -1,6 +1,6 @@
 """The objectives in float64, each formula as its paper writes it: the oracle of src/objectives.
 
-A batch is a dict of columns (rewards, verdicts, group_ids, finish_reasons, and ragged mask, logprobs, old_logprobs, sampler_logprobs); a spec is an
+A batch is a dict of columns (rewards, verdicts, group_ids, finish_reasons, baseline_rewards, and ragged mask, logprobs, old_logprobs, sampler_logprobs); a spec is an
 objective as a user writes it. It shares no code with src/, and torch's autograd gives the gradients.
 """
 
@@ -24,6 +24,7 @@ KINDS = {
         aggregation="sequence-mean-token-mean",
     ),
     "rloo": dict(importanceSamplingLevel="none", aggregation="sequence-mean-token-sum"),
+    "reinforce++": dict(gamma=1.0), "remax": dict(importanceSamplingLevel="none", aggregation="sequence-mean-token-sum"),
     "reinforce++-baseline": {}, "gpg": dict(importanceSamplingLevel="none"), "maxrl": dict(meanEpsilon=1e-6),
     # No lower bound, and 5 above.
     "cispo": dict(scaleRewards="group", surrogate="cispo", epsilon=float("inf"), epsilonHigh=4.0),
@@ -64,11 +65,14 @@ def one_value(values):
 
 
 def advantages(batch, spec):
-    """Which rows are kept, and the advantage of each, 0 where it is not; [rows] both."""
+    """Which rows are kept, and the advantage of each, 0 where it is not, [rows] both; and those of each row's active tokens where they differ."""
     options = options_of(spec)
     kind, verdicts = options["kind"], batch["verdicts"]
     rows = range(len(verdicts))
     counted = torch.tensor([is_counted(batch["rewards"][i], verdicts[i], options) for i in rows])
+    greedy = batch["baseline_rewards"]
+    if kind == "remax":
+        counted &= torch.tensor([value is not None for value in greedy])
     reward = torch.tensor([batch["rewards"][i] or 0.0 for i in rows], dtype=F64)
     right = torch.tensor([verdict == "right" for verdict in verdicts])
     length = torch.tensor([sum(mask) for mask in batch["mask"]], dtype=F64)
@@ -93,6 +97,15 @@ def advantages(batch, spec):
         among = {"none": None, "group": members(i), "batch": counted}[options["scaleRewards"]]
         return 1.0 if among is None else std_of(values[among], options) + options["stdEpsilon"]
 
+    by_token = None
+    if kind == "reinforce++":
+        # Without a KL the last token alone earns something; a token's return is that, discounted by the steps between.
+        ahead = [torch.arange(int(length[i]) - 1, -1, -1, dtype=F64) for i in rows]
+        returns = [reward[i] * options["gamma"] ** ahead[i] for i in rows]
+        tokens = torch.cat([returns[i] for i in rows if counted[i]])
+        scale_of_all = std_of(tokens, options) + options["stdEpsilon"]
+        by_token = [torch.zeros_like(of) if one_value(tokens) else (of - tokens.mean()) / scale_of_all for of in returns]
+
     # Of every counted row, the difference from its group's mean; a group of one value differs in nothing.
     centred = torch.tensor([float(reward[i] - reward[members(i)].mean()) if mixed[i] else 0.0 for i in rows], dtype=F64)
 
@@ -111,6 +124,10 @@ def advantages(batch, spec):
                 return value[i]
             among = members(i) if options["baseline"] == "group" else counted
             return 0.0 if one_value(value[among]) else (value[i] - value[among].mean()) / scale(i, value)
+        if kind == "remax":
+            return reward[i] - greedy[i]
+        if kind == "reinforce++":
+            return by_token[i].mean() if len(by_token[i]) > 0 else 0.0
         if kind == "reinforce++-baseline":
             # Mean and deviation over tokens: a row counts as often as it has tokens.
             tokens = torch.repeat_interleave(centred[counted], length[counted].long())
@@ -133,7 +150,7 @@ def advantages(batch, spec):
             return centred[i] / (reward[members(i)].mean() + options["meanEpsilon"])
         return centred[i] / scale(i, reward)
 
-    return kept, torch.stack([torch.as_tensor(advantage(i) if kept[i] else 0.0, dtype=F64) for i in rows])
+    return kept, torch.stack([torch.as_tensor(advantage(i) if kept[i] else 0.0, dtype=F64) for i in rows]), by_token
 
 
 def clipped_surrogate(ratio, advantage, options):
@@ -196,7 +213,7 @@ def covariance_choice(advantage, old, options):
 def loss(batch, spec):
     """The loss of the kept rows as one optimiser batch, and its gradient for every token of every row (ragged)."""
     options = options_of(spec)
-    kept, advantage = advantages(batch, spec)
+    kept, advantage, by_token = advantages(batch, spec)
     logprobs = [torch.tensor(row, dtype=F64, requires_grad=True) for row in batch["logprobs"]]
     rows = [i for i in range(len(logprobs)) if kept[i] and any(batch["mask"][i])]
     active = {i: torch.tensor(batch["mask"][i], dtype=torch.bool) for i in rows}
@@ -211,7 +228,7 @@ def loss(batch, spec):
     per_row = []
     for i in rows:
         lp = logprobs[i][active[i]]
-        surrogate = surrogate_of(lp, old[i], advantage[i], options)
+        surrogate = surrogate_of(lp, old[i], advantage[i] if by_token is None else by_token[i], options)
         surrogate = surrogate * importance_weights(old[i], column("sampler_logprobs", i), options)
         if options["kind"] == "clip-cov":
             surrogate = surrogate * ~chosen[i]

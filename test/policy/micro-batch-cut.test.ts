@@ -24,7 +24,7 @@ const SETTINGS: Partial<Record<ObjectiveKind, object>> = {
   'kl-cov': { covRatio: 0.2 },
 }
 
-/** Rollouts that the policy has moved away from since, with log-probs of a reference and of another sampler beside them. */
+/** Rollouts that the policy has moved away from since, with log-probs of a reference and of another sampler, and greedy rewards, beside them. */
 async function laterBatch(policy: Policy) {
   const sampled = judged(
     await policy.generateAll(promptsOfLength(4, 20, 65), { numGenerations: 4, maxCompletionLength: 12 }),
@@ -32,7 +32,10 @@ async function laterBatch(policy: Policy) {
   const { values, offsets } = columnsOf(sampled).logprobs
   const shifted = (by: number) => ({ values: values.map((value, t) => value + by * Math.sin(t)), offsets })
   await policy.update(sampled, { objective: { kind: 'nsr' }, learningRate: 3e-3 })
-  return appendColumns(sampled, { ref_logprobs: shifted(0.3), sampler_logprobs: shifted(0.5) })
+  return appendColumns(sampled, {
+    ...{ ref_logprobs: shifted(0.3), sampler_logprobs: shifted(0.5) },
+    baseline_reward: Array.from({ length: sampled.numRows }, (_, row) => (row % 3) / 4),
+  })
 }
 
 async function gradientsOf(policy: Policy, batch: Awaited<ReturnType<typeof laterBatch>>, spec: object) {

@@ -12,6 +12,7 @@ const CASES: { spec: ObjectiveSpec; sampling?: Partial<TrainOptions>; seen?: str
   { spec: { kind: 'grpo', epsilon: 0.05, delta: 1.5 }, seen: 'clip_ratio/region_mean' },
   { spec: { kind: 'cispo', epsilon: 0.05, epsilonHigh: 0.05 }, seen: 'clip_ratio/region_mean' },
   { spec: { kind: 'gmpo', epsilon: 0.02 }, seen: 'clip_ratio/region_mean' },
+  { spec: { kind: 'grpo', epsilon: 0.05 }, sampling: { asyncSteps: 1, steps: 3 }, seen: 'staleness/max' },
   { spec: { kind: 'sapo', sapoTemperatureNeg: 2 } },
   { spec: { kind: 'topr', positiveWeight: 0.5 }, seen: 'clip_ratio/region_mean' },
   { spec: { kind: 'gspo-token', epsilon: 0.02, epsilonHigh: 0.02 }, seen: 'clip_ratio/region_mean' },
