@@ -64,7 +64,7 @@ function resolveKind<K extends ObjectiveKind>(
   spec: ObjectiveSpec,
   shape: BatchShape | undefined,
 ): ResolvedObjective {
-  const { own: ownRules, restrictions, comparesGroup, ...rule }: ObjectiveRule<K> = RULES[kind]
+  const { own: ownRules, fit, restrictions, comparesGroup, ...rule }: ObjectiveRule<K> = RULES[kind]
   refuseUnknownKeys(spec, objectiveOptionNames(kind), `objective '${kind}'`)
   const given = spec as unknown as Record<string, unknown>
   const { parse, fallback } = COMMON_OPTIONS.surrogate
@@ -73,7 +73,8 @@ function resolveKind<K extends ObjectiveKind>(
       ? (rule.defaults.surrogate ?? fallback)
       : parse(spec.surrogate, 'objective.surrogate')
   const defaults = withSurrogate(rule.defaults, surrogate)
-  const own = fillOptions<Required<OptionsOf<K>>>(ownRules, given, {})
+  const filled = fillOptions<Required<OptionsOf<K>>>(ownRules, given, {})
+  const own = fit?.(filled) ?? filled
   const common = reconcile(fillOptions<ResolvedOptions>(COMMON_OPTIONS, given, defaults), {
     ...{ given: spec, defaults, restrictions: restrictions(own), comparesGroup: comparesGroup(own), shape },
   })
@@ -115,7 +116,7 @@ function applyRule<K extends ObjectiveKind>(
   objective: ResolvedObjective,
 ): RowAdvantages {
   const rule: ObjectiveRule<K> = RULES[kind]
-  const rows = judgeRows(rollouts, objective)
+  const rows = judgeRows(rollouts, rule.penalisesTokens ? { ...objective, klIn: 'loss' } : objective)
   const rowAdvantages = new Float64Array(rows.count)
   const advantageOf = rule.advantages(rows, objective as unknown as ResolvedOf<K>)
   const kept: number[] = []

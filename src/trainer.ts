@@ -13,6 +13,14 @@ import {
   takeRows,
   writeTable,
 } from './rollouts.ts'
+import {
+  type CriticEstimates,
+  type CriticRun,
+  criticFolder,
+  criticOf,
+  estimate,
+  valuesRow,
+} from './trainer/critic-run.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
 import { openRun } from './trainer/open-run.ts'
@@ -70,12 +78,22 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     settings.promptsPerStep,
     'promptsPerStep',
   )
+  const critic = criticOf(options, settings)
   const record = trainRecord(options, settings)
   // Before the run's folder is made: one that a misspelt verifier left behind would refuse the next try.
   await using verifier = await createVerifierPool(options.verifier, options.verify)
-  const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
-  if (state.step < settings.steps) await reserveMemory(policiesOf(options, settings), options.onPlan)
-  const trainer = new Trainer(options, settings, order, run, verifier)
+  const { run, state } = await openRun(
+    options.out,
+    record,
+    options.policy,
+    options.resume ?? false,
+    critic?.separate,
+  )
+  if (state.step < settings.steps) {
+    const ofValues = critic === null ? [] : [valuesRow(settings)]
+    await reserveMemory(policiesOf(options, settings), options.onPlan, ofValues)
+  }
+  const trainer = new Trainer(options, settings, order, run, verifier, critic)
   let numTokens = state.numTokens
   let saved = state.step
   // A step's checkpoint follows its line of metrics: what it took stands in the next line.
@@ -138,6 +156,9 @@ function policiesOf(options: TrainOptions, settings: ResolvedSettings): Reserved
     const scoring = { ...training, training: false, generation: false }
     policies.push({ name: 'reference policy', policy: reference, work: [scoring] })
   }
+  if (options.critic !== undefined) {
+    policies.push({ name: 'critic', policy: options.critic, work: [{ ...training, generation: false }] })
+  }
   return policies
 }
 
@@ -153,6 +174,8 @@ interface Sampled {
   /** With rewards and verdicts, and reference log-probs for a KL term. */
   columns: RolloutColumns
   advantages: RowAdvantages
+  /** Of an objective with a critic. */
+  estimates: CriticEstimates | null
   /** The whole of it as a batch, which nothing is learnt from: made while the engine works. */
   toBatch: () => RolloutBatch
 }
@@ -164,6 +187,7 @@ class Trainer {
   readonly #order: RowOrder
   readonly #run: RunFolder
   readonly #verifier: VerifierPool
+  readonly #critic: CriticRun | null
 
   constructor(
     options: TrainOptions,
@@ -171,12 +195,14 @@ class Trainer {
     order: RowOrder,
     run: RunFolder,
     verifier: VerifierPool,
+    critic: CriticRun | null,
   ) {
     this.#options = options
     this.#settings = settings
     this.#order = order
     this.#run = run
     this.#verifier = verifier
+    this.#critic = critic
   }
 
   tell(step: number, phase: TrainPhase, share: number): void {
@@ -212,14 +238,28 @@ class Trainer {
         : { values: await this.#score(reference, judged, clock), offsets }
     const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
     const advantages = assignAdvantages(judgedColumns(columns), this.#settings.objective)
+    const estimates =
+      this.#critic === null ? null : await this.#estimate(this.#critic, columns, advantages, clock)
     signal?.throwIfAborted()
+    const perToken = (values: Float64Array) => ({ values: Float32Array.from(values), offsets })
     const toBatch = () =>
       appendColumns(sampled.toBatch(), {
         ...verdictColumns(judgements, this.#verifier),
-        advantages: advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
+        advantages: {
+          ...advantageColumn(advantages.keptRows, advantages.rowAdvantages, { offsets }),
+          ...(estimates && perToken(estimates.advantages)),
+        },
+        ...(estimates && { values: { values: estimates.values, offsets } }),
         ...(refLogprobs && { ref_logprobs: refLogprobs }),
       })
-    return { columns, advantages, toBatch }
+    return { columns, advantages, estimates, toBatch }
+  }
+
+  #estimate(critic: CriticRun, columns: RolloutColumns, advantages: RowAdvantages, clock: PhaseClock) {
+    const { tokenBudget } = this.#options
+    return clock.time('values', () =>
+      estimate(critic, columns, advantages, tokenBudget === undefined ? {} : { tokenBudget }),
+    )
   }
 
   async #score(reference: Policy, columns: RolloutColumns, clock: PhaseClock): Promise<Float32Array> {
@@ -258,7 +298,7 @@ class Trainer {
   /** The step's updates. Not stopped by the signal: half a step could not be resumed. */
   async learn(
     step: number,
-    { columns, advantages, toBatch }: Sampled,
+    { columns, advantages, estimates, toBatch }: Sampled,
     clock: PhaseClock,
   ): Promise<{ metrics: Record<string, number>; rollouts: RolloutBatch }> {
     const learningRate = learningRateAt(step, this.#settings)
@@ -267,6 +307,11 @@ class Trainer {
       const updating = clock.time('update', () =>
         learn({
           ...{ columns, advantages },
+          critic: this.#critic && {
+            ...this.#critic,
+            estimates: estimates!,
+            learnsAlone: step <= this.#critic.objective.criticWarmupSteps,
+          },
           policy: this.#options.policy,
           settings: this.#settings,
           learningRate,
@@ -284,7 +329,8 @@ class Trainer {
         return { rollouts, described: { ...rolloutMetrics(columns, advantages), ...parts } }
       }
       const [updates, { rollouts, described }] = await Promise.all([updating, describing()])
-      return { metrics: { ...described, ...updates, learning_rate: learningRate }, rollouts }
+      const ofCritic = estimates?.metrics
+      return { metrics: { ...described, ...ofCritic, ...updates, learning_rate: learningRate }, rollouts }
     } catch (error) {
       throw error instanceof RefusedUpdate ? await this.#refused(step, error, toBatch()) : error
     }
@@ -304,9 +350,10 @@ class Trainer {
 
   async save(step: number, numTokens: number): Promise<void> {
     const keep = this.#options.keepCheckpoints ?? 2
-    await this.#run.saveCheckpoint({ step, numTokens }, keep, (directory) =>
-      this.#options.policy.saveTrainingState(directory),
-    )
+    await this.#run.saveCheckpoint({ step, numTokens }, keep, async (directory) => {
+      await this.#options.policy.saveTrainingState(directory)
+      await this.#critic?.separate?.saveTrainingState(criticFolder(directory))
+    })
   }
 
   #sampling(step: number) {

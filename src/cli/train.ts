@@ -1,4 +1,6 @@
 import {
+  CoppiceError,
+  Critic,
   createProgressWriter,
   LEARNING_RATE_SCHEDULES,
   Policy,
@@ -7,10 +9,12 @@ import {
   type TrainProgress,
   type TrainStep,
   train,
+  valueModelOf,
 } from '../index.ts'
 import { clockNote } from './clock-note.ts'
 import { COLUMN_FLAGS, columnOptions, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
+  criticOptions,
   JSON_FLAG,
   LIVE_SEQUENCES_FLAG,
   loadOptions,
@@ -75,6 +79,11 @@ export const trainVerb = defineVerb({
       describe:
         'folder or id of the reference policy of --beta; org/name@revision names a revision [default: --model]',
     },
+    critic: {
+      type: 'string',
+      describe:
+        'ppo: folder or id of the model that the critic begins as; org/name@revision names a revision [default: --model]',
+    },
     'eval-prompts': {
       type: 'string',
       describe: 'prompts for greedy evaluation; the column flags hold for them too, the row flags do not',
@@ -101,19 +110,33 @@ export const trainVerb = defineVerb({
   ],
   async run(args) {
     const objective = objectiveOf(args)
+    const valueModel = valueModelOf(objective)
+    if (args.critic !== undefined && valueModel !== 'separate') {
+      throw new CoppiceError('INVALID_ARGUMENT', 'a critic without use', {
+        where: '--critic',
+        expected: '--objective ppo with --value-model separate',
+      })
+    }
     const model = await fetchModel(args)
     const needsReference = (args.beta ?? 0) > 0
     const referenceModel =
       needsReference && args.reference !== undefined
         ? await fetchModel({ model: args.reference, revision: undefined })
         : model
+    const criticModel =
+      args.critic === undefined ? model : await fetchModel({ model: args.critic, revision: undefined })
     const data = await fetchData(args.prompts, args)
     const evalData =
       args.evalPrompts === undefined
         ? undefined
         : await fetchData(args.evalPrompts, { subset: args.evalSubset, split: args.evalSplit })
     const template = await templateOf({ ...args, model })
-    await using policy = await Policy.load(loadOptions({ ...args, model }))
+    await using policy = await Policy.load({
+      ...loadOptions({ ...args, model }),
+      valueHead: valueModel === 'shared',
+    })
+    await using critic =
+      valueModel === 'separate' ? await Critic.load(criticOptions({ ...args, model: criticModel })) : null
     await using reference = needsReference
       ? await Policy.load(loadOptions({ ...args, model: referenceModel }))
       : null
@@ -145,6 +168,7 @@ export const trainVerb = defineVerb({
         evalEvery: args.evalEvery,
         ...(evalPrompts && { evalPrompts }),
         ...(reference && { reference }),
+        ...(critic && { critic }),
         saveEvery: args.saveEvery,
         keepCheckpoints: args.keepCheckpoints,
         resume: args.resume,

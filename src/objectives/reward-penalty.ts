@@ -19,13 +19,21 @@ export function completionKl(
   klKind: ResolvedOptions['klKind'],
 ): Float64Array {
   const first = offsets[0]!
+  const klOf = tokenKl({ old, ref }, klKind)
   const sums = new Float64Array(offsets.length - 1)
   for (let row = 0; row < sums.length; row++) {
     for (let t = offsets[row]!; t < offsets[row + 1]!; t++) {
       if (mask !== undefined && !mask[t]) continue
-      const d = ref[t - first]! - old[t - first]!
-      sums[row]! += klKind === 'k1' ? -d : klKind === 'k2' ? (d * d) / 2 : Math.expm1(d) - d
+      sums[row]! += klOf(t - first)
     }
   }
   return sums
+}
+
+/** The same estimate of one token, by its index. */
+export function tokenKl({ old, ref }: KlLogprobs, klKind: ResolvedOptions['klKind']): (t: number) => number {
+  return (t) => {
+    const d = ref[t]! - old[t]!
+    return klKind === 'k1' ? -d : klKind === 'k2' ? (d * d) / 2 : Math.expm1(d) - d
+  }
 }

@@ -1,3 +1,4 @@
+import { CRITIC_OPTIONS, fitCritic } from '../objective-options/critic-options.ts'
 import { atLeastZero, choice, type OptionRules } from '../objective-options/option-rules.ts'
 import type { Restrictions } from '../objective-options/reconcile.ts'
 import type { ObjectiveKind, OptionsOf, ResolvedOf, ResolvedOptions } from '../objective-options.ts'
@@ -26,6 +27,10 @@ export interface ObjectiveRule<K extends ObjectiveKind> {
   /** Whether a completion is measured by the others of its prompt, so that one alone teaches nothing. */
   comparesGroup: (own: Required<OptionsOf<K>>) => boolean
   keeps: (rows: JudgedRows, row: number) => boolean
+  /** Couples the options that not every objective has, and refuses those of them that contradict. */
+  fit?: (own: Required<OptionsOf<K>>) => Required<OptionsOf<K>>
+  /** Whether `klIn: 'reward'` takes the KL off the reward of each token, so that it is no part of the row's. */
+  penalisesTokens?: true
   /** Asked once a batch; its answer for kept rows only. An advantage is constant over the row's tokens. */
   advantages: (rows: JudgedRows, objective: ResolvedOf<K>) => AdvantageOf
   /** Why there is nothing to learn from when no row is kept although some could have been. */
@@ -275,5 +280,23 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
     own: { ...division, covRatio: atLeastZero(2e-4), oldKlCoefficient: atLeastZero(1) },
     defaults: { scaleRewards: 'group', epsilon: null, epsilonHigh: null },
     restrictions: ofTokens,
+  },
+  // The row's number is its reward, at the last token: what a critic makes of it is in critic-advantages.ts.
+  ppo: {
+    own: CRITIC_OPTIONS,
+    fit: fitCritic,
+    penalisesTokens: true,
+    defaults: {},
+    restrictions: () => ({
+      ...scalesBy(['none'], 'whitens its advantages instead (whitenAdvantages)')(),
+      importanceSamplingLevel: {
+        only: ['token', 'none'],
+        why: 'has an advantage for each token, which one ratio for a completion would mix',
+      },
+    }),
+    comparesGroup: never,
+    keeps: all,
+    advantages: (rows) => (row) => rows.rewards[row]!,
+    emptyClass: 'no-completion',
   },
 }

@@ -6,6 +6,7 @@ import {
   type Draw,
   type RecordedLogprobs,
 } from '../objectives/adjusted-weights.ts'
+import { criticAdvantages, usesCritic, weighByToken } from '../objectives/critic-advantages.ts'
 import { type TokenWeights, weighTokens } from '../objectives/token-weights.ts'
 import { assignAdvantages, type RowAdvantages } from '../objectives.ts'
 import { lossParams } from '../policy-loss.ts'
@@ -62,8 +63,12 @@ export function objectiveUpdate(
       : undefined
   const judged = { rewards, verdicts, groupIds, finishReasons, completions, klLogprobs }
   const rows = assignAdvantages(judged, objective)
-  const weights = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
-  if (weights === null) return { rows, step: null }
+  const byRow = weighTokens(rows.keptRows, rows.rowAdvantages, completions, objective, 'f32')
+  if (byRow === null) return { rows, step: null }
+  const critic = usesCritic(objective)
+    ? criticAdvantages(rows, completions, { values: valuesOf(columns, where), klLogprobs }, objective)
+    : null
+  const weights = critic === null ? byRow : weighByToken(byRow, critic.advantages, completions)
   const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
   const refLogprobs = kept.refLogprobs && perToken(kept.refLogprobs, 'ref_logprobs')
   const adjusted = adjustsWeights(objective)
@@ -76,7 +81,10 @@ export function objectiveUpdate(
     ...(refLogprobs && { refLogprobs }),
     lossParams: lossParams(objective),
   }
-  return { rows, step: { columns: kept, weights, input, metrics: adjusted?.metrics ?? {} } }
+  return {
+    rows,
+    step: { columns: kept, weights, input, metrics: { ...critic?.metrics, ...adjusted?.metrics } },
+  }
 }
 
 /** The log-probs that were recorded when the rows were sampled. */
@@ -94,6 +102,14 @@ function recordedLogprobs(
     })
   }
   return { old, sampler: perToken(columns.samplerLogprobs, 'sampler_logprobs') }
+}
+
+function valuesOf({ values }: RolloutColumns, where: string): Float32Array {
+  if (values !== undefined) return perToken(values, 'values')
+  throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+    where: `${where}, column 'values'`,
+    expected: "a critic's value for every token, of which 'ppo' makes advantages",
+  })
 }
 
 /** Masks counted by the offsets of the completions, wherever the two columns begin in their memory. */

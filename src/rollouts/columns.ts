@@ -45,6 +45,8 @@ export interface RolloutColumns extends TokenColumns {
   readonly advantages?: ListView<Float32Array>
   readonly entropies?: ListView<Float32Array>
   readonly refLogprobs?: ListView<Float32Array>
+  /** Of a critic. */
+  readonly values?: ListView<Float32Array>
 }
 
 /** Prompt and completion tokens, and the mask, log-probs and temperature where the batch has them. */
@@ -78,6 +80,7 @@ export function columnsOf(batch: RecordBatch): RolloutColumns {
   const advantages = perToken('advantages')
   const entropies = perToken('entropies')
   const refLogprobs = perToken('ref_logprobs')
+  const values = perToken('values')
   const rewards = optional(batch, 'reward', numberColumn)
   const verdicts = optional(batch, 'verdict', (from, name) => wordColumn(from, name, VERDICTS))
   const finishReasons = wordColumn(batch, 'finish_reason', FINISH_REASONS)
@@ -96,6 +99,7 @@ export function columnsOf(batch: RecordBatch): RolloutColumns {
     ...(advantages && { advantages }),
     ...(entropies && { entropies }),
     ...(refLogprobs && { refLogprobs }),
+    ...(values && { values }),
   }
 }
 

@@ -46,6 +46,7 @@ export function trainRecord(options: TrainOptions, settings: ResolvedSettings): 
         eval_prompts: { count: evalPrompts.length, digest: promptsDigest(evalPrompts) },
       }),
       model: snakeCaseKeys(policy.config),
+      ...(options.critic && { critic: snakeCaseKeys(options.critic.config) }),
     },
     environment: environmentOf(policy),
   }

@@ -100,7 +100,9 @@ function exampleTable(spec: ObjectiveSpec): string {
     { rewards, groupIds, completions: { offsets } },
     resolveObjective(spec),
   )
-  const { tokenGradients } = policyLoss({ logprobs, rewards, groupIds }, spec, plainKernel)
+  // Those of a critic at its beginning.
+  const values = lengths.map((length) => Array<number>(length).fill(0))
+  const { tokenGradients } = policyLoss({ logprobs, rewards, groupIds, values }, spec, plainKernel)
   const kept = (row: number, value: number) => (keptRows.includes(row) ? figure(value) : '-')
   const line = (name: string, cells: readonly string[]) => `| ${[name, ...cells].join(' | ')} |`
   const names = groupIds.map((group, row) => `${group}${row - groupIds.indexOf(group) + 1}`)

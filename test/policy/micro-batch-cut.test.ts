@@ -32,7 +32,11 @@ async function laterBatch(policy: Policy) {
   const { values, offsets } = columnsOf(sampled).logprobs
   const shifted = (by: number) => ({ values: values.map((value, t) => value + by * Math.sin(t)), offsets })
   await policy.update(sampled, { objective: { kind: 'nsr' }, learningRate: 3e-3 })
-  return appendColumns(sampled, { ref_logprobs: shifted(0.3), sampler_logprobs: shifted(0.5) })
+  return appendColumns(sampled, {
+    ref_logprobs: shifted(0.3),
+    sampler_logprobs: shifted(0.5),
+    values: shifted(0.4),
+  })
 }
 
 async function gradientsOf(policy: Policy, batch: Awaited<ReturnType<typeof laterBatch>>, spec: object) {
