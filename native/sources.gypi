@@ -46,13 +46,15 @@
       "native/engine/generator_memory.cpp",
       "native/engine/kv_cache.cpp",
       "native/engine/learner.cpp",
+      "native/engine/learner_values.cpp",
       "native/engine/memory.cpp",
       "native/engine/micro_batch_loss.cpp",
       "native/engine/model_config.cpp",
       "native/engine/parameters.cpp",
       "native/engine/tensor_file.cpp",
       "native/engine/top_log_probs.cpp",
-      "native/engine/transformer.cpp"
+      "native/engine/transformer.cpp",
+      "native/engine/value_head.cpp"
     ],
     "native_bench_sources": [
       "native/bench/attention_cases.cpp",

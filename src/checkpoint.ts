@@ -7,6 +7,7 @@ import { type SamplingDefaults, samplingDefaultsOf } from './checkpoint/sampling
 import { stopTokensOf } from './checkpoint/stop-tokens.ts'
 import { type JsonObject, readJsonObject } from './checkpoint/strict-json.ts'
 
+export { criticConfigOf, readCriticFolder } from './checkpoint/critic-folder.ts'
 export {
   type DefaultConfigOptions,
   defaultConfig,
@@ -25,7 +26,14 @@ export { readSafetensorsHeader } from './checkpoint/safetensors.ts'
 export type { SamplingDefaults } from './checkpoint/sampling-defaults.ts'
 export type { JsonObject, JsonValue } from './checkpoint/strict-json.ts'
 export { readJsonObject } from './checkpoint/strict-json.ts'
-export { type TensorShape, tensorShapesOf } from './checkpoint/tensor-names.ts'
+export {
+  type Heads,
+  requireSameShape,
+  type TensorShape,
+  tensorShapesOf,
+  VALUE_HEAD,
+} from './checkpoint/tensor-names.ts'
+export { readValueHead, writeValueHead } from './checkpoint/value-head.ts'
 export {
   type SaveTensors,
   type WriteModelOptions,

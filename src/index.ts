@@ -27,6 +27,7 @@ export {
   tensorShapesOf,
   type WriteModelOptions,
 } from './checkpoint.ts'
+export { Critic, type CriticLoadOptions, type CriticUpdate, valueModelOf } from './critic.ts'
 export * from './data.ts'
 export { type Environment, environment } from './environment.ts'
 export { CoppiceError, type CoppiceErrorDetails, type ErrorCode } from './errors.ts'
@@ -50,6 +51,7 @@ export type {
   NativeMachine,
 } from './native/types.ts'
 export type {
+  CriticOptions,
   DeviationOptions,
   Objective,
   ObjectiveKind,

@@ -184,6 +184,38 @@ export type Objective =
       oldKlCoefficient?: number
     } & DeviationOptions)
 
+  /**
+   * PPO with a critic (arXiv 1707.06347; the critic as in arXiv 2506.01347): a token's advantage is the generalised estimate
+   * (arXiv 1506.02438) from the critic's values. TRL: `PPOTrainer`; verl: `adv_estimator=gae`.
+   */
+  | ({ kind: 'ppo' } & CriticOptions)
+
+/** Options of objectives with a critic. A completion ends its episode, truncated or not; masked tokens are no steps of it. */
+export interface CriticOptions {
+  /** `separate` (default): a model of its own with a scalar head. `shared`: such a head on the policy itself. */
+  valueModel?: 'separate' | 'shared'
+  /** Discount, 0 to 1. Default 1. */
+  gamma?: number
+  /** lambda of the generalised advantage estimate, 0 to 1. Default 1: the return less the value. TRL: `lam`. */
+  gaeLambda?: number
+  /**
+   * Whether the advantages, not the returns, are brought to mean 0 and variance 1 over all active tokens of a step's rollouts:
+   * (A - mean) / sqrt(variance + 1e-8), the variance with n - 1. Default true.
+   */
+  whitenAdvantages?: boolean
+  /**
+   * How far a value may move from the one at sampling before its loss stops pulling it: 0.5 max((v - R)^2, (clip(v) - R)^2).
+   * Default 0.2, TRL's `cliprange_value`; verl has 0.5. null: no clip.
+   */
+  valueClip?: number | null
+  /** Weight of the value loss beside the policy's, with a shared model. Default 0.1 there (TRL's `vf_coef`), null elsewhere. */
+  valueCoefficient?: number | null
+  /** Constant learning rate of a separate critic. Default 1e-5 there, null elsewhere: a shared one has the policy's. */
+  criticLearningRate?: number | null
+  /** Steps of a run at the beginning in which a separate critic alone learns. Default 0. verl: `critic_warmup`. */
+  criticWarmupSteps?: number
+}
+
 /** Options of objectives that divide by a standard deviation. */
 export interface DeviationOptions {
   /**

@@ -66,7 +66,7 @@ function resolveKind<K extends ObjectiveKind>(
   spec: ObjectiveSpec,
   shape: BatchShape | undefined,
 ): ResolvedObjective {
-  const { own: ownRules, restrictions, comparesGroup, ...rule }: ObjectiveRule<K> = RULES[kind]
+  const { own: ownRules, fit, restrictions, comparesGroup, ...rule }: ObjectiveRule<K> = RULES[kind]
   refuseUnknownKeys(spec, objectiveOptionNames(kind), `objective '${kind}'`)
   const given = spec as unknown as Record<string, unknown>
   const { parse, fallback } = COMMON_OPTIONS.surrogate
@@ -75,8 +75,8 @@ function resolveKind<K extends ObjectiveKind>(
       ? (rule.defaults.surrogate ?? fallback)
       : parse(spec.surrogate, 'objective.surrogate')
   const defaults = withSurrogate(rule.defaults, surrogate)
-  const own = fillOptions<Required<OptionsOf<K>>>(ownRules, given, {})
-  rule.fit?.(own, given, shape)
+  const filled = fillOptions<Required<OptionsOf<K>>>(ownRules, given, {})
+  const own = fit?.(filled, given, shape) ?? filled
   const common = reconcile(fillOptions<ResolvedOptions>(COMMON_OPTIONS, given, defaults), {
     ...{ given: spec, defaults, restrictions: restrictions(own), comparesGroup: comparesGroup(own), shape },
   })

@@ -49,6 +49,11 @@ export function requireNumber(
   return value
 }
 
+export function requireFlag(value: unknown, where: string): boolean {
+  if (typeof value !== 'boolean') throw invalidArgument(where, 'true or false', value)
+  return value
+}
+
 /** One of a closed list of strings, or an INVALID_ARGUMENT with the nearest one. */
 export function requireOneOf<T extends string>(value: unknown, where: string, allowed: readonly T[]): T {
   if (typeof value === 'string' && (allowed as readonly string[]).includes(value)) return value as T

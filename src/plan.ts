@@ -1,6 +1,7 @@
 import { getHeapSpaceStatistics } from 'node:v8'
 import { type ModelConfig, modelConfigOf } from './checkpoint.ts'
 import { Kernels } from './kernels.ts'
+import type { NativeHeads, NativeMemoryRequest } from './native/types.ts'
 import { addon, callNow } from './native.ts'
 import { requireInteger, requireOneOf } from './options.ts'
 import { memoryRequest, rolloutRow } from './policy/memory-request.ts'
@@ -9,11 +10,13 @@ import type { BackendOptions, PlanOptions, PlanRow } from './policy/options.ts'
 export interface PlanMemoryOptions extends PlanOptions, Omit<BackendOptions, 'seed'> {
   /** The contents of the model's config.json. */
   config: Record<string, unknown>
+  /** Of a run under objective ppo: where its value head is. Default: there is none. */
+  valueModel?: 'separate' | 'shared'
 }
 
 /** What `Policy.plan` would say of a model, from its config alone: no parameter is read or allocated. */
 export function planMemory(options: PlanMemoryOptions): PlanRow[] {
-  const { config: raw, device, dtype, threads, isa, ...work } = options
+  const { config: raw, device, dtype, threads, isa, valueModel, ...work } = options
   const config = modelConfigOf(raw as never, 'planMemory: config')
   const request = memoryRequest(work, config, 'planMemory')
   const backend = {
@@ -22,7 +25,14 @@ export function planMemory(options: PlanMemoryOptions): PlanRow[] {
     ...(isa !== undefined && { isa }),
     ...(threads !== undefined && { threads: requireInteger(threads, 'planMemory.threads', 1, 4096) }),
   }
-  return [...callNow(() => addon().planMemory(config, backend, request)), ...rolloutRow(work, request)]
+  const planOf = (heads: NativeHeads, of: NativeMemoryRequest) =>
+    callNow(() => addon().planMemory(config, { ...backend, heads }, of))
+  const rows = planOf(valueModel === 'shared' ? 'tokens-and-value' : 'tokens', request)
+  const critic =
+    valueModel === 'separate'
+      ? [{ what: 'critic', bytes: totalBytes(planOf('value', { ...request, generation: false })) }]
+      : []
+  return [...rows, ...critic, ...rolloutRow(work, request)]
 }
 
 /** What V8 lets young objects fill before it moves them: two halves of 16 MiB, unless Node.js was started with another size. */

@@ -2,6 +2,7 @@ import { CoppiceError, describeValue, invalidArgument } from './errors.ts'
 import { addon, callNow } from './native.ts'
 import type { ObjectiveSpec, ResolvedObjective, ResolvedOptions } from './objective-options.ts'
 import { adjustsWeights, adjustWeights, type Draw } from './objectives/adjusted-weights.ts'
+import { criticAdvantages, usesCritic } from './objectives/critic-advantages.ts'
 import type { JudgedColumns } from './objectives/judged-rows.ts'
 import {
   divide,
@@ -139,6 +140,8 @@ export interface PolicyLossBatch extends Omit<JudgedColumns, 'completions' | 'kl
   samplerLogprobs?: TokenColumn
   /** Under the reference policy. Needed when `beta` is not 0; given without, it yields the metric `kl`. */
   refLogprobs?: TokenColumn
+  /** What a critic expects from each token on. Needed by ppo. */
+  values?: TokenColumn
   /** Of the policy's distribution at each token. Needed when `entropyCoefficient` is not 0. */
   entropies?: TokenColumn
   /** 0 or false for a token that the policy did not produce. Absent: it produced all of them. */
@@ -178,6 +181,7 @@ const BATCH_KEYS = [
   'oldLogprobs',
   'samplerLogprobs',
   'refLogprobs',
+  'values',
   'entropies',
   'mask',
   'offsets',
@@ -208,7 +212,11 @@ export function policyLoss<const B extends PolicyLossBatch>(
   const klLogprobs =
     tokens.refLogprobs === null ? undefined : { old: tokens.oldLogprobs, ref: tokens.refLogprobs }
   const rows = assignAdvantages({ ...batch, completions: tokens, klLogprobs }, objective)
-  const weights = weighTokens(rows.keptRows, rows, tokens, objective, dtype)
+  const critic = usesCritic(objective)
+    ? criticAdvantages(rows, tokens, { values: tokens.values!, klLogprobs }, objective)
+    : null
+  const advantages = critic === null ? rows : { ...rows, tokenAdvantages: critic.advantages }
+  const weights = weighTokens(rows.keptRows, advantages, tokens, objective, dtype)
   const draw = {
     seed: requireInteger(batch.seed ?? 0, 'policyLoss.seed', 0),
     step: requireInteger(batch.step ?? 0, 'policyLoss.step', 0),
@@ -229,6 +237,7 @@ export function policyLoss<const B extends PolicyLossBatch>(
     emptyClass,
     metrics: {
       ...rows.metrics,
+      ...critic?.metrics,
       ...(result === null ? {} : { ...lossMetrics(result.stats, known), ...result.metrics }),
       loss,
       empty_class: emptyClass === null ? 0 : 1,
@@ -244,6 +253,7 @@ interface FlatTokens {
   oldLogprobs: Float64Array
   samplerLogprobs: Float64Array | null
   refLogprobs: Float64Array | null
+  values: Float64Array | null
   entropies: Float64Array | null
 }
 
@@ -259,6 +269,13 @@ function readTokens(batch: PolicyLossBatch, objective: ResolvedObjective): FlatT
   if (objective.entropyCoefficient !== 0 && batch.entropies === undefined) {
     throw invalidArgument('entropies', 'entropies, since entropyCoefficient is not 0', undefined)
   }
+  if (usesCritic(objective) && batch.values === undefined) {
+    throw invalidArgument(
+      'values',
+      "a critic's value for every token, of which 'ppo' makes advantages",
+      undefined,
+    )
+  }
   const offsets = offsetsOf(batch.logprobs, batch.offsets)
   requireRows({ offsets }, batch.rewards.length)
   const read = (column: TokenColumn | FlagColumn | undefined, where: string) =>
@@ -272,6 +289,7 @@ function readTokens(batch: PolicyLossBatch, objective: ResolvedObjective): FlatT
     oldLogprobs: read(batch.oldLogprobs, 'oldLogprobs') ?? logprobs,
     samplerLogprobs: read(batch.samplerLogprobs, 'samplerLogprobs'),
     refLogprobs: read(batch.refLogprobs, 'refLogprobs'),
+    values: read(batch.values, 'values'),
     entropies: read(batch.entropies, 'entropies'),
   }
 }

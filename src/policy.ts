@@ -1,23 +1,28 @@
 import { stopTokensOf } from './checkpoint/stop-tokens.ts'
 import {
+  type Heads,
   type JsonObject,
   type ModelConfig,
   modelConfigOf,
   readModelFolder,
   readOptimizerState,
+  readValueHead,
   requireInitialisable,
+  requireSameShape,
   type SamplingDefaults,
   type TensorShape,
   tensorShapesOf,
+  VALUE_HEAD,
   writeGradients,
   writeModelFolder,
   writeOptimizerState,
+  writeValueHead,
 } from './checkpoint.ts'
-import { CoppiceError, invalidArgument } from './errors.ts'
+import { invalidArgument } from './errors.ts'
 import { resolveModel } from './hub.ts'
 import type { ComputeDtype, NativeEngine, NativeEngineInfo } from './native/types.ts'
 import { addon, call, callCancellable } from './native.ts'
-import { refuseUnknownKeys, requireInteger, requireOneOf } from './options.ts'
+import { refuseUnknownKeys, requireFlag, requireInteger, requireOneOf } from './options.ts'
 import { copyEngine } from './policy/copy-engine.ts'
 import { generateGroups, requireSeed, sampledSchema } from './policy/generate.ts'
 import { type FinishedGroup, groupBatch, joinedRollouts, samplesOfGroup } from './policy/group-batch.ts'
@@ -45,9 +50,12 @@ import type {
   UpdateOptions,
   UpdateResult,
   UpdateStats,
+  ValueHeadOptions,
+  ValuesOptions,
 } from './policy/options.ts'
 import { topLogprobs } from './policy/top-logprobs.ts'
 import { applyUpdate, applyUpdates, supervisedStep, updateByObjective } from './policy/update.ts'
+import { valuesOf } from './policy/values.ts'
 import type { PromptRow } from './prompts.ts'
 import { emptyBatch, type RolloutBatch } from './rollouts.ts'
 import { Tokenizer } from './tokenizer.ts'
@@ -59,7 +67,7 @@ export { updateMetrics } from './policy/update.ts'
 /** Groups that may end in one token step and are taken at once where nobody consumes them one by one. */
 const GROUPS_AHEAD = 64
 
-const BACKEND_KEYS = ['device', 'dtype', 'threads', 'isa', 'seed']
+const BACKEND_KEYS = ['device', 'dtype', 'threads', 'isa', 'seed', 'valueHead']
 
 interface PolicyParts {
   engine: NativeEngine
@@ -70,6 +78,7 @@ interface PolicyParts {
   samplingDefaults: SamplingDefaults
   folder: string | undefined
   dtype: ComputeDtype
+  heads: Heads
   seed: bigint
 }
 
@@ -92,6 +101,7 @@ export class Policy implements AsyncDisposable {
   /** The type of the parameters that it computes with. */
   readonly dtype: ComputeDtype
   readonly #engine: NativeEngine
+  readonly #heads: Heads
   readonly #folder: string | undefined
 
   private constructor(parts: PolicyParts) {
@@ -103,6 +113,7 @@ export class Policy implements AsyncDisposable {
     this.seed = parts.seed
     this.dtype = parts.dtype
     this.#engine = parts.engine
+    this.#heads = parts.heads
     this.#folder = parts.folder
   }
 
@@ -136,15 +147,19 @@ export class Policy implements AsyncDisposable {
   }
 
   static async #open(
-    parts: Omit<PolicyParts, 'engine' | 'dtype'>,
-    options: BackendOptions,
+    parts: Omit<PolicyParts, 'engine' | 'dtype' | 'heads'>,
+    options: BackendOptions & ValueHeadOptions,
     fill: (engine: NativeEngine) => Promise<void>,
   ): Promise<Policy> {
     const { device, threads, isa } = options
     const dtype = requireOneOf(options.dtype ?? 'f32', 'Policy.dtype', ['f32', 'bf16'])
+    const heads: Heads = requireFlag(options.valueHead ?? false, 'Policy.valueHead')
+      ? 'tokens-and-value'
+      : 'tokens'
     const backend = {
       device: device ?? 'auto',
       dtype,
+      heads,
       ...(isa !== undefined && { isa }),
       ...(threads !== undefined && { threads: requireInteger(threads, 'Policy.threads', 1, 4096) }),
     }
@@ -155,7 +170,7 @@ export class Policy implements AsyncDisposable {
       await engine.dispose()
       throw error
     }
-    return new Policy({ ...parts, dtype, engine })
+    return new Policy({ ...parts, dtype, heads, engine })
   }
 
   /** Device, instruction set and number of threads. */
@@ -166,6 +181,11 @@ export class Policy implements AsyncDisposable {
   /** Optimiser steps that made these parameters, as far as it is known: those since `load`, or of the state resumed from. */
   get policyStep(): number {
     return this.#engine.optimizerStep
+  }
+
+  /** Whether it bears a value head beside the one over tokens. */
+  get hasValueHead(): boolean {
+    return this.#heads !== 'tokens'
   }
 
   /** Bytes that the engine holds now. */
@@ -222,6 +242,14 @@ export class Policy implements AsyncDisposable {
    */
   topLogprobs(rows: Rows, options: TopLogprobsOptions = {}): Promise<TopLogprobs> {
     return topLogprobs(this.#engine, this.config.vocabSize, rows, options)
+  }
+
+  /**
+   * What the policy's value head expects from each completion token on, rows in order: a function of the tokens before it.
+   * INVALID_ARGUMENT without such a head.
+   */
+  values(rows: Rows, options: ValuesOptions = {}): Promise<Float32Array> {
+    return valuesOf(this.#engine, rows, options)
   }
 
   /**
@@ -301,7 +329,7 @@ export class Policy implements AsyncDisposable {
     return writeModelFolder(
       directory,
       this.rawConfig,
-      this.#layout,
+      this.#modelLayout,
       (tensors) => call(() => this.#engine.save(tensors)),
       {
         ...options,
@@ -314,17 +342,26 @@ export class Policy implements AsyncDisposable {
     )
   }
 
-  /** A model folder as `save` writes it in float32, with AdamW's moments and step count beside it. */
+  /** A model folder as `save` writes it in float32, with AdamW's moments and step count, and a value head, beside it. */
   saveTrainingState(directory: string): Promise<void> {
-    return this.save(directory, { alongside: (partial) => this.#saveOptimizer(partial) })
+    return this.save(directory, {
+      alongside: async (partial) => {
+        await this.#saveOptimizer(partial)
+        if (!this.hasValueHead) return
+        await writeValueHead(partial, this.config.hiddenSize, (tensors) =>
+          call(() => this.#engine.save(tensors)),
+        )
+      },
+    })
   }
 
   /** Goes back to what `saveTrainingState` wrote: parameters, moments and step count. CHECKPOINT_CORRUPT. */
   async loadTrainingState(directory: string): Promise<void> {
     const folder = readModelFolder(directory)
-    requireSameShape(this.#layout, tensorShapesOf(folder.config), directory)
+    requireSameShape(this.#modelLayout, tensorShapesOf(folder.config), directory)
+    const head = this.hasValueHead ? [readValueHead(directory, this.config.hiddenSize)] : []
     const { path, mOffset, vOffset, step } = readOptimizerState(directory, this.#layout)
-    await call(() => this.#engine.load(folder.tensors, true))
+    await call(() => this.#engine.load([...folder.tensors, ...head], true))
     await call(() => this.#engine.loadOptimizer(path, mOffset, vOffset, step))
   }
 
@@ -356,9 +393,10 @@ export class Policy implements AsyncDisposable {
    */
   async clone(): Promise<Policy> {
     const { config, rawConfig, tokenizer, stopTokens, samplingDefaults, seed, dtype } = this
-    const engine = await copyEngine(this.#engine, config, dtype)
+    const engine = await copyEngine(this.#engine, config, dtype, this.#heads)
     return new Policy({
       ...{ engine, config, rawConfig, tokenizer, stopTokens, samplingDefaults, seed, dtype },
+      heads: this.#heads,
       folder: this.#folder,
     })
   }
@@ -403,6 +441,11 @@ export class Policy implements AsyncDisposable {
     return this.#engine.tensors
   }
 
+  /** What a folder in Hugging Face layout holds of it. */
+  get #modelLayout(): TensorShape[] {
+    return this.#layout.filter(({ name }) => name !== VALUE_HEAD)
+  }
+
   #saveOptimizer(directory: string): Promise<void> {
     return writeOptimizerState(directory, this.#layout, this.policyStep, (path, mOffset, vOffset) =>
       call(() => this.#engine.saveOptimizer(path, mOffset, vOffset)),
@@ -412,24 +455,4 @@ export class Policy implements AsyncDisposable {
 
 function seedOf(options: BackendOptions, where: string): bigint {
   return requireSeed(options.seed ?? 0, `${where}.seed`)
-}
-
-/** Refuses to read the parameters of another model into this one. */
-function requireSameShape(
-  layout: readonly TensorShape[],
-  found: readonly TensorShape[],
-  where: string,
-): void {
-  const text = (tensors: readonly TensorShape[]) =>
-    tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`)
-  const [expected, received] = [text(layout), text(found)]
-  const i = Array.from({ length: Math.max(expected.length, received.length) }).findIndex(
-    (_, at) => expected[at] !== received[at],
-  )
-  if (i === -1) return
-  throw new CoppiceError('CHECKPOINT_CORRUPT', 'a model of another shape', {
-    where,
-    expected: expected[i] ?? 'no further tensor',
-    received: received[i] ?? 'no further tensor',
-  })
 }

@@ -14,6 +14,14 @@ import {
   takeRows,
   writeTable,
 } from './rollouts.ts'
+import {
+  type CriticEstimates,
+  type CriticRun,
+  criticFolder,
+  criticOf,
+  estimate,
+  valuesRow,
+} from './trainer/critic-run.ts'
 import { LambdaSchedule } from './trainer/lambda-schedule.ts'
 import { learn, RefusedUpdate } from './trainer/learn.ts'
 import { learningRateAt } from './trainer/learning-rate.ts'
@@ -76,17 +84,30 @@ export async function* train(options: TrainOptions): AsyncGenerator<TrainStep, v
     settings.promptsPerStep,
     'promptsPerStep',
   )
+  const critic = criticOf(options, settings)
   const record = trainRecord(options, settings, recorded)
   // Before the run's folder is made: one that a misspelt verifier left behind would refuse the next try.
   await using verifier = await createVerifierPool(options.verifier, options.verify)
-  const { run, state } = await openRun(options.out, record, options.policy, options.resume ?? false)
-  if (state.step < settings.steps)
-    await reserveMemory(policiesOf(options, settings, recorded), options.onPlan)
+  const { run, state } = await openRun(
+    options.out,
+    record,
+    options.policy,
+    options.resume ?? false,
+    critic?.separate,
+  )
+  if (state.step < settings.steps) {
+    const ofValues = critic === null ? [] : [valuesRow(settings)]
+    await reserveMemory(policiesOf(options, settings, recorded), options.onPlan, ofValues)
+  }
   const reference =
     settings.referenceUpdateEvery > 0 ? new MovingReference(options.reference!, settings) : undefined
   if (state.step > 0) await reference?.restore(run.checkpointPath(state.step))
   const lambda = new LambdaSchedule(settings.objective, settings.steps, state.lambda)
-  const trainer = new Trainer(options, settings, recorded, order, run, verifier, lambda, reference)
+  const trainer = new Trainer(options, settings, recorded, order, run, verifier, {
+    lambda,
+    reference,
+    critic,
+  })
   let numTokens = state.numTokens
   let saved = state.step
   // A step's checkpoint follows its line of metrics: what it took stands in the next line.
@@ -173,6 +194,9 @@ function policiesOf(
     const scoring = { ...training, training: false, generation: false }
     policies.push({ name: 'reference policy', policy: reference, work: [scoring] })
   }
+  if (options.critic !== undefined) {
+    policies.push({ name: 'critic', policy: options.critic, work: [{ ...training, generation: false }] })
+  }
   return policies
 }
 
@@ -190,8 +214,17 @@ interface Sampled {
   advantages: RowAdvantages
   /** Prompt and completion tokens processed, those of greedy completions too. */
   tokens: number
+  /** Of an objective with a critic. */
+  estimates: CriticEstimates | null
   /** The whole of it as a batch, which nothing is learnt from: made while the engine works. */
   toBatch: () => RolloutBatch
+}
+
+/** What some objectives need beside the policy. */
+interface Companions {
+  lambda: LambdaSchedule
+  reference: MovingReference | undefined
+  critic: CriticRun | null
 }
 
 /** The phases of a step, over what stays the same from step to step. */
@@ -204,6 +237,7 @@ class Trainer {
   readonly #verifier: VerifierPool
   readonly #lambda: LambdaSchedule
   readonly #reference: MovingReference | undefined
+  readonly #critic: CriticRun | null
 
   constructor(
     options: TrainOptions,
@@ -212,8 +246,7 @@ class Trainer {
     order: RowOrder,
     run: RunFolder,
     verifier: VerifierPool,
-    lambda: LambdaSchedule,
-    reference: MovingReference | undefined,
+    { lambda, reference, critic }: Companions,
   ) {
     this.#options = options
     this.#settings = settings
@@ -227,6 +260,7 @@ class Trainer {
     this.#verifier = verifier
     this.#lambda = lambda
     this.#reference = reference
+    this.#critic = critic
   }
 
   tell(step: number, phase: TrainPhase, share: number): void {
@@ -267,14 +301,28 @@ class Trainer {
     const columns = { ...judged, ...(refLogprobs && { refLogprobs }) }
     const { objective } = this.#lambda.at(step)
     const advised = assignAdvantages(judgedColumns(columns), objective)
-    const advantages = { ...advised, metrics: { ...advised.metrics, ...metrics } }
+    const estimates =
+      this.#critic === null ? null : await this.#estimate(this.#critic, columns, advised, clock)
+    const advantages = {
+      ...advised,
+      ...(estimates && { tokenAdvantages: estimates.advantages }),
+      metrics: { ...advised.metrics, ...metrics, ...estimates?.metrics },
+    }
     signal?.throwIfAborted()
     const toBatch = () =>
       appendColumns(judgedBatch(), {
         advantages: advantageColumn(advantages.keptRows, advantages, { offsets }),
+        ...(estimates && { values: { values: estimates.values, offsets } }),
         ...(refLogprobs && { ref_logprobs: refLogprobs }),
       })
-    return { columns, advantages, tokens, toBatch }
+    return { columns, advantages, estimates, tokens, toBatch }
+  }
+
+  #estimate(critic: CriticRun, columns: RolloutColumns, advantages: RowAdvantages, clock: PhaseClock) {
+    const { tokenBudget } = this.#options
+    return clock.time('values', () =>
+      estimate(critic, columns, advantages, tokenBudget === undefined ? {} : { tokenBudget }),
+    )
   }
 
   async #score(reference: Policy, columns: RolloutColumns, clock: PhaseClock): Promise<Float32Array> {
@@ -288,7 +336,7 @@ class Trainer {
   /** The step's updates. Not stopped by the signal: half a step could not be resumed. */
   async learn(
     step: number,
-    { columns, advantages, toBatch }: Sampled,
+    { columns, advantages, estimates, toBatch }: Sampled,
     clock: PhaseClock,
   ): Promise<{ metrics: Record<string, number>; rollouts: RolloutBatch }> {
     const learningRate = learningRateAt(step, this.#settings)
@@ -299,6 +347,11 @@ class Trainer {
       const updating = clock.time('update', () =>
         learn({
           ...{ columns, advantages },
+          critic: this.#critic && {
+            ...this.#critic,
+            estimates: estimates!,
+            learnsAlone: step <= this.#critic.objective.criticWarmupSteps,
+          },
           policy: this.#options.policy,
           settings: this.#settings,
           learningRate,
@@ -341,6 +394,7 @@ class Trainer {
     const state = { step, numTokens, lambda: this.#lambda.state }
     await this.#run.saveCheckpoint(state, keep, async (directory) => {
       await this.#options.policy.saveTrainingState(directory)
+      await this.#critic?.separate?.saveTrainingState(criticFolder(directory))
       await this.#reference?.save(directory)
       if (pending !== undefined) await writeTable(pendingPathIn(directory), [pending.toBatch()])
     })

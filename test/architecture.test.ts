@@ -41,7 +41,7 @@ const FLOORS: readonly (readonly string[])[] = [
     'hub',
   ],
   ['prompts', 'presets', 'data', 'objectives', 'policy-loss', 'kernels'],
-  ['policy', 'report', 'tasks', 'verifiers', 'bench'],
+  ['policy', 'critic', 'report', 'tasks', 'verifiers', 'bench'],
   ['verify', 'plan'],
   ['judge'],
   ['evaluate', 'explain'],

@@ -45,8 +45,10 @@ Napi::Value machine(const Napi::CallbackInfo& info) {
 // done at once.
 Napi::Value plan_memory_of(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    const MemoryPlan plan = plan_memory(read_model_config(info[0]), read_backend_options(info[1]),
-                                        read_compute_dtype(info[1]), read_memory_request(info[2]));
+    ModelConfig config = read_model_config(info[0]);
+    config.heads = read_heads(info[1]);
+    const MemoryPlan plan = plan_memory(config, read_backend_options(info[1]), read_compute_dtype(info[1]),
+                                        read_memory_request(info[2]));
     return plan_to_js(info.Env(), plan);
   });
 }

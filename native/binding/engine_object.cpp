@@ -34,6 +34,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                       InstanceMethod<&EngineObject::score>("score"),
                       InstanceMethod<&EngineObject::top_log_probs>("topLogprobs"),
                       InstanceMethod<&EngineObject::grad>("grad"),
+                      InstanceMethod<&EngineObject::values>("values"),
                       InstanceMethod<&EngineObject::update>("update"),
                       InstanceMethod<&EngineObject::generate>("generate"),
                       InstanceMethod<&EngineObject::plan>("plan"),
@@ -42,7 +43,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
 
 Napi::Value EngineObject::open(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
-    const ModelConfig config = read_model_config(info[0]);
+    ModelConfig config = read_model_config(info[0]);
+    config.heads = read_heads(info[1]);
     const BackendOptions options = read_backend_options(info[1]);
     const DType dtype = read_compute_dtype(info[1]);
     const std::shared_ptr<Environment> environment = Environment::of(info.Env());

@@ -45,6 +45,7 @@ class EngineObject final : public Napi::ObjectWrap<EngineObject> {
   Napi::Value score(const Napi::CallbackInfo& info);
   Napi::Value top_log_probs(const Napi::CallbackInfo& info);
   Napi::Value grad(const Napi::CallbackInfo& info);
+  Napi::Value values(const Napi::CallbackInfo& info);
   Napi::Value update(const Napi::CallbackInfo& info);
   Napi::Value generate(const Napi::CallbackInfo& info);
   Napi::Value plan(const Napi::CallbackInfo& info);

@@ -1,4 +1,4 @@
-// NativeEngine's work on rollouts: score, topLogprobs, grad, update, generate, plan, reserve.
+// NativeEngine's work on rollouts: score, topLogprobs, grad, values, update, generate, plan, reserve.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -34,11 +34,18 @@ std::optional<std::vector<float>> read_optional_per_token(const Napi::Value& val
   return read_per_token(value, rows, name);
 }
 
+const float* data_or_null(const std::optional<std::vector<float>>& values) {
+  return values.has_value() ? values->data() : nullptr;
+}
+
 Napi::Object update_stats_to_js(Napi::Env env, const UpdateStats& stats) {
   const auto number = [env](auto value) { return Napi::Number::New(env, static_cast<double>(value)); };
   Napi::Object object = loss_stats_to_js(env, stats.loss);
   object.Set("cancelled", stats.cancelled);
   object.Set("loss", number(stats.loss.loss));
+  object.Set("valueLoss", number(stats.value.loss));
+  object.Set("valueTokens", number(stats.value.active_tokens));
+  object.Set("valueClipped", number(stats.value.clipped));
   object.Set("gradNorm", number(stats.grad_norm));
   object.Set("changedElements", number(stats.adamw.changed));
   object.Set("lostInBf16", number(stats.adamw.lost_in_bf16));
@@ -161,12 +168,39 @@ Napi::Value EngineObject::grad(const Napi::CallbackInfo& info) {
   });
 }
 
+Napi::Value EngineObject::values(const Napi::CallbackInfo& info) {
+  return guarded(info, [&]() -> Napi::Value {
+    struct State {
+      RowsArgument rows;
+      Block values;
+      bool cancelled = false;
+    };
+    const auto state = std::make_shared<State>();
+    state->rows = read_rows(info[0]);
+    const int64_t budget = read_token_budget(info[1]);
+    return submit(make_job(
+        info.Env(), StopFlagObject::read(info[2]),
+        [worker = worker_.get(), state, budget](StopFlag& stop) {
+          state->values = allocate_block(state->rows.completion_token_count() * sizeof(float));
+          state->cancelled = worker->engine()
+                                 .values(state->rows.view(), state->values.at<float>(0), budget, &stop)
+                                 .cancelled;
+        },
+        [environment = environment_, state](Napi::Env env) -> Napi::Value {
+          Napi::Object result = cancellable(env, state->cancelled);
+          result.Set("values", to_float32_array(env, *environment, std::move(state->values)));
+          return result;
+        }));
+  });
+}
+
 Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
   return guarded(info, [&]() -> Napi::Value {
     struct State {
       RowsArgument rows;
-      std::vector<float> advantages, norm;
-      std::optional<std::vector<float>> old_logprobs, ref_logprobs, old_kl_mask;
+      std::vector<float> norm;
+      std::optional<std::vector<float>> advantages, old_logprobs, ref_logprobs, old_kl_mask, returns,
+          old_values;
       UpdateInput input;
       UpdateStats stats;
     };
@@ -174,19 +208,24 @@ Napi::Value EngineObject::update(const Napi::CallbackInfo& info) {
     const auto state = std::make_shared<State>();
     state->rows = read_rows(info[0]);
     const Napi::Object object = read_object(info[1], "update");
-    state->advantages = read_per_token(object.Get("advantages"), state->rows, "advantages");
+    state->advantages = read_optional_per_token(object.Get("advantages"), state->rows, "advantages");
     state->norm = read_per_token(object.Get("norm"), state->rows, "norm");
     state->old_logprobs = read_optional_per_token(object.Get("oldLogprobs"), state->rows, "oldLogprobs");
     state->ref_logprobs = read_optional_per_token(object.Get("refLogprobs"), state->rows, "refLogprobs");
     state->old_kl_mask = read_optional_per_token(object.Get("oldKlMask"), state->rows, "oldKlMask");
+    state->returns = read_optional_per_token(object.Get("returns"), state->rows, "returns");
+    state->old_values = read_optional_per_token(object.Get("oldValues"), state->rows, "oldValues");
     UpdateInput& input = state->input;
     input.rows = state->rows.view();
-    input.advantage = state->advantages.data();
+    input.advantage = data_or_null(state->advantages);
     input.norm = state->norm.data();
-    input.old_lp = state->old_logprobs.has_value() ? state->old_logprobs->data() : nullptr;
-    input.ref_lp = state->ref_logprobs.has_value() ? state->ref_logprobs->data() : nullptr;
-    input.loss = read_loss_params(object.Get("loss"));
-    if (state->old_kl_mask.has_value()) input.loss.old_kl_mask = state->old_kl_mask->data();
+    input.old_lp = data_or_null(state->old_logprobs);
+    input.ref_lp = data_or_null(state->ref_logprobs);
+    if (state->advantages.has_value()) input.loss = read_loss_params(object.Get("loss"));
+    input.loss.old_kl_mask = data_or_null(state->old_kl_mask);
+    input.value.returns = data_or_null(state->returns);
+    input.value.old_value = data_or_null(state->old_values);
+    if (state->returns.has_value()) input.value.loss = read_value_loss_params(object.Get("valueLoss"));
     input.optimizer = read_optimizer(object.Get("optimizer"));
     input.micro_batches = read_micro_batches(object.Get("microBatches"));
     return submit(make_job(

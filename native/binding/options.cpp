@@ -127,6 +127,14 @@ BackendOptions read_backend_options(const Napi::Value& value) {
   return options;
 }
 
+Heads read_heads(const Napi::Value& value) {
+  const Fields fields(value, "options");
+  if (!fields.has("heads")) return Heads::kTokens;
+  return fields.word<Heads>(
+      "heads",
+      {{"tokens", Heads::kTokens}, {"value", Heads::kValue}, {"tokens-and-value", Heads::kTokensAndValue}});
+}
+
 DType read_compute_dtype(const Napi::Value& value) {
   const Fields fields(value, "options");
   if (!fields.has("dtype")) return DType::kF32;
@@ -198,6 +206,14 @@ PolicyLossParams read_loss_params(const Napi::Value& value) {
   if (fields.has("sapoTemperaturePos")) params.sapo_temperature_pos = fields.number("sapoTemperaturePos");
   if (fields.has("sapoTemperatureNeg")) params.sapo_temperature_neg = fields.number("sapoTemperatureNeg");
   if (fields.has("oldKlCoef")) params.old_kl_coef = fields.number("oldKlCoef");
+  return params;
+}
+
+ValueLossParams read_value_loss_params(const Napi::Value& value) {
+  const Fields fields(value, "valueLoss");
+  ValueLossParams params;
+  params.clip = fields.number("clip");
+  params.coef = fields.number("coef");
   return params;
 }
 

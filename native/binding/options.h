@@ -29,6 +29,8 @@ RowsArgument read_rows(const Napi::Value& value);
 ModelConfig read_model_config(const Napi::Value& value);
 BackendOptions read_backend_options(const Napi::Value& value);
 // `dtype` of the same object: f32 (also where it is absent) or bf16.
+// Of an engine's options: which heads the model has. Default: the one over tokens.
+Heads read_heads(const Napi::Value& value);
 DType read_compute_dtype(const Napi::Value& value);
 int64_t read_token_budget(const Napi::Value& value);
 // `tokenBudget` and `activationCheckpointing` of an object.
@@ -36,6 +38,7 @@ MicroBatchParams read_micro_batches(const Napi::Value& value);
 MemoryRequest read_memory_request(const Napi::Value& value);
 std::vector<TensorInFile> read_tensors(const Napi::Value& value);
 PolicyLossParams read_loss_params(const Napi::Value& value);
+ValueLossParams read_value_loss_params(const Napi::Value& value);
 OptimizerParams read_optimizer(const Napi::Value& value);
 GenerationParams read_generation_params(const Napi::Object& object);
 

@@ -12,6 +12,7 @@
 #include "engine/generator.h"
 #include "engine/learner.h"
 #include "engine/tensor_file.h"
+#include "engine/value_head.h"
 
 namespace coppice {
 
@@ -65,20 +66,31 @@ class TransformerEngine final : public Engine {
 
   ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
                     const StopFlag* stop) override {
+    require_token_head("score");
     const ScopedFloatEnvironment environment;
     return learner_.score(rows, lp, entropy, token_budget, stop);
   }
   ScoreResult top_log_probs(const TopLogProbsInput& input, const TopLogProbsOutput& output,
                             int64_t token_budget, const StopFlag* stop) override {
+    require_token_head("topLogprobs");
     const ScopedFloatEnvironment environment;
     return learner_.top_log_probs(input, output, token_budget, stop);
   }
   ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
                    const MicroBatchParams& micro_batches, const StopFlag* stop) override {
+    require_token_head("grad");
     const ScopedFloatEnvironment environment;
     return learner_.grad(rows, token_weight, loss, micro_batches, stop);
   }
+  ScoreResult values(const RolloutRows& rows, float* value, int64_t token_budget,
+                     const StopFlag* stop) override {
+    require_value_head("values");
+    const ScopedFloatEnvironment environment;
+    return learner_.values(rows, value, token_budget, stop);
+  }
   UpdateStats update(const UpdateInput& input, const StopFlag* stop) override {
+    if (input.advantage != nullptr) require_token_head("update on advantages");
+    if (input.value.returns != nullptr) require_value_head("update on returns");
     const ScopedFloatEnvironment environment;
     const UpdateStats stats = learner_.update(input, stop);
     if (!stats.cancelled) ++version_;
@@ -93,6 +105,16 @@ class TransformerEngine final : public Engine {
 
  private:
   uint64_t workspace_bytes(const MemoryRequest& request) const;
+  void require_token_head(const char* what) const {
+    if (!config_.has_token_head()) {
+      fail(ErrorCode::kInvalidArgument, "%s: a critic has a value head in place of one over tokens", what);
+    }
+  }
+  void require_value_head(const char* what) const {
+    if (!config_.has_value_head()) {
+      fail(ErrorCode::kInvalidArgument, "%s: the model has no value head", what);
+    }
+  }
   const float* require_gradients() const {
     if (learner_.gradients() == nullptr) {
       fail(ErrorCode::kInvalidArgument, "there are no gradients yet: call grad or update first");
@@ -130,7 +152,8 @@ void TransformerEngine::init_random(uint64_t seed) {
   const std::vector<TensorSpec>& tensors = parameters_.layout().tensors;
   for (size_t index = 0; index < tensors.size(); ++index) {
     const TensorSpec& tensor = tensors[index];
-    const bool norm = ends_with(tensor.name, "norm.weight"), bias = ends_with(tensor.name, ".bias");
+    const bool norm = ends_with(tensor.name, "norm.weight");
+    const bool zero = ends_with(tensor.name, ".bias") || tensor.name == kValueHeadTensor;
     const bool into_residual =
         ends_with(tensor.name, "o_proj.weight") || ends_with(tensor.name, "down_proj.weight");
     const float scale =
@@ -140,7 +163,7 @@ void TransformerEngine::init_random(uint64_t seed) {
       const int64_t end = std::min(begin + piece, tensor.elements());
       values.assign(static_cast<size_t>(end - begin), norm ? 1.0f : 0.0f);
       // Elements 2 i and 2 i + 1 of the tensor are one pair, which a piece may cut.
-      for (int64_t i = begin / 2; !norm && !bias && 2 * i < end; ++i) {
+      for (int64_t i = begin / 2; !norm && !zero && 2 * i < end; ++i) {
         float pair[2];
         const PhiloxBlock block =
             philox4x32(seed, static_cast<uint32_t>(i), static_cast<uint32_t>(static_cast<uint64_t>(i) >> 32),
@@ -172,12 +195,16 @@ void TransformerEngine::load(const std::vector<TensorInFile>& tensors, bool with
     }
   }
   for (const TensorSpec& tensor : parameters_.layout().tensors) {
-    if (!seen.contains(tensor.name))
+    if (!seen.contains(tensor.name) && tensor.name != kValueHeadTensor)
       fail(ErrorCode::kCheckpointCorrupt, "tensor '%s' is missing", tensor.name.c_str());
   }
   parameters_.drop_masters();
   if (with_masters) parameters_.make_room_for_masters();
   std::vector<float> values;
+  if (config_.has_value_head() && !seen.contains(kValueHeadTensor)) {
+    values.assign(static_cast<size_t>(config_.hidden_size), 0.0f);
+    write_tensor(kValueHeadTensor, values.data());
+  }
   for (const TensorInFile& source : tensors) {
     const TensorFile file(source.path, TensorFile::Mode::kRead);
     const TensorSpec& tensor = parameters_.tensor(source.name);
@@ -314,6 +341,7 @@ std::unique_ptr<Generation> TransformerEngine::generate(const int32_t* prompt_to
                                                         const int32_t* prompt_offsets,
                                                         const int64_t* prompt_index, int64_t count,
                                                         const GenerationParams& params) {
+  require_token_head("generate");
   return std::make_unique<EngineGeneration>(*backend_, config_, parameters_, transformer_, workspace_,
                                             kv_memory_, prompt_memory_, prompt_tokens, prompt_offsets,
                                             prompt_index, count, params);
@@ -342,7 +370,7 @@ MemoryPlan TransformerEngine::plan(const MemoryRequest& request) const {
                      {{"fp32 masters", master}, {"gradients", master}, {"optimizer moments", 2 * master}});
   }
   plan.rows.push_back({"activations and scratch", workspace_bytes(request)});
-  uint64_t host = Learner::host_bytes(largest_batch_of(request));
+  uint64_t host = learner_.host_bytes(largest_batch_of(request));
   if (request.generation) {
     plan.rows.push_back(
         {"key/value cache", Generator::cache_bytes(config_, request.params, request.longest_prompt) +

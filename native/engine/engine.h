@@ -13,6 +13,7 @@
 #include "backend/backend.h"
 #include "engine/batch.h"
 #include "engine/model_config.h"
+#include "engine/value_loss.h"
 
 namespace coppice {
 
@@ -70,14 +71,23 @@ struct OptimizerParams {
   double max_grad_norm = 1.0;  // 0 = off
 };
 
-// What one optimiser step works on. Arrays have one element a completion token, in the rows' order.
+// The value head's part of an optimiser step; arrays as in UpdateInput.
+struct ValueInput {
+  const float* returns = nullptr;    // null: no value loss
+  const float* old_value = nullptr;  // null without a clip
+  ValueLossParams loss;
+};
+
+// What one optimiser step works on: the policy's loss, that of the value head, or both, over the same tokens.
+// Arrays have one element a completion token, in the rows' order.
 struct UpdateInput {
   RolloutRows rows;
-  const float* old_lp = nullptr;  // null: the recorded ratio is 1 (the loss then uses lp itself as old_lp)
-  const float* ref_lp = nullptr;  // null without KL
-  const float* advantage = nullptr;
-  const float* norm = nullptr;  // mask / denominator of the whole optimiser batch; 0 = inactive
-  PolicyLossParams loss;        // its old_kl_mask is an array like the ones above
+  const float* old_lp = nullptr;     // null: the recorded ratio is 1 (the loss then uses lp itself as old_lp)
+  const float* ref_lp = nullptr;     // null without KL
+  const float* advantage = nullptr;  // null: no policy loss
+  const float* norm = nullptr;       // mask / denominator of the whole optimiser batch; 0 = inactive
+  PolicyLossParams loss;             // its old_kl_mask is an array like the ones above
+  ValueInput value;
   OptimizerParams optimizer;
   MicroBatchParams micro_batches;
 };
@@ -85,6 +95,7 @@ struct UpdateInput {
 struct UpdateStats {
   bool cancelled = false;
   PolicyLossStats loss;
+  ValueLossStats value;
   double grad_norm = 0;  // before clipping
   AdamwStats adamw;
   int64_t optimizer_step = 0;  // after this step
@@ -166,9 +177,11 @@ class Engine {
 
   // ---- parameters ----
   // normal(0, 0.02), norms 1, biases 0; scaled 1 / sqrt(2 layers) on the two projections into the residual
-  // stream.
+  // stream. A value head is 0.
   virtual void init_random(uint64_t seed) = 0;
-  // Every tensor of the layout exactly once, any dtype of file. CHECKPOINT_CORRUPT names the tensor or file.
+  // Every tensor of the layout exactly once, any dtype of file; a value head alone may be missing and
+  // is 0 then.
+  // CHECKPOINT_CORRUPT names the tensor or file.
   // with_masters: the files' values also become the fp32 masters at once, as a run that goes on needs them
   // (without, masters are made of the compute copies at the first update).
   virtual void load(const std::vector<TensorInFile>& tensors, bool with_masters) = 0;
@@ -193,7 +206,7 @@ class Engine {
   virtual void write_moments(const std::string& name, const float* values, int64_t step) = 0;
   virtual uint64_t version() const = 0;  // grows with every change of the parameters
 
-  // ---- work ----
+  // ---- work; INVALID_ARGUMENT where the model lacks the head that it needs ----
   // lp and entropy [completion tokens]; entropy may be null.
   virtual ScoreResult score(const RolloutRows& rows, float* lp, float* entropy, int64_t token_budget,
                             const StopFlag* stop) = 0;
@@ -206,8 +219,13 @@ class Engine {
   // *loss.
   virtual ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
                            const MicroBatchParams& micro_batches, const StopFlag* stop) = 0;
+  // What the value head says at the positions that predict the completion tokens: value [completion tokens].
+  // A token's value depends on the tokens before it alone.
+  virtual ScoreResult values(const RolloutRows& rows, float* value, int64_t token_budget,
+                             const StopFlag* stop) = 0;
   // One optimiser step. NON_FINITE (parameters and moments untouched) when the loss or the gradient is not
-  // finite; the message says which rows of the input carry non-finite log-probs.
+  // finite; the message says which rows of the input carry non-finite log-probs or
+  // values.
   virtual UpdateStats update(const UpdateInput& input, const StopFlag* stop) = 0;
 
   // Prompts: flat tokens with offsets [count + 1], copied. prompt_index: the prompts' global indices for the

@@ -75,11 +75,9 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const BatchSize& size) cons
   pass.lp = carver.floats(size.items);
   pass.entropy = carver.floats(size.items);
   pass.lse = carver.floats(size.items);
-  const auto head_bytes = pass.keep == Keep::kNothing ? &Backend::head_scratch_bytes
-                                                      : &Backend::head_forward_backward_scratch_bytes;
-  pass.scratch.bytes = std::max(
-      transformer_.scratch_bytes(size.rows),
-      (backend_.*head_bytes)(size.items, config_.vocab_size, config_.hidden_size, parameters_.dtype()));
+  if (config_.has_value_head()) pass.value.carve(carver, size.items, config_.hidden_size);
+  pass.scratch.bytes =
+      std::max(transformer_.scratch_bytes(size.rows), head_scratch_bytes(size.items, pass.keep));
   pass.scratch.data = carver.bytes(pass.scratch.bytes);
   if (pass.keep == Keep::kNothing) return;
   pass.sequence_offsets = carver.ints(size.sequences + 1);
@@ -92,6 +90,19 @@ void Learner::carve_pass(Carver& carver, Pass& pass, const BatchSize& size) cons
   pass.g_lp = carver.floats(size.items);
   pass.g_entropy = carver.floats(size.items);
   pass.dhidden = carver.tensor(size.rows, config_.hidden_size);
+}
+
+size_t Learner::head_scratch_bytes(int64_t items, Keep keep) const {
+  size_t bytes = 0;
+  if (config_.has_token_head()) {
+    const auto of_tokens =
+        keep == Keep::kNothing ? &Backend::head_scratch_bytes : &Backend::head_forward_backward_scratch_bytes;
+    bytes = (backend_.*of_tokens)(items, config_.vocab_size, config_.hidden_size, parameters_.dtype());
+  }
+  if (config_.has_value_head()) {
+    bytes = std::max(bytes, value_head_scratch_bytes(backend_, items, config_.hidden_size));
+  }
+  return bytes;
 }
 
 uint64_t Learner::workspace_bytes(const BatchSize& size, Keep keep) const {
@@ -143,21 +154,30 @@ void Learner::forward() {
   transformer_.forward(context, device_batch(), pass_.pages, pass_.activations, pass_.keep);
 }
 
-// Fills pass_.lp, pass_.entropy and pass_.lse, has `loss` fill pass_.g_lp (and g_entropy, or null), and adds
-// to the gradient arena.
-void Learner::head_and_backward(HeadLoss& loss, const float* g_entropy) {
+// Fills pass_.lp, pass_.entropy, pass_.lse and pass_.dhidden, and has `loss` fill pass_.g_lp (and g_entropy,
+// or null).
+void Learner::head_forward_backward(HeadLoss& loss, const float* g_entropy) {
   Context context = pass_context();
   ops::head_forward_backward(context, pass_.dhidden,
                              parameters_.in_arena(gradients_.f32(), &parameters_.head()), pass_.lp,
                              pass_.entropy, pass_.lse, pass_.activations.hidden, parameters_.head(),
                              head_items(), pass_.g_lp, g_entropy, loss);
+}
+
+// From pass_.dhidden into the gradient arena.
+void Learner::backward() {
+  Context context = pass_context();
   transformer_.backward(context, device_batch(), pass_.pages, pass_.activations, pass_.keep, pass_.dhidden,
                         gradients_.f32());
 }
 
+void Learner::gather_items(const float* from, std::vector<float>& to) const {
+  to.resize(batch_.item_source.size());
+  for (size_t i = 0; i < to.size(); ++i) to[i] = from[batch_.item_source[i]];
+}
+
 void Learner::load_items(const float* from, float* to) {
-  staging_.resize(batch_.item_source.size());
-  for (size_t i = 0; i < staging_.size(); ++i) staging_[i] = from[batch_.item_source[i]];
+  gather_items(from, staging_);
   upload(backend_, to, staging_);
 }
 
@@ -176,10 +196,12 @@ void Learner::reserve_state() {
 void Learner::reserve_host(const BatchSize& largest) {
   batch_.reserve(largest);
   staging_.reserve(static_cast<size_t>(largest.items));
+  if (config_.has_value_head()) value_staging_.reserve(static_cast<size_t>(largest.items));
 }
 
-uint64_t Learner::host_bytes(const BatchSize& largest) {
-  return coppice::host_bytes(largest) + static_cast<uint64_t>(largest.items) * sizeof(float);
+uint64_t Learner::host_bytes(const BatchSize& largest) const {
+  const uint64_t arrays = 1 + (config_.has_value_head() ? ValueStaging::kArrays : 0);
+  return coppice::host_bytes(largest) + arrays * static_cast<uint64_t>(largest.items) * sizeof(float);
 }
 
 void Learner::clear_gradients() {
@@ -229,7 +251,8 @@ ScoreResult Learner::grad(const RolloutRows& rows, const float* token_weight, do
     for (size_t i = 0; i < source.size(); ++i) staging_[i] = -token_weight[source[i]];
     upload(backend_, pass_.g_lp, staging_);
     GivenGradient given;
-    head_and_backward(given, nullptr);
+    head_forward_backward(given, nullptr);
+    backward();
     backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
     for (size_t i = 0; i < source.size(); ++i) {
       const float weight = token_weight[source[i]];
@@ -239,19 +262,61 @@ ScoreResult Learner::grad(const RolloutRows& rows, const float* token_weight, do
   return {};
 }
 
-UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
-  check_rows(input.rows, config_.vocab_size, config_.max_positions);
+namespace {
+
+void check_update(const UpdateInput& input) {
+  if (input.advantage == nullptr && input.value.returns == nullptr) {
+    fail(ErrorCode::kInvalidArgument, "update: expected advantages, returns or both");
+  }
   if (input.loss.kl_coef != 0 && input.ref_lp == nullptr) {
     fail(ErrorCode::kInvalidArgument, "update: a KL coefficient needs reference log-probs");
   }
   if (input.loss.old_kl_coef != 0 && input.loss.old_kl_mask == nullptr) {
     fail(ErrorCode::kInvalidArgument, "update: a weight of |lp - old_lp| needs the tokens that it is for");
   }
+  if (std::isfinite(input.value.loss.clip) && input.value.returns != nullptr &&
+      input.value.old_value == nullptr) {
+    fail(ErrorCode::kInvalidArgument, "update: a clip of the values needs the old ones");
+  }
+}
+
+}  // namespace
+
+void Learner::policy_pass(const UpdateInput& input, PolicyLossStats& stats) {
+  const bool with_old_kl = input.loss.old_kl_coef != 0;
+  upload(backend_, pass_.sequence_offsets, batch_.sequence_offsets);
+  load_items(input.advantage, pass_.advantage);
+  load_items(input.norm, pass_.norm);
+  if (input.old_lp != nullptr) load_items(input.old_lp, pass_.old_lp);
+  if (input.ref_lp != nullptr) load_items(input.ref_lp, pass_.ref_lp);
+  if (with_old_kl) load_items(input.loss.old_kl_mask, pass_.old_kl_mask);
+  PolicyLossParams params = input.loss;
+  params.old_kl_mask = with_old_kl ? pass_.old_kl_mask : nullptr;
+  float* const g_entropy = input.loss.entropy_coef != 0 ? pass_.g_entropy : nullptr;
+  MicroBatchLoss loss(pass_context(), stats,
+                      {.g_lp = pass_.g_lp,
+                       .g_entropy = g_entropy,
+                       .lp = pass_.lp,
+                       .entropy = pass_.entropy,
+                       .old_lp = input.old_lp == nullptr ? nullptr : pass_.old_lp,
+                       .ref_lp = input.ref_lp == nullptr ? nullptr : pass_.ref_lp,
+                       .advantage = pass_.advantage,
+                       .norm = pass_.norm,
+                       .sequence_offsets = pass_.sequence_offsets,
+                       .sequences = batch_.size().sequences,
+                       .items = batch_.size().items,
+                       .range_offsets = pass_.range_offsets},
+                      params);
+  head_forward_backward(loss, g_entropy);
+}
+
+UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
+  check_rows(input.rows, config_.vocab_size, config_.max_positions);
+  check_update(input);
   UpdateStats stats;
   Stopwatch watch;
   clear_gradients();
-  const bool with_entropy = input.loss.entropy_coef != 0, with_old_kl = input.loss.old_kl_coef != 0;
-  PolicyLossParams loss_params = input.loss;
+  const bool with_policy = input.advantage != nullptr, with_value = input.value.returns != nullptr;
   NonFiniteRows non_finite;
   for (RowPacker packer(input.rows, input.micro_batches.token_budget, batch_); packer.next();) {
     if (stopped(stop)) {
@@ -259,34 +324,21 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
       return stats;
     }
     begin(kept_under(input.micro_batches.checkpointing));
-    upload(backend_, pass_.sequence_offsets, batch_.sequence_offsets);
-    load_items(input.advantage, pass_.advantage);
-    load_items(input.norm, pass_.norm);
-    if (input.old_lp != nullptr) load_items(input.old_lp, pass_.old_lp);
-    if (input.ref_lp != nullptr) load_items(input.ref_lp, pass_.ref_lp);
-    if (with_old_kl) load_items(input.loss.old_kl_mask, pass_.old_kl_mask);
-    loss_params.old_kl_mask = with_old_kl ? pass_.old_kl_mask : nullptr;
     forward();
     stats.seconds_forward += watch.lap();
-    float* const g_entropy = with_entropy ? pass_.g_entropy : nullptr;
-    MicroBatchLoss loss(pass_context(), stats.loss,
-                        {.g_lp = pass_.g_lp,
-                         .g_entropy = g_entropy,
-                         .lp = pass_.lp,
-                         .entropy = pass_.entropy,
-                         .old_lp = input.old_lp == nullptr ? nullptr : pass_.old_lp,
-                         .ref_lp = input.ref_lp == nullptr ? nullptr : pass_.ref_lp,
-                         .advantage = pass_.advantage,
-                         .norm = pass_.norm,
-                         .sequence_offsets = pass_.sequence_offsets,
-                         .sequences = batch_.size().sequences,
-                         .items = batch_.size().items,
-                         .range_offsets = pass_.range_offsets},
-                        loss_params);
-    head_and_backward(loss, g_entropy);
-    staging_.resize(batch_.item_row.size());
-    backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
-    non_finite.look(batch_, staging_);
+    if (with_policy) {
+      policy_pass(input, stats.loss);
+    } else {
+      backend_.zero(pass_.dhidden.data,
+                    static_cast<size_t>(batch_.size().rows * config_.hidden_size) * sizeof(float));
+    }
+    if (with_value) value_pass(input, stats.value);
+    backward();
+    if (with_policy) {
+      staging_.resize(batch_.item_row.size());
+      backend_.download(staging_.data(), pass_.lp, staging_.size() * sizeof(float));
+    }
+    non_finite.look(batch_, with_policy ? staging_ : value_staging_.value);
     stats.seconds_backward += watch.lap();
     ++stats.micro_batches;
     stats.packed_tokens += batch_.size().rows;
@@ -296,11 +348,11 @@ UpdateStats Learner::update(const UpdateInput& input, const StopFlag* stop) {
   const int64_t elements = parameters_.layout().total_elements;
   ops::sum_of_squares(context, &squares, gradients_.f32(), elements);
   stats.grad_norm = std::sqrt(squares);
-  if (!std::isfinite(stats.loss.loss) || !std::isfinite(stats.grad_norm)) {
-    fail(
-        ErrorCode::kNonFinite,
-        "update refused, parameters untouched: loss %g, gradient norm %g; rows with non-finite log-probs: %s",
-        stats.loss.loss, stats.grad_norm, non_finite.text().c_str());
+  const double loss = stats.loss.loss + stats.value.loss;
+  if (!std::isfinite(loss) || !std::isfinite(stats.grad_norm)) {
+    fail(ErrorCode::kNonFinite,
+         "update refused, parameters untouched: loss %g, gradient norm %g; rows with non-finite %s: %s", loss,
+         stats.grad_norm, with_policy ? "log-probs" : "values", non_finite.text().c_str());
   }
   if (stopped(stop)) {
     stats.cancelled = true;

@@ -4,6 +4,7 @@
 #include "engine/engine.h"
 #include "engine/kv_cache.h"
 #include "engine/transformer.h"
+#include "engine/value_head.h"
 
 namespace coppice {
 
@@ -19,6 +20,7 @@ class Learner {
                             int64_t token_budget, const StopFlag* stop);
   ScoreResult grad(const RolloutRows& rows, const float* token_weight, double* loss,
                    const MicroBatchParams& micro_batches, const StopFlag* stop);
+  ScoreResult values(const RolloutRows& rows, float* value, int64_t token_budget, const StopFlag* stop);
   UpdateStats update(const UpdateInput& input, const StopFlag* stop);
 
   const float* gradients() const { return gradients_.f32(); }
@@ -35,7 +37,7 @@ class Learner {
   void reserve_state();
   // Room for the host's side of micro-batches of at most that size, and its bytes.
   void reserve_host(const BatchSize& largest);
-  static uint64_t host_bytes(const BatchSize& largest);
+  uint64_t host_bytes(const BatchSize& largest) const;
 
  private:
   // One packed micro-batch and everything computed from it, in the workspace.
@@ -49,6 +51,7 @@ class Learner {
     float *temperature, *lp, *entropy, *lse;
     float *old_lp, *ref_lp, *advantage, *norm, *old_kl_mask, *g_lp, *g_entropy;
     Tensor dhidden;
+    ValueTensors value;
     Scratch scratch;
   };
 
@@ -59,11 +62,25 @@ class Learner {
   HeadItems head_items() const;
   Context pass_context();
   void forward();
-  void head_and_backward(HeadLoss& loss, const float* g_entropy);
+  void head_forward_backward(HeadLoss& loss, const float* g_entropy);
+  void backward();
+  void value_forward();
+  // The losses of the micro-batch in pass_, up to dhidden.
+  void policy_pass(const UpdateInput& input, PolicyLossStats& stats);
+  void value_pass(const UpdateInput& input, ValueLossStats& stats);
+  size_t head_scratch_bytes(int64_t items, Keep keep) const;
+  void gather_items(const float* from, std::vector<float>& to) const;
   // The per-token values that belong to the batch's items, to and from the device.
   void load_items(const float* from, float* to);
   void store_items(const float* from, float* to);
   void clear_gradients();
+
+  // The host's side of the value loss, one entry an item.
+  struct ValueStaging {
+    std::vector<float> value, old_value, returns, norm, dvalue;
+    void reserve(size_t items);
+    static constexpr uint64_t kArrays = 5;
+  };
 
   Backend& backend_;
   const ModelConfig& config_;
@@ -77,6 +94,7 @@ class Learner {
   PackedBatch batch_;
   Pass pass_;
   std::vector<float> staging_;
+  ValueStaging value_staging_;
 };
 
 // What a backward under `checkpointing` reads.

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "engine/value_head.h"
 
 namespace coppice {
 
@@ -81,6 +82,11 @@ class LayoutBuilder {
   int32_t vector(const std::string& name, int64_t cols) {
     return parameter(name, ParameterKind::kVector, 1, cols);
   }
+  int32_t f32_matrix(const std::string& name, int64_t rows, int64_t cols) {
+    const int32_t index = matrix(name, rows, cols);
+    layout_.parameters.back().stays_f32 = true;
+    return index;
+  }
 
   void matrix_rows(const std::string& tensor, int32_t parameter, int64_t row_begin, int64_t rows) {
     const ParameterSpec& spec = layout_.parameters[static_cast<size_t>(parameter)];
@@ -110,7 +116,7 @@ class LayoutBuilder {
 
  private:
   int32_t parameter(const std::string& name, ParameterKind kind, int64_t rows, int64_t cols) {
-    layout_.parameters.push_back({name, kind, rows, cols, layout_.total_elements});
+    layout_.parameters.push_back({name, kind, rows, cols, false, layout_.total_elements});
     layout_.total_elements += rows * cols;
     return static_cast<int32_t>(layout_.parameters.size()) - 1;
   }
@@ -150,7 +156,10 @@ ModelLayout layout_of(const ModelConfig& config) {
     build.whole(theirs + "mlp.down_proj.weight", build.matrix(ours + "down", hidden, ff));
   }
   build.whole("model.norm.weight", build.vector("final_norm", hidden));
-  if (!config.tie_embeddings) build.whole("lm_head.weight", build.matrix("head", config.vocab_size, hidden));
+  if (config.has_token_head() && !config.tie_embeddings) {
+    build.whole("lm_head.weight", build.matrix("head", config.vocab_size, hidden));
+  }
+  if (config.has_value_head()) build.whole(kValueHeadTensor, build.f32_matrix("value_head", 1, hidden));
   return build.take();
 }
 

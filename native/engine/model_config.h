@@ -13,6 +13,9 @@ namespace coppice {
 // name.
 enum class RopeScaling : uint8_t { kDefault, kLlama3 };
 
+// What reads the final hidden states: the head over the vocabulary, a value head (value_head.h), or both.
+enum class Heads : uint8_t { kTokens, kValue, kTokensAndValue };
+
 struct ModelConfig {
   int32_t vocab_size = 0;
   int32_t hidden_size = 0;
@@ -32,11 +35,14 @@ struct ModelConfig {
   bool qkv_bias = false;  // Qwen2
   bool qk_norm = false;   // Qwen3
   bool tie_embeddings = false;
+  Heads heads = Heads::kTokens;
   std::vector<int32_t> layer_windows;  // keys that a query sees in each layer, 0 = all; empty = 0 everywhere
 
   int32_t q_cols() const { return num_heads * head_dim; }
   int32_t kv_cols() const { return num_kv_heads * head_dim; }
   int32_t qkv_cols() const { return q_cols() + 2 * kv_cols(); }
+  bool has_token_head() const { return heads != Heads::kValue; }
+  bool has_value_head() const { return heads != Heads::kTokens; }
   AttentionShape attention_shape(int32_t layer) const;
   // INVALID_ARGUMENT that names the field, unless every size is positive and they fit together.
   void check() const;
@@ -49,6 +55,7 @@ struct ParameterSpec {
   ParameterKind kind = ParameterKind::kVector;
   int64_t rows = 0;  // 1 for kVector
   int64_t cols = 0;
+  bool stays_f32 = false;     // its compute copy is fp32 whatever the engine computes with
   int64_t master_offset = 0;  // first element in the fp32 arenas of masters, gradients and moments
 };
 

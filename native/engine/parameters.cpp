@@ -22,7 +22,7 @@ ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, DTyp
     parameter.kind = spec.kind;
     parameter.rows = spec.rows;
     parameter.cols = spec.cols;
-    parameter.dtype = dtype;
+    parameter.dtype = spec.stays_f32 ? DType::kF32 : dtype;
     parameter.storage_bytes =
         backend.parameter_storage_bytes(spec.kind, spec.rows, spec.cols, parameter.dtype);
     if (with_storage) {
@@ -45,6 +45,7 @@ ParameterStore::ParameterStore(Backend& backend, const ModelConfig& config, DTyp
   }
   final_norm_ = find("final_norm");
   head_ = config.tie_embeddings ? find("embedding") : find("head");
+  value_head_ = find("value_head");
   for (size_t i = 0; i < layout_.tensors.size(); ++i) tensor_index_.emplace(layout_.tensors[i].name, i);
 }
 

@@ -37,6 +37,7 @@ class ParameterStore {
   const Parameter& embedding() const { return parameters_.front(); }
   const Parameter& final_norm() const { return *final_norm_; }
   const Parameter& head() const { return *head_; }  // the embedding when tied
+  const Parameter& value_head() const { return *value_head_; }
   const LayerParameters& layer(int32_t index) const { return layers_[static_cast<size_t>(index)]; }
 
   // The piece of an arena in layout order (gradients, say) that belongs to a parameter; null for null.
@@ -68,6 +69,7 @@ class ParameterStore {
   std::vector<LayerParameters> layers_;
   const Parameter* final_norm_ = nullptr;
   const Parameter* head_ = nullptr;
+  const Parameter* value_head_ = nullptr;
   std::unordered_map<std::string, size_t> tensor_index_;
   Buffer masters_;
 };

@@ -10,7 +10,7 @@ import {
   type TensorInFile,
 } from './safetensors.ts'
 import { isJsonObject, readJsonObject, shortJson } from './strict-json.ts'
-import { EMBEDDING, HEAD, isDerivedTensor, tensorShapesOf } from './tensor-names.ts'
+import { EMBEDDING, HEAD, type Heads, isDerivedTensor, tensorShapesOf, VALUE_HEAD } from './tensor-names.ts'
 
 export const SINGLE_FILE = 'model.safetensors'
 export const INDEX_FILE = 'model.safetensors.index.json'
@@ -33,14 +33,21 @@ export interface ModelTensors {
 
 /**
  * Finds every tensor of the model in the folder's safetensors files. CHECKPOINT_CORRUPT names the file and the tensor
- * that is missing, too many, of another shape or of a dtype that is not F32, BF16 or F16.
+ * that is missing, too many, of another shape or of a dtype that is not F32, BF16 or F16. A value head may be missing.
  */
-export function findModelTensors(directory: string, config: ModelConfig): ModelTensors {
+export function findModelTensors(
+  directory: string,
+  config: ModelConfig,
+  heads: Heads = 'tokens',
+): ModelTensors {
   const stored = storedTensors(directory)
   const ignored = config.tieEmbeddings ? resolveTiedHead(stored) : []
+  if (heads === 'value' && stored.delete(HEAD)) ignored.push(HEAD)
   const tensors: TensorInFile[] = []
-  for (const { name, shape } of tensorShapesOf(config)) {
+  for (const { name, shape } of tensorShapesOf(config, heads)) {
     const found = stored.get(name)
+    // A model that had none yet begins with a value head of zeros.
+    if (found === undefined && name === VALUE_HEAD) continue
     if (found === undefined) {
       throw corrupt(directory, `tensor ${shortJson(name)} is missing`, { expected: `[${shape.join(', ')}]` })
     }

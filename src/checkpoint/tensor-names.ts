@@ -1,3 +1,4 @@
+import { CoppiceError } from '../errors.ts'
 import type { ModelConfig } from './model-config.ts'
 
 export interface TensorShape {
@@ -6,8 +7,11 @@ export interface TensorShape {
   shape: readonly number[]
 }
 
+/** What reads the final hidden states: a head over the vocabulary, a value head, or both. */
+export type Heads = 'tokens' | 'value' | 'tokens-and-value'
+
 /** Every tensor of a model, in the order of the engine's layout. Shapes are [rows, columns] or [columns]. */
-export function tensorShapesOf(config: ModelConfig): TensorShape[] {
+export function tensorShapesOf(config: ModelConfig, heads: Heads = 'tokens'): TensorShape[] {
   const hidden = config.hiddenSize
   const queries = config.numHeads * config.headDim
   const keys = config.numKvHeads * config.headDim
@@ -35,14 +39,38 @@ export function tensorShapesOf(config: ModelConfig): TensorShape[] {
     add('mlp.down_proj.weight', hidden, config.intermediateSize)
   }
   shapes.push({ name: 'model.norm.weight', shape: [hidden] })
-  if (!config.tieEmbeddings) shapes.push({ name: HEAD, shape: [config.vocabSize, hidden] })
+  if (!config.tieEmbeddings && heads !== 'value')
+    shapes.push({ name: HEAD, shape: [config.vocabSize, hidden] })
+  if (heads !== 'tokens') shapes.push({ name: VALUE_HEAD, shape: [1, hidden] })
   return shapes
 }
 
 export const EMBEDDING = 'model.embed_tokens.weight'
 export const HEAD = 'lm_head.weight'
+/** Hugging Face's name for the head of a model for sequence classification, here with one label: the value. */
+export const VALUE_HEAD = 'score.weight'
 
 /** Tables that old checkpoints store although they follow from config.json; transformers passes over them too. */
 export function isDerivedTensor(name: string): boolean {
   return /^model\.(layers\.\d+\.self_attn\.)?rotary_emb\.inv_freq$/.test(name)
+}
+
+/** Refuses to read the parameters of another model into one of this layout. CHECKPOINT_CORRUPT. */
+export function requireSameShape(
+  layout: readonly TensorShape[],
+  found: readonly TensorShape[],
+  where: string,
+): void {
+  const text = (tensors: readonly TensorShape[]) =>
+    tensors.map(({ name, shape }) => `${name} [${shape.join(', ')}]`)
+  const [expected, received] = [text(layout), text(found)]
+  const i = Array.from({ length: Math.max(expected.length, received.length) }).findIndex(
+    (_, at) => expected[at] !== received[at],
+  )
+  if (i === -1) return
+  throw new CoppiceError('CHECKPOINT_CORRUPT', 'a model of another shape', {
+    where,
+    expected: expected[i] ?? 'no further tensor',
+    received: received[i] ?? 'no further tensor',
+  })
 }

@@ -16,6 +16,8 @@ export interface WriteModelOptions {
   dtype?: 'f32' | 'bf16'
   /** Largest file; a model that is longer is cut into shards with an index. Default 5 GB. */
   shardBytes?: number
+  /** What config.json is to say, where that is another model around the same transformer. Default: `rawConfig`. */
+  writtenConfig?: JsonObject
   /** A folder whose tokenizer and generation_config.json belong to the model too. */
   copyTokenizerFrom?: string
   /** Whether a model folder of this name may be replaced. Default false: INVALID_ARGUMENT unless new or empty. */
@@ -24,7 +26,7 @@ export interface WriteModelOptions {
   alongside?: (directory: string) => Promise<void>
 }
 
-const KNOWN = ['dtype', 'shardBytes', 'copyTokenizerFrom', 'overwrite', 'alongside']
+const KNOWN = ['dtype', 'shardBytes', 'writtenConfig', 'copyTokenizerFrom', 'overwrite', 'alongside']
 
 /**
  * Writes a model in Hugging Face layout: config.json, model.safetensors (or shards with an index), tokenizer files. The
@@ -42,7 +44,7 @@ export async function writeModelFolder(
   const shardBytes = requireInteger(options.shardBytes ?? 5e9, 'writeModelFolder.shardBytes', 1)
   modelConfigOf(rawConfig, 'writeModelFolder: config')
   await writeFolder(directory, options.overwrite ?? false, async (partial) => {
-    writeJson(join(partial, 'config.json'), withDtype(rawConfig, dtype))
+    writeJson(join(partial, 'config.json'), withDtype(options.writtenConfig ?? rawConfig, dtype))
     if (options.copyTokenizerFrom !== undefined) copyCompanions(options.copyTokenizerFrom, partial)
     await saveInto(createModelFiles(partial, layout, dtype, shardBytes))
     await options.alongside?.(partial)

@@ -5,6 +5,7 @@ import {
   type BackendOptions,
   type ComputeDtype,
   CoppiceError,
+  type CriticLoadOptions,
   DEFAULT_TOKEN_BUDGET,
   type GenerateOptions,
   type LearningRateSchedule,
@@ -136,6 +137,12 @@ export function backendOptions(args: BackendArguments): BackendOptions {
 
 export function loadOptions(args: BackendArguments & { model: string; seed?: number }): LoadOptions {
   return { model: args.model, ...backendOptions(args), ...(args.seed !== undefined && { seed: args.seed }) }
+}
+
+/** Of a critic: without what concerns sampling. */
+export function criticOptions(args: BackendArguments & { model: string }): CriticLoadOptions {
+  const { seed: _, ...backend } = backendOptions(args)
+  return { model: args.model, ...backend }
 }
 
 interface SamplingArguments {

@@ -31,7 +31,6 @@ export const OBJECTIVE_FLAGS = {
     describe: 'where a deviation divides: its divisor is n - 1 or n [sample]',
   },
   'std-epsilon': { type: 'number', describe: 'added to that deviation [1e-4]' },
-  gamma: { type: 'number', describe: 'reinforce++: discount of what later tokens earn [1]' },
   'mean-epsilon': { type: 'number', describe: 'maxrl: added to the mean that divides [1e-6]' },
   epsilon: {
     type: 'number',
@@ -85,6 +84,17 @@ export const OBJECTIVE_FLAGS = {
   'cov-low': { type: 'number', describe: 'clip-cov: lower bound of their covariance [1]' },
   'cov-high': { type: 'number', describe: 'clip-cov: upper bound [5]' },
   'old-kl-coefficient': { type: 'number', describe: 'kl-cov: weight of |log-prob - old log-prob| [1]' },
+  'value-model': {
+    choices: ['separate', 'shared'],
+    describe: 'ppo: a critic of its own, or a value head on the policy [separate]',
+  },
+  gamma: { type: 'number', describe: 'reinforce++, ppo: discount of what later tokens earn [1]' },
+  'gae-lambda': { type: 'number', describe: 'ppo: lambda of the advantage estimates [1]' },
+  'whiten-advantages': { type: 'boolean', describe: 'ppo: advantages of mean 0 and variance 1 [true]' },
+  'value-clip': { type: 'number', describe: 'ppo: how far a value may move in a step [0.2]' },
+  'value-coefficient': { type: 'number', describe: 'ppo, shared: weight of the value loss [0.1]' },
+  'critic-learning-rate': { type: 'number', describe: 'ppo, separate: its learning rate [1e-5]' },
+  'critic-warmup-steps': { type: 'number', describe: 'ppo, separate: steps in which it learns alone [0]' },
   'importance-correction': {
     choices: [
       'none',

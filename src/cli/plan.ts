@@ -48,6 +48,10 @@ const FLAGS = {
   },
   ...LIVE_SEQUENCES_FLAG,
   ...MICRO_BATCH_FLAGS,
+  'value-model': {
+    choices: ['separate', 'shared'],
+    describe: 'of objective ppo: a critic of its own, or a value head on the policy [default: no critic]',
+  },
   'memory-gib': { type: 'number', describe: 'memory to fit into [default: that of this machine]' },
   measure: {
     type: 'boolean',
@@ -93,6 +97,7 @@ export const planVerb = defineVerb({
       maxCompletionLength,
       maxLiveSequences: args.maxLiveSequences,
       longestPrompt,
+      ...(args.valueModel !== undefined && { valueModel: args.valueModel as 'separate' }),
     }
     const ownRow = processRow()
     const rows = [...planMemory(options), ownRow]

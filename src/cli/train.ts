@@ -1,5 +1,6 @@
 import {
   CoppiceError,
+  Critic,
   concatBatches,
   createProgressWriter,
   LEARNING_RATE_SCHEDULES,
@@ -10,10 +11,12 @@ import {
   type TrainProgress,
   type TrainStep,
   train,
+  valueModelOf,
 } from '../index.ts'
 import { clockNote } from './clock-note.ts'
 import { COLUMN_FLAGS, columnOptions, DATA_FORMATS, dataOptions, ROW_FLAGS } from './data-flags.ts'
 import {
+  criticOptions,
   JSON_FLAG,
   LIVE_SEQUENCES_FLAG,
   loadOptions,
@@ -99,6 +102,11 @@ export const trainVerb = defineVerb({
       default: 1,
       describe: 'how far it is moved, as a share of the way',
     },
+    critic: {
+      type: 'string',
+      describe:
+        'ppo: folder or id of the model that the critic begins as; org/name@revision names a revision [default: --model]',
+    },
     'eval-prompts': {
       type: 'string',
       describe: 'prompts for greedy evaluation; the column flags hold for them too, the row flags do not',
@@ -125,12 +133,21 @@ export const trainVerb = defineVerb({
   ],
   async run(args) {
     const objective = objectiveOf(args)
+    const valueModel = valueModelOf(objective)
+    if (args.critic !== undefined && valueModel !== 'separate') {
+      throw new CoppiceError('INVALID_ARGUMENT', 'a critic without use', {
+        where: '--critic',
+        expected: '--objective ppo with --value-model separate',
+      })
+    }
     const model = await fetchModel(args)
     const needsReference = (args.beta ?? 0) > 0
     const referenceModel =
       needsReference && args.reference !== undefined
         ? await fetchModel({ model: args.reference, revision: undefined })
         : model
+    const criticModel =
+      args.critic === undefined ? model : await fetchModel({ model: args.critic, revision: undefined })
     const rollouts = await readRollouts(args)
     const data = args.prompts === undefined ? undefined : await fetchData(args.prompts, args)
     const evalData =
@@ -138,7 +155,12 @@ export const trainVerb = defineVerb({
         ? undefined
         : await fetchData(args.evalPrompts, { subset: args.evalSubset, split: args.evalSplit })
     const template = await templateOf({ ...args, model })
-    await using policy = await Policy.load(loadOptions({ ...args, model }))
+    await using policy = await Policy.load({
+      ...loadOptions({ ...args, model }),
+      valueHead: valueModel === 'shared',
+    })
+    await using critic =
+      valueModel === 'separate' ? await Critic.load(criticOptions({ ...args, model: criticModel })) : null
     await using reference = needsReference
       ? await Policy.load(loadOptions({ ...args, model: referenceModel }))
       : null
@@ -175,6 +197,7 @@ export const trainVerb = defineVerb({
         ...(reference && { reference }),
         referenceUpdateEvery: args.referenceUpdateEvery,
         referenceMixing: args.referenceMixing,
+        ...(critic && { critic }),
         saveEvery: args.saveEvery,
         keepCheckpoints: args.keepCheckpoints,
         resume: args.resume,

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Critic, valueModelOf } from '../critic.ts'
 import { type Evaluation, evaluate, evaluationRecord } from '../evaluate.ts'
 import type { ResolvedObjective } from '../objective-options.ts'
 import { Policy } from '../policy.ts'
@@ -61,12 +62,16 @@ export async function runMethod(
   // The base policy is what every method stays near.
   const hasKl = objective.beta !== 0
   if (!existsSync(finished)) {
-    await using policy = await Policy.load({ model, ...backend })
+    const valueModel = valueModelOf(method.objective)
+    const { seed: _, ...where } = backend
+    await using policy = await Policy.load({ model, ...backend, valueHead: valueModel === 'shared' })
+    await using critic = valueModel === 'separate' ? await Critic.load({ model, ...where }) : null
     await using reference = hasKl ? await Policy.load({ model, ...backend }) : null
     await log.time(stage, async () => {
       const steps = train({
         ...settings.training,
         policy,
+        ...(critic && { critic }),
         prompts: await promptSet(settings, tokenizer, 'train', arm.pool),
         evalPrompts: watch,
         verifier: task.verifier,

@@ -48,8 +48,13 @@ export interface NativeTensor {
   shape: number[]
 }
 
+/** What reads the final hidden states: a head over the vocabulary, a value head (`score.weight`), or both. */
+export type NativeHeads = 'tokens' | 'value' | 'tokens-and-value'
+
 export interface NativeBackendOptions {
   device?: string
+  /** Default `tokens`. */
+  heads?: NativeHeads
   /** Of parameters: f32 (default) or bf16. */
   dtype?: ComputeDtype
   isa?: string
@@ -89,6 +94,17 @@ export interface NativeTopLogprobs {
 export interface NativeGrad {
   cancelled: boolean
   loss: number
+}
+
+export interface NativeValues {
+  cancelled: boolean
+  values: Float32Array
+}
+
+/** ValueLossParams of native/engine/value_loss.h. Infinity leaves values free. */
+export interface NativeValueLossParams {
+  clip: number
+  coef: number
 }
 
 /** PolicyLossParams of native/backend/backend.h. Infinity leaves a side of the clip open. */
@@ -151,9 +167,15 @@ export interface NativeUpdateInput {
   oldLogprobs?: Float32Array | undefined
   refLogprobs?: Float32Array | undefined
   oldKlMask?: Float32Array | undefined
-  advantages: Float32Array
+  /** With `loss`; absent: no policy loss. */
+  advantages?: Float32Array | undefined
   norm: Float32Array
-  loss: NativeLossParams
+  loss?: NativeLossParams | undefined
+  /** With `valueLoss`; absent: no value loss. */
+  returns?: Float32Array | undefined
+  /** Needed by a clip. */
+  oldValues?: Float32Array | undefined
+  valueLoss?: NativeValueLossParams | undefined
   optimizer: NativeAdamw
   microBatches: NativeMicroBatches
 }
@@ -166,6 +188,10 @@ export interface NativeMicroBatches {
 
 export interface NativeUpdateStats extends NativeLossStats {
   cancelled: boolean
+  /** Of the value head: the loss with its coefficient, active tokens, and those whose gradient the clip removed. */
+  valueLoss: number
+  valueTokens: number
+  valueClipped: number
   loss: number
   gradNorm: number
   changedElements: number
@@ -298,6 +324,8 @@ export interface NativeEngine {
     microBatches: NativeMicroBatches,
     stop?: NativeStopFlag,
   ): Promise<NativeGrad>
+  /** What the value head says at the positions that predict the completion tokens. */
+  values(rows: NativeRows, tokenBudget: number, stop?: NativeStopFlag): Promise<NativeValues>
   /** One that fails sets `stop`: updates queued behind it under the same flag do nothing and are cancelled. */
   update(rows: NativeRows, input: NativeUpdateInput, stop?: NativeStopFlag): Promise<NativeUpdateStats>
   /** `promptIndex`: the prompts' global indices; `policyStep` fills the column of that name. */

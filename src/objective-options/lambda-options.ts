@@ -2,12 +2,12 @@ import type { OptionsOf } from '../objective-options.ts'
 import { contradiction } from './contradiction.ts'
 import type { BatchShape } from './reconcile.ts'
 
-/** Refuses settings of lambda's schedule that are missing, or that no schedule of the kind has. */
+/** Refuses settings of lambda's schedule that are missing, or that no schedule of the kind has; gives them back as they are. */
 export function fitLambda(
   options: Required<OptionsOf<'w-reinforce'>>,
   given: Readonly<Record<string, unknown>>,
   shape: BatchShape | undefined,
-): void {
+): Required<OptionsOf<'w-reinforce'>> {
   const { lambdaSchedule: schedule, lambda, lambdaMin, lambdaMax } = options
   const moves = schedule === 'linear' || schedule === 'cosine'
   const adapts = schedule === 'adaptive'
@@ -40,4 +40,5 @@ export function fitLambda(
       `it must begin between lambdaMin ${lambdaMin} and lambdaMax ${lambdaMax}`,
     )
   }
+  return options
 }

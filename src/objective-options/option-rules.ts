@@ -1,6 +1,6 @@
 import { invalidArgument } from '../errors.ts'
 import type { ResolvedOptions } from '../objective-options.ts'
-import { requireNumber, requireOneOf } from '../options.ts'
+import { requireFlag, requireNumber, requireOneOf } from '../options.ts'
 
 /** The default of an option and the check that every given value passes. */
 export interface OptionRule<T> {
@@ -13,12 +13,12 @@ export type OptionRules<T> = { readonly [N in keyof T]-?: OptionRule<T[N]> }
 const nonNegative = (value: unknown, where: string): number => requireNumber(value, where, 0)
 
 /** A bound that may be switched off; Infinity means off, too, but only null survives JSON. */
-function clipWidth(value: unknown, where: string): number | null {
+export function clipWidth(value: unknown, where: string): number | null {
   if (value === null || value === Number.POSITIVE_INFINITY) return null
   return requireNumber(value, where, 0)
 }
 
-function above(bound: number): (value: unknown, where: string) => number | null {
+export function above(bound: number): (value: unknown, where: string) => number | null {
   return (value, where) => {
     if (value === null) return null
     if (typeof value !== 'number' || !Number.isFinite(value) || value <= bound) {
@@ -26,11 +26,6 @@ function above(bound: number): (value: unknown, where: string) => number | null 
     }
     return value
   }
-}
-
-function flag(value: unknown, where: string): boolean {
-  if (typeof value !== 'boolean') throw invalidArgument(where, 'true or false', value)
-  return value
 }
 
 export function choice<const T extends string>(allowed: readonly T[], fallback: NoInfer<T>): OptionRule<T> {
@@ -78,7 +73,7 @@ export const COMMON_OPTIONS: OptionRules<ResolvedOptions> = {
   ),
   importanceCorrectionMin: { fallback: null, parse: clipWidth },
   importanceCorrectionMax: { fallback: null, parse: above(0) },
-  maskTruncatedCompletions: { fallback: false, parse: flag },
+  maskTruncatedCompletions: { fallback: false, parse: requireFlag },
   unparsed: choice(['wrong', 'mask'], 'wrong'),
   timedOut: choice(['wrong', 'mask'], 'mask'),
 }

@@ -1,3 +1,4 @@
+import { CRITIC_OPTIONS, fitCritic } from '../objective-options/critic-options.ts'
 import { fitLambda } from '../objective-options/lambda-options.ts'
 import { atLeastZero, choice, type OptionRules, optional, share } from '../objective-options/option-rules.ts'
 import type { BatchShape, Restrictions } from '../objective-options/reconcile.ts'
@@ -22,12 +23,15 @@ import { greedyBaselineAdvantages, whitenedReturns } from './token-returns.ts'
 export interface ObjectiveRule<K extends ObjectiveKind> {
   /** Options that not every objective has. */
   own: OptionRules<Required<OptionsOf<K>>>
-  /** Refuses own options that contradict each other, or what is known of the run; with the reason. */
+  /**
+   * Refuses own options that contradict each other, or what is known of the run, with the reason; and fills in those whose
+   * defaults follow from others.
+   */
   fit?: (
     own: Required<OptionsOf<K>>,
     given: Readonly<Record<string, unknown>>,
     shape: BatchShape | undefined,
-  ) => void
+  ) => Required<OptionsOf<K>>
   defaults: Partial<ResolvedOptions>
   /** Values of common options that would make another objective of it. */
   restrictions: (own: Required<OptionsOf<K>>) => Restrictions
@@ -317,5 +321,23 @@ export const RULES: { readonly [K in ObjectiveKind]: ObjectiveRule<K> } = {
     own: { ...division, covRatio: atLeastZero(2e-4), oldKlCoefficient: atLeastZero(1) },
     defaults: { scaleRewards: 'group', epsilon: null, epsilonHigh: null },
     restrictions: ofTokens,
+  },
+  // The row's number is its reward, at the last token: what a critic makes of it is in critic-advantages.ts.
+  ppo: {
+    own: CRITIC_OPTIONS,
+    fit: fitCritic,
+    demands: { spreadsKl: true },
+    defaults: {},
+    restrictions: () => ({
+      ...scalesBy(['none'], 'whitens its advantages instead (whitenAdvantages)')(),
+      importanceSamplingLevel: {
+        only: ['token', 'none'],
+        why: 'has an advantage for each token, which one ratio for a completion would mix',
+      },
+    }),
+    comparesGroup: never,
+    keeps: all,
+    advantages: (rows) => (row) => rows.rewards[row]!,
+    emptyClass: 'no-completion',
   },
 }

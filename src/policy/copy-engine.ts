@@ -1,4 +1,4 @@
-import type { ModelConfig } from '../checkpoint.ts'
+import type { Heads, ModelConfig } from '../checkpoint.ts'
 import { CoppiceError } from '../errors.ts'
 import type { ComputeDtype, NativeEngine } from '../native/types.ts'
 import { addon, call } from '../native.ts'
@@ -9,10 +9,11 @@ export async function copyEngine(
   from: NativeEngine,
   config: Readonly<ModelConfig>,
   dtype: ComputeDtype,
+  heads: Heads,
 ): Promise<NativeEngine> {
   const { version, hasOptimizerState } = from
   const step = from.optimizerStep
-  const copy = await call(() => addon().openEngine(config, { ...from.info, dtype }))
+  const copy = await call(() => addon().openEngine(config, { ...from.info, dtype, heads }))
   try {
     if (hasOptimizerState) {
       // Makes the masters, so that what is written is not rounded to the compute type alone.

@@ -6,6 +6,7 @@ import {
   type Draw,
   type RecordedLogprobs,
 } from '../objectives/adjusted-weights.ts'
+import { criticAdvantages, usesCritic } from '../objectives/critic-advantages.ts'
 import { type TokenWeights, weighTokens } from '../objectives/token-weights.ts'
 import { assignAdvantages, hasGreedyBaseline, type RowAdvantages } from '../objectives.ts'
 import { lossParams } from '../policy-loss.ts'
@@ -67,7 +68,11 @@ export function objectiveUpdate(
         }
       : undefined
   const judged = { rewards, verdicts, groupIds, finishReasons, baselineRewards, completions, klLogprobs }
-  const rows = assignAdvantages(judged, objective)
+  const given = assignAdvantages(judged, objective)
+  const critic = usesCritic(objective)
+    ? criticAdvantages(given, completions, { values: valuesOf(columns, where), klLogprobs }, objective)
+    : null
+  const rows = critic === null ? given : { ...given, tokenAdvantages: critic.advantages }
   const weights = weighTokens(rows.keptRows, rows, completions, objective, 'f32')
   if (weights === null) return { rows, step: null }
   const kept = weights.rows.length === columns.rows ? columns : columnsOf(takeRows(batch, weights.rows))
@@ -82,7 +87,10 @@ export function objectiveUpdate(
     ...(refLogprobs && { refLogprobs }),
     lossParams: lossParams(objective),
   }
-  return { rows, step: { columns: kept, weights, input, metrics: adjusted?.metrics ?? {} } }
+  return {
+    rows,
+    step: { columns: kept, weights, input, metrics: { ...critic?.metrics, ...adjusted?.metrics } },
+  }
 }
 
 /** The log-probs that were recorded when the rows were sampled. */
@@ -100,6 +108,14 @@ function recordedLogprobs(
     })
   }
   return { old, sampler: perToken(columns.samplerLogprobs, 'sampler_logprobs') }
+}
+
+function valuesOf({ values }: RolloutColumns, where: string): Float32Array {
+  if (values !== undefined) return perToken(values, 'values')
+  throw new CoppiceError('INVALID_ARGUMENT', 'a column is missing', {
+    where: `${where}, column 'values'`,
+    expected: "a critic's value for every token, of which 'ppo' makes advantages",
+  })
 }
 
 /** Masks counted by the offsets of the completions, wherever the two columns begin in their memory. */

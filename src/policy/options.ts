@@ -54,7 +54,16 @@ export interface BackendOptions {
   seed?: number | bigint
 }
 
-export interface LoadOptions extends BackendOptions {
+/** Whether a policy bears a value head of its own beside the one over tokens. */
+export interface ValueHeadOptions {
+  /**
+   * Adds a scalar value head, zero at first, on the policy's final hidden states, as the objective ppo with `valueModel: 'shared'`
+   * needs it. It is no part of what `save` writes, and of what `saveTrainingState` does. Default false.
+   */
+  valueHead?: boolean
+}
+
+export interface LoadOptions extends BackendOptions, ValueHeadOptions {
   /**
    * A model's folder in Hugging Face layout (config.json, *.safetensors, and tokenizer.json where texts are needed), or its id
    * on the Hugging Face hub, `org/name`. For progress, and to cancel a download, call `resolveModel` first.
@@ -64,7 +73,7 @@ export interface LoadOptions extends BackendOptions {
   revision?: string
 }
 
-export interface InitOptions extends BackendOptions {
+export interface InitOptions extends BackendOptions, ValueHeadOptions {
   /** The contents of a Hugging Face config.json of the Llama, Mistral, Qwen2 or Qwen3 family. Parameters are drawn from `seed`. */
   config: Record<string, unknown>
   tokenizer?: Tokenizer
@@ -158,6 +167,12 @@ export interface Scores {
   entropies: Float32Array
 }
 
+export interface ValuesOptions {
+  /** Packed tokens of a micro-batch, below 2^31. Default 2048. */
+  tokenBudget?: number
+  signal?: AbortSignal
+}
+
 export interface TopLogprobsOptions {
   /** How many of the largest, from 0 to the size of the vocabulary. Default 5. */
   top?: number
@@ -223,6 +238,17 @@ export interface UpdateResult {
   metrics: Record<string, number>
 }
 
+/** What a value head learns from; one entry a completion token. */
+export interface ValueTargets {
+  returns: Float32Array
+  /** Values at sampling; needed by a clip. */
+  oldValues?: Float32Array
+  /** How far a value may move from the old one before its loss stops pulling it. null: no clip. */
+  clip: number | null
+  /** Weight of the loss. */
+  coefficient: number
+}
+
 /** The input of one optimiser step that does not depend on an objective's name; one entry a completion token. */
 export interface ApplyUpdateOptions extends MicroBatchOptions {
   advantages: Float32Array
@@ -233,6 +259,8 @@ export interface ApplyUpdateOptions extends MicroBatchOptions {
   refLogprobs?: Float32Array
   /** 1 at the tokens that `lossParams.oldKlCoef` is for, 0 elsewhere; needed when that is not 0. */
   oldKlMask?: Float32Array
+  /** Of the policy's own value head, whose loss is added. */
+  value?: ValueTargets
   lossParams: PolicyLossParams
   optimizer: OptimizerOptions
   /** Overrides the column `temperature`; without either it is 1. */
@@ -245,8 +273,18 @@ export interface PreparedUpdate extends Omit<ApplyUpdateOptions, 'signal'> {
   rows: Rows
 }
 
+/** What the value head's loss did in an optimiser step; zeros without one. */
+export interface ValueLossStats {
+  /** With its coefficient. */
+  valueLoss: number
+  valueTokens: number
+  /** Tokens whose gradient the clip removed. */
+  valueClipped: number
+}
+
 /** What one optimiser step did. */
-export interface UpdateStats extends PolicyLossStats {
+export interface UpdateStats extends PolicyLossStats, ValueLossStats {
+  /** Of the policy, without that of a value head. */
   loss: number
   /** Norm of the whole gradient before clipping. */
   gradNorm: number
@@ -270,7 +308,7 @@ export interface SupervisedOptions extends OptimizerOptions, MicroBatchOptions {
 }
 
 /** How `save` writes a model folder; see `WriteModelOptions`. */
-export type SaveOptions = Omit<WriteModelOptions, 'copyTokenizerFrom'>
+export type SaveOptions = Omit<WriteModelOptions, 'copyTokenizerFrom' | 'writtenConfig'>
 
 /** Work that memory is planned or reserved for. */
 export interface PlanOptions

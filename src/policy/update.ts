@@ -30,6 +30,7 @@ import type {
   UpdateOptions,
   UpdateResult,
   UpdateStats,
+  ValueTargets,
 } from './options.ts'
 
 const OPTIMIZER_KEYS = [
@@ -90,18 +91,36 @@ export async function* applyUpdates(
   engine: NativeEngine,
   updates: Iterable<PreparedUpdate>,
 ): AsyncGenerator<UpdateStats, void, void> {
+  const natives = {
+    *[Symbol.iterator]() {
+      for (const { rows, ...options } of updates) yield nativeUpdate(rows, options)
+    },
+  }
+  yield* runUpdates(engine, natives, callSite(applyUpdates))
+}
+
+/** An optimiser step as the engine takes it. */
+export interface NativeUpdate {
+  native: NativeRows
+  input: NativeUpdateInput
+}
+
+/** Optimiser steps one behind the other, of which the engine holds the next before it is done with the last. */
+export async function* runUpdates(
+  engine: NativeEngine,
+  updates: Iterable<NativeUpdate>,
+  site: Parameters<typeof call>[1],
+): AsyncGenerator<UpdateStats, void, void> {
   const stop = stopFlag()
   const submitted: Promise<NativeUpdateStats>[] = []
   const source = updates[Symbol.iterator]()
-  const site = callSite(applyUpdates)
   try {
     for (let more = true; ; ) {
       while (more && submitted.length < STEPS_AHEAD) {
         const { value, done } = source.next()
         more = done !== true
         if (done) break
-        const { rows, ...options } = value
-        const { native, input } = nativeUpdate(rows, options)
+        const { native, input } = value
         const running = call(() => engine.update(native, input, stop), site)
         // One behind a failure is cancelled, and nobody comes to wait for it.
         running.catch(() => {})
@@ -119,13 +138,9 @@ export async function* applyUpdates(
   }
 }
 
-/** An optimiser step as the engine takes it. */
-function nativeUpdate(
-  rows: Rows,
-  options: ApplyUpdateOptions,
-): { native: NativeRows; input: NativeUpdateInput } {
-  const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'oldKlMask', 'lossParams', 'optimizer']
-  refuseUnknownKeys(options, [...own, ...JOB_KEYS], 'applyUpdate')
+function nativeUpdate(rows: Rows, options: ApplyUpdateOptions): NativeUpdate {
+  const own = ['advantages', 'norm', 'oldLogprobs', 'refLogprobs', 'oldKlMask', 'value', 'lossParams']
+  refuseUnknownKeys(options, [...own, 'optimizer', ...JOB_KEYS], 'applyUpdate')
   const columns = tokenColumns(rows)
   const array = (values: Float32Array, name: string) =>
     requirePerToken(values, columns, `applyUpdate.${name}`)
@@ -136,10 +151,27 @@ function nativeUpdate(
     refLogprobs: options.refLogprobs && array(options.refLogprobs, 'refLogprobs'),
     oldKlMask: options.oldKlMask && array(options.oldKlMask, 'oldKlMask'),
     loss: options.lossParams,
+    ...(options.value && nativeTargets(options.value, columns, 'applyUpdate.value')),
     optimizer: adamwOf(options.optimizer, 'applyUpdate.optimizer'),
     microBatches: microBatchesOf(options, 'applyUpdate'),
   }
   return { native: nativeRows(columns, options.temperature, 'applyUpdate'), input }
+}
+
+/** What a value head learns from, as the engine takes it. */
+export function nativeTargets(
+  { returns, oldValues, clip, coefficient }: ValueTargets,
+  columns: TokenColumns,
+  where: string,
+): Pick<NativeUpdateInput, 'returns' | 'oldValues' | 'valueLoss'> {
+  return {
+    returns: requirePerToken(returns, columns, `${where}.returns`),
+    ...(oldValues && { oldValues: requirePerToken(oldValues, columns, `${where}.oldValues`) }),
+    valueLoss: {
+      clip: clip === null ? Number.POSITIVE_INFINITY : requireNumber(clip, `${where}.clip`, 0),
+      coef: requireNumber(coefficient, `${where}.coefficient`, 0),
+    },
+  }
 }
 
 /** Maximum likelihood of completions; see `Policy.supervisedStep`. */
@@ -229,7 +261,7 @@ function oldLogprobsOf(columns: TokenColumns, options: ApplyUpdateOptions): Floa
   })
 }
 
-function adamwOf(options: OptimizerOptions, where: string): NativeAdamw {
+export function adamwOf(options: OptimizerOptions, where: string): NativeAdamw {
   refuseUnknownKeys(options, OPTIMIZER_KEYS, where)
   const number = (name: keyof OptimizerOptions, fallback: number | undefined, max?: number) =>
     requireNumber(options[name] ?? fallback, `${where}.${name}`, 0, max)

@@ -47,6 +47,8 @@ export interface RolloutColumns extends TokenColumns {
   readonly advantages?: ListView<Float32Array>
   readonly entropies?: ListView<Float32Array>
   readonly refLogprobs?: ListView<Float32Array>
+  /** Of a critic. */
+  readonly values?: ListView<Float32Array>
 }
 
 /** Prompt and completion tokens, and the mask, log-probs and temperature where the batch has them. */
@@ -80,6 +82,7 @@ export function columnsOf(batch: RecordBatch): RolloutColumns {
   const advantages = perToken('advantages')
   const entropies = perToken('entropies')
   const refLogprobs = perToken('ref_logprobs')
+  const values = perToken('values')
   const rewards = optional(batch, 'reward', numberColumn)
   const baselineRewards = optional(batch, 'baseline_reward', numberColumn)
   const verdicts = optional(batch, 'verdict', (from, name) => wordColumn(from, name, VERDICTS))
@@ -100,6 +103,7 @@ export function columnsOf(batch: RecordBatch): RolloutColumns {
     ...(advantages && { advantages }),
     ...(entropies && { entropies }),
     ...(refLogprobs && { refLogprobs }),
+    ...(values && { values }),
   }
 }
 

@@ -81,6 +81,8 @@ export const KNOWN_COLUMNS = {
   baseline_reward: { type: new Float32(), nullable: true },
   // advantages: null where the row takes no part in the update
   advantages: { type: listOf(new Float32()), nullable: true },
+  // what a critic expects from each token on
+  values: { type: listOf(new Float32()), nullable: true },
   // score
   scored_logprobs: { type: listOf(new Float32()), nullable: true },
   entropies: { type: listOf(new Float32()), nullable: true },

@@ -1,9 +1,11 @@
+import type { CriticUpdate } from '../critic.ts'
 import { adjustsWeights, adjustWeights, type RecordedLogprobs } from '../objectives/adjusted-weights.ts'
 import { weighTokens } from '../objectives/token-weights.ts'
 import type { RowAdvantages } from '../objectives.ts'
 import type { MicroBatchOptions, OptimizerOptions, Policy, PreparedUpdate, UpdateStats } from '../policy.ts'
 import { lossMetrics, lossParams } from '../policy-loss.ts'
 import { type ListView, type RolloutColumns, takeLists, takeTokenRows } from '../rollouts.ts'
+import { type CriticEstimates, type CriticRun, targetsOf, valueMetrics } from './critic-run.ts'
 import type { ResolvedSettings } from './train-options.ts'
 
 export interface LearnInput {
@@ -11,11 +13,15 @@ export interface LearnInput {
   /** The step's rollouts; with `refLogprobs` where the objective has a KL term. */
   columns: RolloutColumns
   advantages: RowAdvantages
+  /** Of an objective with a critic, what that made of the rollouts. */
+  critic: (CriticRun & { estimates: CriticEstimates; learnsAlone: boolean }) | null
   settings: ResolvedSettings
   learningRate: number
   microBatches: MicroBatchOptions
   /** Called after each of `updates` optimiser steps. */
   onUpdate: (done: number, updates: number, stats: UpdateStats) => void
+  /** The same of the steps of a critic of its own, which come first. */
+  onCriticUpdate?: (done: number, updates: number, stats: UpdateStats) => void
 }
 
 /**
@@ -27,7 +33,7 @@ export interface LearnInput {
  *   the mini-batches before
  */
 export async function learn(input: LearnInput): Promise<Record<string, number>> {
-  const { policy, columns, settings } = input
+  const { policy, columns, settings, critic } = input
   const { objective } = settings
   const miniBatches = cutRows(input.advantages.keptRows, settings.miniBatchRows)
   const total = miniBatches.length * settings.numIterations
@@ -41,14 +47,33 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
   const firstStep = policy.policyStep
   const adjustments: Record<string, number>[] = []
   /** The mini-batches that were handed over. */
-  const taken: { update: number; rows: Int32Array }[] = []
+  let taken: { update: number; rows: Int32Array }[] = []
+
+  const weigh = (update: number) => {
+    const rows = miniBatches[update % miniBatches.length]!
+    const weights = weighTokens(rows, input.advantages, completions, objective, 'f32')
+    if (weights !== null) taken.push({ update, rows: weights.rows })
+    return weights
+  }
+
+  function* criticUpdates(): Generator<CriticUpdate, void, void> {
+    for (let update = 0; update < total; update++) {
+      const weights = weigh(update)
+      if (weights === null) continue
+      yield {
+        rows: takeTokenRows(columns, weights.rows),
+        norm: weights.norm,
+        value: targetsOf(critic!.objective, critic!.estimates, weights, columns.completionTokens),
+        optimizer: optimizerOptions(settings, critic!.objective.criticLearningRate!),
+        ...input.microBatches,
+      }
+    }
+  }
 
   function* updates(): Generator<PreparedUpdate, void, void> {
     for (let update = 0; update < total; update++) {
-      const rows = miniBatches[update % miniBatches.length]!
-      const weights = weighTokens(rows, input.advantages, completions, objective, 'f32')
+      const weights = weigh(update)
       if (weights === null) continue
-      taken.push({ update, rows: weights.rows })
       const adjusted = adjustsWeights(objective)
         ? adjustWeights(weights, objective, recordedLogprobs(columns, weights.rows), {
             seed: settings.seed,
@@ -60,24 +85,46 @@ export async function learn(input: LearnInput): Promise<Record<string, number>> 
         ...{ rows: takeTokenRows(columns, weights.rows), norm: weights.norm, ...common },
         advantages: adjusted?.advantages ?? weights.advantages,
         ...(adjusted?.oldKlMask && { oldKlMask: adjusted.oldKlMask }),
+        ...(critic?.separate === null && {
+          value: targetsOf(critic.objective, critic.estimates, weights, columns.completionTokens),
+        }),
         ...(objective.beta !== 0 && { refLogprobs: contiguous(takeLists(refLogprobs!, weights.rows)) }),
       }
     }
   }
 
-  const done: UpdateStats[] = []
-  try {
-    for await (const stats of policy.applyUpdates(updates())) {
-      const { update } = taken[done.length]!
-      done.push(stats)
-      input.onUpdate(update + 1, total, stats)
+  const run = async (steps: AsyncIterable<UpdateStats>, onUpdate: LearnInput['onUpdate']) => {
+    const done: UpdateStats[] = []
+    taken = []
+    try {
+      for await (const stats of steps) {
+        const { update } = taken[done.length]!
+        done.push(stats)
+        onUpdate(update + 1, total, stats)
+      }
+    } catch (cause) {
+      const refused = taken[done.length]
+      if ((cause as { code?: unknown }).code !== 'NON_FINITE' || refused === undefined) throw cause
+      throw new RefusedUpdate(refused.rows, cause as Error)
     }
-  } catch (cause) {
-    const refused = taken[done.length]
-    if ((cause as { code?: unknown }).code !== 'NON_FINITE' || refused === undefined) throw cause
-    throw new RefusedUpdate(refused.rows, cause as Error)
+    return done
   }
-  return { ...updateMetrics(done, objective.beta !== 0), ...meansOf(adjustments) }
+
+  // The critic first: no advantage of this step depends on what it learns now.
+  const ofCritic =
+    critic?.separate == null
+      ? []
+      : await run(critic.separate.applyUpdates(criticUpdates()), input.onCriticUpdate ?? (() => {}))
+  const done = critic?.learnsAlone === true ? [] : await run(policy.applyUpdates(updates()), input.onUpdate)
+  const learningRate = critic?.objective.criticLearningRate
+  const valueMeans =
+    critic === null
+      ? {}
+      : valueMetrics(
+          critic.separate === null ? done : ofCritic,
+          learningRate == null ? null : { learningRate },
+        )
+  return { ...updateMetrics(done, objective.beta !== 0), ...valueMeans, ...meansOf(adjustments) }
 }
 
 /** An optimiser step that was refused because of numbers that are not finite. */

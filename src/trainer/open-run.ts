@@ -1,5 +1,7 @@
+import type { Critic } from '../critic.ts'
 import { CoppiceError } from '../errors.ts'
 import type { Policy } from '../policy.ts'
+import { criticFolder } from './critic-run.ts'
 import { RunFolder, type RunState } from './run-folder.ts'
 import { type RunRecord, requireSameRun } from './run-record.ts'
 
@@ -19,6 +21,7 @@ export async function openRun(
   record: RunRecord,
   policy: Policy,
   resume: boolean,
+  critic: Critic | null = null,
 ): Promise<OpenRun> {
   const run = new RunFolder(path)
   const before = await run.readRecord()
@@ -38,6 +41,7 @@ export async function openRun(
   }
   const state = await run.readRunState(step)
   await policy.loadTrainingState(run.checkpointPath(step))
+  await critic?.loadTrainingState(criticFolder(run.checkpointPath(step)))
   await run.cutMetrics(step)
   await run.writeRecord(record)
   return { run, state }

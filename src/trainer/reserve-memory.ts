@@ -1,3 +1,4 @@
+import type { Critic } from '../critic.ts'
 import { CoppiceError } from '../errors.ts'
 import { machineMemory } from '../machine.ts'
 import { processRow, totalBytes } from '../plan.ts'
@@ -7,24 +8,25 @@ import type { MicroBatchOptions, PlanOptions, PlanRow, Policy } from '../policy.
 export interface ReservedPolicy {
   /** What its memory is called in the plan; none for the policy that is trained. */
   name?: string
-  policy: Policy
+  policy: Policy | Critic
   work: readonly PlanOptions[]
 }
 
 /**
- * Takes the memory of a run before its first step, so that no later step can run out of it. `onPlan` is told beforehand
+ * Takes the memory of a run before its first step, so that no later step can run out of it; `further` is what JavaScript will take. `onPlan` is told beforehand
  * what it comes to. OUT_OF_MEMORY where the machine does not have as much.
  */
 export async function reserveMemory(
   reserved: readonly ReservedPolicy[],
   onPlan: ((rows: readonly PlanRow[]) => void) | undefined,
+  further: readonly PlanRow[] = [],
 ): Promise<void> {
   const rows: PlanRow[] = []
   for (const { name, policy, work } of reserved) {
     const own = largestRows(await Promise.all(work.map((options) => policy.plan(options))))
     rows.push(...(name === undefined ? own : [{ what: name, bytes: totalBytes(own) }]))
   }
-  rows.push(processRow(reserved.map(({ policy }) => policy)))
+  rows.push(...further, processRow(reserved.map(({ policy }) => policy)))
   onPlan?.(rows)
   const memory = machineMemory().totalBytes
   if (totalBytes(rows) > memory) {

@@ -53,6 +53,7 @@ export function trainRecord(
         eval_prompts: { count: evalPrompts.length, digest: promptsDigest(evalPrompts) },
       }),
       model: snakeCaseKeys(policy.config),
+      ...(options.critic && { critic: snakeCaseKeys(options.critic.config) }),
     },
     environment: environmentOf(policy),
   }

@@ -1,3 +1,4 @@
+import type { Critic } from '../critic.ts'
 import { invalidArgument } from '../errors.ts'
 import type { ObjectiveSpec, ResolvedObjective } from '../objective-options.ts'
 import { hasGreedyBaseline, resolveObjective } from '../objectives.ts'
@@ -100,6 +101,8 @@ export interface TrainOptions
   resume?: boolean
   /** The policy of the KL term; needed when the objective's `beta` is not 0. It is not trained, nor disposed; `referenceUpdateEvery` moves it. */
   reference?: Policy
+  /** Of objective ppo with `valueModel: 'separate'`, and of no other. It is trained in place, and not disposed. */
+  critic?: Critic
   evalPrompts?: readonly PromptRow[]
   /** A checkpoint after every so many steps. Default 0: only one at the end. */
   saveEvery?: number
@@ -186,6 +189,7 @@ const OTHER_NAMES = [
   'out',
   'resume',
   'reference',
+  'critic',
   'evalPrompts',
   'saveEvery',
   'keepCheckpoints',

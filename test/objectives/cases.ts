@@ -59,6 +59,7 @@ function makeRows(shapes: RowShape[], drift: number, seed: number): SlowRow[] {
       lp,
       old: lp.map((value) => value - (drift === 0 ? 0 : awayFromBounds(() => drift * (2 * uniform() - 1)))),
       sampler: [] as number[],
+      values: [] as number[],
       ref: lp.map((value) => value + 1.5 * (uniform() - 0.5)),
       entropy: column(tokens, () => 2 * uniform()),
       mask: mask ?? column(tokens, () => 1),
@@ -71,6 +72,7 @@ function makeRows(shapes: RowShape[], drift: number, seed: number): SlowRow[] {
   })
   // After all else, so that the other columns do not depend on it. Wide enough to pass every bound of a correction.
   for (const row of rows) row.sampler = row.old.map((value) => value - 1.6 * (2 * uniform() - 1))
+  for (const row of rows) row.values = row.lp.map(() => 2 * uniform() - 0.5)
   return rows
 }
 
@@ -137,6 +139,7 @@ export function toBatch(rows: SlowRow[]) {
     samplerLogprobs: rows.map((row) => row.sampler),
     refLogprobs: rows.map((row) => row.ref),
     entropies: rows.map((row) => row.entropy),
+    values: rows.map((row) => row.values),
     mask: rows.map((row) => row.mask),
     rewards: rows.map((row) => row.reward),
     verdicts: rows.map((row) => row.verdict),
@@ -216,6 +219,18 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'opo', beta: 0.1, klIn: 'reward' },
   { kind: 'gpg', beta: 0.1, klIn: 'reward', importanceCorrection: 'token-truncate' },
   { kind: 'reinforce++-baseline', beta: 0.1, klKind: 'k1', klIn: 'reward', maskTruncatedCompletions: true },
+  { kind: 'ppo' },
+  {
+    kind: 'ppo',
+    gamma: 0.9,
+    gaeLambda: 0.8,
+    whitenAdvantages: false,
+    beta: 0.05,
+    klKind: 'k1',
+    klIn: 'reward',
+  },
+  { kind: 'ppo', gaeLambda: 0, maskTruncatedCompletions: true, aggregation: 'sequence-mean-token-mean' },
+  { kind: 'ppo', gamma: 0.5, filterGroups: 'constant', importanceCorrection: 'token-truncate' },
   // A share of 1, so that chance has no part in it.
   { kind: 'clip-cov', covRatio: 1, covLow: 0 },
   { kind: 'clip-cov', covRatio: 1, covLow: 0.1, covHigh: 0.4, epsilonHigh: 0.28, beta: 0.05 },
@@ -360,6 +375,14 @@ export function randomSpecs(count: number, seed: number): ObjectiveSpec[] {
     'gspo-token': division,
     'clip-cov': { ...division, covRatio: [1], covLow: [undefined, 0, 0.2], covHigh: [undefined, 1] },
     'kl-cov': { ...division, covRatio: [undefined, 0.3], oldKlCoefficient: [undefined, 0.2] },
+    ppo: {
+      gamma: [undefined, 0, 0.9],
+      gaeLambda: [undefined, 0, 0.95],
+      whitenAdvantages: [undefined, false],
+      valueModel: [undefined, 'separate', 'shared'],
+      valueCoefficient: [undefined, undefined, 0.5],
+      criticLearningRate: [undefined, undefined, 1e-4],
+    },
   }
   return Array.from({ length: count }, () => {
     const kind = pick(Object.keys(own))

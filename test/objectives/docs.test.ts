@@ -99,7 +99,10 @@ function exampleTable(spec: ObjectiveSpec): string {
     { rewards, groupIds, baselineRewards, completions: { offsets } },
     resolveObjective(spec),
   )
-  const { tokenGradients } = policyLoss({ logprobs, rewards, groupIds, baselineRewards }, spec, plainKernel)
+  // Those of a critic at its beginning.
+  const values = lengths.map((length) => Array<number>(length).fill(0))
+  const batch = { logprobs, rewards, groupIds, baselineRewards, values }
+  const { tokenGradients } = policyLoss(batch, spec, plainKernel)
   const kept = (row: number, value: number) => (keptRows.includes(row) ? figure(value) : '-')
   const line = (name: string, cells: readonly string[]) => `| ${[name, ...cells].join(' | ')} |`
   const names = groupIds.map((group, row) => `${group}${row - groupIds.indexOf(group) + 1}`)

@@ -11,6 +11,8 @@ export interface SlowRow {
   sampler: number[]
   ref: number[]
   entropy: number[]
+  /** What a critic expects from each token on. */
+  values: number[]
   mask: number[]
   reward: number | null
   verdict: 'right' | 'wrong' | 'unparsed' | 'timed-out' | null
@@ -26,7 +28,6 @@ export interface SlowSpec {
   rewards?: 'given' | 'signed'
   baseline?: 'none' | 'group' | 'batch'
   meanEpsilon?: number
-  gamma?: number
   std?: 'sample' | 'population'
   stdEpsilon?: number
   epsilon?: number | null
@@ -49,6 +50,9 @@ export interface SlowSpec {
   covLow?: number
   covHigh?: number
   oldKlCoefficient?: number
+  gamma?: number
+  gaeLambda?: number
+  whitenAdvantages?: boolean
   positiveWeight?: number
   negativeWeight?: number
   beta?: number
@@ -121,11 +125,13 @@ export function slowLoss(
   const spec = withDefaults(given)
   const taught = advised.filter(({ row }) => row.mask.includes(1))
   const chosen = chosenTokens(taught, spec)
+  const ofCritic = spec.kind === 'ppo' ? estimatedAdvantages(taught, spec) : null
   const losses = taught.map(({ row, advantage, ofTokens }, i) => {
+    const own = ofTokens ?? ofCritic?.[i]
     const isChosen = (t: number) => chosen.has(`${i} ${t}`)
     const weights = correctionOf(row, spec)
     const advantages = row.lp.map((_, t) => {
-      return spec.kind === 'clip-cov' && isChosen(t) ? 0 : (ofTokens?.[t] ?? advantage) * weights[t]!
+      return spec.kind === 'clip-cov' && isChosen(t) ? 0 : (own?.[t] ?? advantage) * weights[t]!
     })
     const losses = tokenLosses(row, stopped.get(row) ?? row.lp, advantages, spec)
     if (spec.kind !== 'kl-cov') return losses
@@ -166,6 +172,29 @@ function chosenTokens(taught: { row: SlowRow; advantage: number }[], spec: SlowS
   return names(tokens.toSorted((a, b) => covariance(b) - covariance(a)).slice(0, count))
 }
 
+/** sum_l (gamma lambda)^l delta_{t+l} of every token that the policy produced, row by row, whitened over all of them. */
+function estimatedAdvantages(taught: { row: SlowRow; advantage: number }[], spec: SlowSpec): number[][] {
+  const { gamma = 1, gaeLambda = 1, whitenAdvantages = true } = spec
+  const raw = taught.map(({ row, advantage: reward }) => {
+    const active = row.values.map((_, t) => t).filter((t) => row.mask[t] === 1)
+    const deltas = active.map((t, i) => {
+      const last = i === active.length - 1
+      const penalty = spec.klIn === 'reward' ? spec.beta! * klOf(row.ref[t]! - row.old[t]!, spec) : 0
+      const next = last ? 0 : row.values[active[i + 1]!]!
+      return (last ? reward : 0) - penalty + gamma * next - row.values[t]!
+    })
+    const advantages = row.values.map(() => 0)
+    for (const [i, t] of active.entries()) {
+      advantages[t] = sum(deltas.slice(i).map((delta, l) => (gamma * gaeLambda) ** l * delta))
+    }
+    return advantages
+  })
+  if (!whitenAdvantages) return raw
+  const all = raw.flatMap((advantages, i) => advantages.filter((_, t) => taught[i]!.row.mask[t] === 1))
+  const variance = sum(all.map((value) => (value - mean(all)) ** 2)) / Math.max(1, all.length - 1)
+  return raw.map((advantages) => advantages.map((value) => (value - mean(all)) / Math.sqrt(variance + 1e-8)))
+}
+
 /** The importance weight of each token of a row. */
 function correctionOf(row: SlowRow, spec: SlowSpec): number[] {
   const kind = spec.importanceCorrection ?? 'none'
@@ -203,7 +232,8 @@ export interface TaughtRow {
 /** Who is learnt from, and how strongly. */
 export function taughtRows(rows: SlowRow[], given: SlowSpec): TaughtRow[] {
   if (given.kind === 'reinforce++') return taughtByReturns(rows, withDefaults(given))
-  if (given.klIn !== 'reward') return taughtByReward(rows, given, (row) => row.reward!)
+  if (given.klIn !== 'reward' || given.kind === 'ppo')
+    return taughtByReward(rows, given, (row) => row.reward!)
   const after = new Map(rows.map((row) => [row, rewardLessKl(row, given)]))
   return taughtByReward(rows, given, (row) => after.get(row)!)
 }
@@ -277,6 +307,8 @@ function advantageOf(row: SlowRow, group: SlowRow[], batch: SlowRow[], spec: Slo
   const centred = reward - mean(group.map((other) => other.reward!))
   const unmixed = others.every((other) => other === reward)
   switch (spec.kind) {
+    case 'ppo':
+      return reward
     case 'topr':
       return isRight(row) ? (spec.positiveWeight ?? 1) : -(spec.negativeWeight ?? 1)
     case 'w-reinforce':

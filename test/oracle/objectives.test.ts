@@ -54,7 +54,9 @@ function completionsOf({ mask }: Fixture) {
 test('the fixtures have every objective', () => {
   for (const { cases } of BATCHES) {
     const kinds = new Set(cases.map(({ spec }) => spec.kind))
-    assert.deepEqual([...kinds].sort(), [...OBJECTIVE_KINDS].sort())
+    // ppo's advantages are a critic's, token by token: test/critic and the slow reference hold them.
+    const ofRows = OBJECTIVE_KINDS.filter((kind) => kind !== 'ppo')
+    assert.deepEqual([...kinds].sort(), ofRows.sort())
   }
 })
 

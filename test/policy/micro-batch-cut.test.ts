@@ -33,7 +33,7 @@ async function laterBatch(policy: Policy) {
   const shifted = (by: number) => ({ values: values.map((value, t) => value + by * Math.sin(t)), offsets })
   await policy.update(sampled, { objective: { kind: 'nsr' }, learningRate: 3e-3 })
   return appendColumns(sampled, {
-    ...{ ref_logprobs: shifted(0.3), sampler_logprobs: shifted(0.5) },
+    ...{ ref_logprobs: shifted(0.3), sampler_logprobs: shifted(0.5), values: shifted(0.4) },
     baseline_reward: Array.from({ length: sampled.numRows }, (_, row) => (row % 3) / 4),
   })
 }

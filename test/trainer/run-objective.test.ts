@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { after, before, describe, it } from 'node:test'
 import {
   type BatchSettings,
+  Critic,
   OBJECTIVE_KINDS,
   type ObjectiveSpec,
   objectiveOfRun,
@@ -92,7 +93,9 @@ describe('the objective of a run', () => {
   for (const kind of OBJECTIVE_KINDS) {
     it(`${kind}: takes steps, and its record says with what`, async () => {
       const out = join(folder.path, kind)
+      await using critic = kind === 'ppo' ? await Critic.load({ model: folder.model, threads: 1 }) : null
       const steps = await runToEnd(folder.model, out, {
+        ...(critic && { critic }),
         objective: { kind } as ObjectiveSpec,
         steps: 3,
         verifier: ({ completion, reference }) => Number(completion.slice(0, 3) === reference.slice(0, 3)),

@@ -72,6 +72,7 @@ async function slowRows(policy: Policy, rollouts: RolloutBatch): Promise<SlowRow
       group: columns.groupIds[row]!,
       finish: columns.finishReasons[row] === 'stop' ? 'stop' : 'length',
       baseline: columns.baselineRewards?.[row] ?? null,
+      values: columns.values ? listed(columns.values, row) : scored(logprobs).map(() => 0),
     } satisfies SlowRow
   })
 }

@@ -165,6 +165,43 @@ void trains_as_the_cpu_does(int index, DType dtype) {
          where + ": gradients differ from the CPU's by " + std::to_string(distance));
 }
 
+// A critic on the kernels: the same bits in another order of threads, the CPU's values and gradients but for
+// rounding.
+void values_rows_as_the_cpu_does(int index, DType dtype) {
+  ModelConfig config = family(index);
+  const Rollouts rollouts = generate(*engine_on("cuda", config, DType::kF32));
+  config.heads = Heads::kValue;
+  const std::string where = "critic of family " + std::to_string(index) + " " + dtype_name(dtype);
+  const auto critic = engine_on("cuda", config, dtype), other = engine_on("cuda:1", config, dtype),
+             cpu = engine_on("cpu", config, dtype);
+  std::vector<float> values[3], norm(rollouts.lp.size(), 0.1f);
+  UpdateStats stats[3];
+  Engine* const engines[] = {critic.get(), other.get(), cpu.get()};
+  for (size_t e = 0; e < 3; ++e) {
+    values[e].resize(norm.size());
+    engines[e]->values(rollouts.view(), values[e].data(), 100, nullptr);
+    std::vector<float> returns(norm.size());
+    for (size_t i = 0; i < returns.size(); ++i) returns[i] = std::sin(static_cast<float>(i));
+    UpdateInput input;
+    input.rows = rollouts.view();
+    input.norm = norm.data();
+    input.value = {returns.data(), values[e].data(), {0.2, 1.0}};
+    input.micro_batches.token_budget = 100;
+    stats[e] = engines[e]->update(input, nullptr);
+  }
+  expect(same_bits(values[0], values[1]), where + ": values depend on the order of threads");
+  expect(gradient_distance(*critic, *other) == 0, where + ": gradients depend on the order of threads");
+  const double tolerance = dtype == DType::kBF16 ? 2e-2 : 1e-4;
+  double gap = 0;
+  for (size_t i = 0; i < norm.size(); ++i)
+    gap = std::max(gap, std::fabs(double(values[0][i]) - double(values[2][i])));
+  expect(gap < tolerance, where + ": values differ from the CPU's by " + std::to_string(gap));
+  expect(std::fabs(stats[0].value.loss - stats[2].value.loss) < tolerance * stats[2].value.loss,
+         where + ": the loss differs from the CPU's");
+  const double distance = gradient_distance(*critic, *cpu);
+  expect(distance < tolerance, where + ": gradients differ from the CPU's by " + std::to_string(distance));
+}
+
 void running_out_of_memory_leaves_the_policy_usable() {
   const auto engine = engine_on("cuda:1", family(0), DType::kF32);
   const Rollouts rollouts = generate(*engine);
@@ -244,7 +281,10 @@ int main() {
     devices_are_found_by_name();
     machines_that_cannot_are_refused();
     for (int index = 0; index < 3; ++index) {
-      for (const DType dtype : {DType::kF32, DType::kBF16}) trains_as_the_cpu_does(index, dtype);
+      for (const DType dtype : {DType::kF32, DType::kBF16}) {
+        trains_as_the_cpu_does(index, dtype);
+        values_rows_as_the_cpu_does(index, dtype);
+      }
     }
     running_out_of_memory_leaves_the_policy_usable();
     a_fault_poisons_its_engine_alone();

@@ -190,6 +190,36 @@ uint64_t planned(const Engine& engine, const MemoryRequest& request) {
   return bytes;
 }
 
+// The same of a critic, and of a policy with a value head.
+void a_value_head_is_planned(Heads heads, ActivationCheckpointing checkpointing) {
+  ModelConfig config = small_config();
+  config.heads = heads;
+  const auto engine = Engine::create(config, {"cpu", "", 2}, DType::kBF16);
+  engine->init_random(1);
+  MemoryRequest request = small_request(checkpointing);
+  request.generation = config.has_token_head();
+  engine->reserve(request);
+  const uint64_t plan = planned(*engine, request);
+  expect(engine->allocated_bytes() == plan, "a value head: reserved " +
+                                                std::to_string(engine->allocated_bytes()) +
+                                                " bytes, planned " + std::to_string(plan));
+  Random random(6);
+  const RandomRows rows(random, 300, 20, 40, 300);
+  const std::vector<float> ones(rows.completion_tokens.size(), 1.0f);
+  std::vector<float> values(ones.size());
+  engine->values(rows.view(), values.data(), 256, nullptr);
+  UpdateInput input;
+  input.rows = rows.view();
+  if (config.has_token_head()) input.advantage = ones.data();
+  input.norm = ones.data();
+  input.value = {ones.data(), values.data(), {0.2, 1.0}};
+  input.micro_batches = request.micro_batches;
+  const UpdateStats stats = engine->update(input, nullptr);
+  expect(stats.value.active_tokens == static_cast<int64_t>(ones.size()) && stats.value.loss > 0,
+         "the value loss is not of every token");
+  expect(engine->allocated_bytes() == plan, "values and an update took more than was reserved");
+}
+
 void reserved_is_planned_and_enough(DType dtype, ActivationCheckpointing checkpointing) {
   const auto engine = Engine::create(small_config(), {device, "", 2}, dtype);
   engine->init_random(1);
@@ -320,6 +350,8 @@ int main(int argc, char** argv) {
       for (const DType dtype : {DType::kF32, DType::kBF16})
         reserved_is_planned_and_enough(dtype, checkpointing);
       if (on_cpu()) a_micro_batch_allocates_nothing(checkpointing);
+      for (const Heads heads : {Heads::kValue, Heads::kTokensAndValue})
+        a_value_head_is_planned(heads, checkpointing);
     }
   } catch (const std::exception& error) {
     std::printf("FAIL %s\n", error.what());
