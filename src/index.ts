@@ -12,6 +12,7 @@ export {
   type DefaultConfigOptions,
   defaultConfig,
   type FileDtype,
+  type Heads,
   hasOptimizerState,
   type JsonObject,
   type JsonValue,

@@ -219,7 +219,8 @@ export const SPECS: ObjectiveSpec[] = [
   { kind: 'opo', beta: 0.1, klIn: 'reward' },
   { kind: 'gpg', beta: 0.1, klIn: 'reward', importanceCorrection: 'token-truncate' },
   { kind: 'reinforce++-baseline', beta: 0.1, klKind: 'k1', klIn: 'reward', maskTruncatedCompletions: true },
-  { kind: 'ppo' },
+  // Whitened advantages nearly cancel in the loss; a bonus leaves something to compare in single precision.
+  { kind: 'ppo', entropyCoefficient: 0.1 },
   {
     kind: 'ppo',
     gamma: 0.9,
@@ -229,8 +230,20 @@ export const SPECS: ObjectiveSpec[] = [
     klKind: 'k1',
     klIn: 'reward',
   },
-  { kind: 'ppo', gaeLambda: 0, maskTruncatedCompletions: true, aggregation: 'sequence-mean-token-mean' },
-  { kind: 'ppo', gamma: 0.5, filterGroups: 'constant', importanceCorrection: 'token-truncate' },
+  {
+    kind: 'ppo',
+    entropyCoefficient: 0.1,
+    gaeLambda: 0,
+    maskTruncatedCompletions: true,
+    aggregation: 'sequence-mean-token-mean',
+  },
+  {
+    kind: 'ppo',
+    entropyCoefficient: 0.1,
+    gamma: 0.5,
+    filterGroups: 'constant',
+    importanceCorrection: 'token-truncate',
+  },
   // A share of 1, so that chance has no part in it.
   { kind: 'clip-cov', covRatio: 1, covLow: 0 },
   { kind: 'clip-cov', covRatio: 1, covLow: 0.1, covHigh: 0.4, epsilonHigh: 0.28, beta: 0.05 },
