@@ -13,27 +13,14 @@ namespace {
 constexpr int kTokenThreads = 128;
 
 template <typename T>
-struct LossArrays {
-  T *g_lp, *g_entropy;
-  const T *lp, *entropy, *old_lp, *ref_lp, *advantage, *norm;
-};
-
-template <typename T>
 __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays, const int32_t* offsets,
                                    PolicyLossParams params) {
   __shared__ double shared[kTokenThreads / kWarp];
   const int32_t begin = offsets[blockIdx.x], end = offsets[blockIdx.x + 1];
-  const bool by_sequence = has_sequence_ratio(params), is_shared = shares_gradient(params);
-  const auto log_ratio_of = [&](int32_t t) {
-    return arrays.old_lp == nullptr
-               ? 0.0
-               : static_cast<double>(arrays.lp[t]) - static_cast<double>(arrays.old_lp[t]);
-  };
-
   double active = 0, log_ratio_sum = 0, ratio_sum = 0, largest = 0;
   for (int32_t t = begin + static_cast<int32_t>(threadIdx.x); t < end; t += kTokenThreads) {
     if (arrays.norm[t] == T(0)) continue;
-    const double log_ratio = log_ratio_of(t);
+    const double log_ratio = log_ratio_of(arrays, t);
     active += 1;
     log_ratio_sum += averaged_log_ratio(log_ratio, static_cast<double>(arrays.advantage[t]), params).value;
     ratio_sum += exp(log_ratio);
@@ -46,7 +33,7 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
   const double sequence_ratio = active > 0 ? exp(log_ratio_sum / active) : 1.0;
 
   double shared_gradient = 0;
-  if (is_shared && active > 0) {
+  if (shares_gradient(params) && active > 0) {
     double slope = 0;
     for (int32_t t = begin + static_cast<int32_t>(threadIdx.x); t < end; t += kTokenThreads) {
       if (arrays.norm[t] == T(0)) continue;
@@ -58,58 +45,18 @@ __global__ void policy_loss_kernel(PolicyLossStats* stats, LossArrays<T> arrays,
     shared_gradient = through_ratio(block_reduce<Sum>(slope, shared), sequence_ratio / active);
   }
 
-  double loss = 0, clipped_low = 0, clipped_high = 0, kl_sum = 0, entropy_sum = 0;
-  for (int32_t t = begin + static_cast<int32_t>(threadIdx.x); t < end; t += kTokenThreads) {
-    double gradient = 0, entropy_gradient = 0;
-    if (arrays.norm[t] != T(0)) {
-      const double norm = arrays.norm[t], advantage = arrays.advantage[t], lp = arrays.lp[t];
-      if (params.importance == Importance::kNone) {
-        loss -= norm * (advantage * lp);
-        gradient = -norm * advantage;
-      } else {
-        const double ratio = by_sequence ? sequence_ratio : exp(log_ratio_of(t));
-        const SurrogateTerm surrogate = surrogate_of(ratio, advantage, lp, params);
-        ClipBound bound = surrogate.bound;
-        loss -= norm * surrogate.value;
-        gradient = is_shared ? shared_gradient : -norm * surrogate_gradient(surrogate, ratio, params);
-        if (params.surrogate == Surrogate::kGmpo) {
-          bound = averaged_log_ratio(log_ratio_of(t), advantage, params).bound;
-          if (bound != ClipBound::kNone) gradient = 0;
-        }
-        clipped_low += bound == ClipBound::kLow ? 1 : 0;
-        clipped_high += bound == ClipBound::kHigh ? 1 : 0;
-      }
-      if (params.old_kl_coef != 0 && params.old_kl_mask[t] != 0.0f) {
-        const KlTerm kl = old_kl_term(log_ratio_of(t));
-        loss += norm * params.old_kl_coef * kl.value;
-        gradient += norm * params.old_kl_coef * kl.slope;
-      }
-      if (arrays.ref_lp != nullptr) {
-        const KlTerm kl = kl_term(params.kl_kind, static_cast<double>(arrays.ref_lp[t]) - lp);
-        kl_sum += kl.value;
-        if (params.kl_coef != 0) {
-          loss += norm * params.kl_coef * kl.value;
-          gradient += norm * params.kl_coef * kl.slope;
-        }
-      }
-      if (arrays.entropy != nullptr) {
-        entropy_sum += arrays.entropy[t];
-        if (params.entropy_coef != 0) {
-          loss -= norm * params.entropy_coef * static_cast<double>(arrays.entropy[t]);
-          entropy_gradient = -norm * params.entropy_coef;
-        }
-      }
-    }
-    arrays.g_lp[t] = static_cast<T>(gradient);
-    if (arrays.g_entropy != nullptr) arrays.g_entropy[t] = static_cast<T>(entropy_gradient);
-  }
+  const SequenceTerm term = {sequence_ratio, shared_gradient};
+  PolicyLossStats own;
+  for (int32_t t = begin + static_cast<int32_t>(threadIdx.x); t < end; t += kTokenThreads)
+    token_term(own, arrays, t, term, params);
+
   PolicyLossStats all;
-  all.loss = block_reduce<Sum>(loss, shared);
+  all.loss = block_reduce<Sum>(own.loss, shared);
   all.active_tokens = static_cast<int64_t>(active);
-  all.clipped_low = static_cast<int64_t>(block_reduce<Sum>(clipped_low, shared));
-  all.clipped_high = static_cast<int64_t>(block_reduce<Sum>(clipped_high, shared));
-  all.kl_sum = block_reduce<Sum>(kl_sum, shared);
-  all.entropy_sum = block_reduce<Sum>(entropy_sum, shared);
+  all.clipped_low = static_cast<int64_t>(block_reduce<Sum>(static_cast<double>(own.clipped_low), shared));
+  all.clipped_high = static_cast<int64_t>(block_reduce<Sum>(static_cast<double>(own.clipped_high), shared));
+  all.kl_sum = block_reduce<Sum>(own.kl_sum, shared);
+  all.entropy_sum = block_reduce<Sum>(own.entropy_sum, shared);
   all.ratio_sum = ratio_sum;
   all.max_abs_log_ratio = largest;
   if (threadIdx.x == 0) stats[blockIdx.x] = all;

@@ -10,35 +10,19 @@ namespace coppice {
 namespace COPPICE_ISA {
 namespace {
 
-template <typename T>
-struct Arrays {
-  T* g_lp;
-  T* g_entropy;
-  const T* lp;
-  const T* entropy;
-  const T* old_lp;
-  const T* ref_lp;
-  const T* advantage;
-  const T* norm;
-
-  double log_ratio(int64_t t) const {
-    return old_lp == nullptr ? 0.0 : static_cast<double>(lp[t]) - static_cast<double>(old_lp[t]);
-  }
-};
-
 struct SequenceRatio {
   int64_t active = 0;
   double mean_log_ratio = 0.0;
 };
 
 template <typename T>
-SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end,
+SequenceRatio measure_ratio(const LossArrays<T>& arrays, int64_t begin, int64_t end,
                             const PolicyLossParams& params, PolicyLossStats* stats) {
   SequenceRatio sequence;
   double log_ratio_sum = 0.0;
   for (int64_t t = begin; t < end; ++t) {
     if (arrays.norm[t] == T{0}) continue;
-    const double log_ratio = arrays.log_ratio(t);
+    const double log_ratio = log_ratio_of(arrays, t);
     log_ratio_sum += averaged_log_ratio(log_ratio, arrays.advantage[t], params).value;
     ++sequence.active;
     stats->ratio_sum += __builtin_exp(log_ratio);
@@ -52,7 +36,7 @@ SequenceRatio measure_ratio(const Arrays<T>& arrays, int64_t begin, int64_t end,
 
 // d loss / d lp that every active token shares through the sequence's ratio.
 template <typename T>
-double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, const SequenceRatio& sequence,
+double shared_gradient(const LossArrays<T>& arrays, int64_t begin, int64_t end, const SequenceRatio& sequence,
                        const PolicyLossParams& params) {
   const double ratio = __builtin_exp(sequence.mean_log_ratio);
   double slope = 0.0;
@@ -65,58 +49,17 @@ double shared_gradient(const Arrays<T>& arrays, int64_t begin, int64_t end, cons
 }
 
 template <typename T>
-void add_sequence(PolicyLossStats* stats, const Arrays<T>& arrays, int64_t begin, int64_t end,
+void add_sequence(PolicyLossStats* stats, const LossArrays<T>& arrays, int64_t begin, int64_t end,
                   const PolicyLossParams& params) {
   const SequenceRatio sequence = measure_ratio(arrays, begin, end, params, stats);
-  const bool by_sequence = has_sequence_ratio(params), is_shared = shares_gradient(params);
-  const double shared = is_shared ? shared_gradient(arrays, begin, end, sequence, params) : 0.0;
-  for (int64_t t = begin; t < end; ++t) {
-    double gradient = 0.0, entropy_gradient = 0.0;
-    if (arrays.norm[t] != T{0}) {
-      const double norm = arrays.norm[t], advantage = arrays.advantage[t], lp = arrays.lp[t];
-      if (params.importance == Importance::kNone) {
-        stats->loss -= norm * (advantage * lp);
-        gradient = -norm * advantage;
-      } else {
-        const double ratio = __builtin_exp(by_sequence ? sequence.mean_log_ratio : arrays.log_ratio(t));
-        const SurrogateTerm surrogate = surrogate_of(ratio, advantage, lp, params);
-        ClipBound bound = surrogate.bound;
-        stats->loss -= norm * surrogate.value;
-        gradient = is_shared ? shared : -norm * surrogate_gradient(surrogate, ratio, params);
-        if (params.surrogate == Surrogate::kGmpo) {
-          bound = averaged_log_ratio(arrays.log_ratio(t), advantage, params).bound;
-          if (bound != ClipBound::kNone) gradient = 0.0;
-        }
-        stats->clipped_low += bound == ClipBound::kLow;
-        stats->clipped_high += bound == ClipBound::kHigh;
-      }
-      if (params.old_kl_coef != 0.0 && params.old_kl_mask[t] != 0.0f) {
-        const KlTerm kl = old_kl_term(arrays.log_ratio(t));
-        stats->loss += norm * params.old_kl_coef * kl.value;
-        gradient += norm * params.old_kl_coef * kl.slope;
-      }
-      if (arrays.ref_lp != nullptr) {
-        const KlTerm kl = kl_term(params.kl_kind, static_cast<double>(arrays.ref_lp[t]) - lp);
-        stats->kl_sum += kl.value;
-        if (params.kl_coef != 0.0) {
-          stats->loss += norm * params.kl_coef * kl.value;
-          gradient += norm * params.kl_coef * kl.slope;
-        }
-      }
-      if (arrays.entropy != nullptr) {
-        const double entropy = arrays.entropy[t];
-        stats->entropy_sum += entropy;
-        if (params.entropy_coef != 0.0) stats->loss -= norm * params.entropy_coef * entropy;
-      }
-      entropy_gradient = -norm * params.entropy_coef;
-    }
-    arrays.g_lp[t] = static_cast<T>(gradient);
-    if (arrays.g_entropy != nullptr) arrays.g_entropy[t] = static_cast<T>(entropy_gradient);
-  }
+  const SequenceTerm term = {
+      __builtin_exp(sequence.mean_log_ratio),
+      shares_gradient(params) ? shared_gradient(arrays, begin, end, sequence, params) : 0.0};
+  for (int64_t t = begin; t < end; ++t) token_term(*stats, arrays, t, term, params);
 }
 
 template <typename T>
-void loss_of_sequences(PolicyLossStats* stats, const Arrays<T>& arrays, const int32_t* offsets,
+void loss_of_sequences(PolicyLossStats* stats, const LossArrays<T>& arrays, const int32_t* offsets,
                        int64_t sequences, const PolicyLossParams& params) {
   for (int64_t i = 0; i < sequences; ++i) {
     add_sequence(stats, arrays, offsets[i], offsets[i + 1], params);

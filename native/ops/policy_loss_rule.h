@@ -140,5 +140,80 @@ COPPICE_HOST_DEVICE KlTerm old_kl_term(double log_ratio) {
   return {::fabs(log_ratio), log_ratio > 0.0 ? 1.0 : log_ratio < 0.0 ? -1.0 : 0.0};
 }
 
+// A packed batch's arrays; old_lp, ref_lp, entropy and g_entropy may be null (ops.h).
+template <typename T>
+struct LossArrays {
+  T *g_lp, *g_entropy;
+  const T *lp, *entropy, *old_lp, *ref_lp, *advantage, *norm;
+};
+
+template <typename T>
+COPPICE_HOST_DEVICE double log_ratio_of(const LossArrays<T>& arrays, int64_t t) {
+  return arrays.old_lp == nullptr ? 0.0
+                                  : static_cast<double>(arrays.lp[t]) - static_cast<double>(arrays.old_lp[t]);
+}
+
+// What a token has of its sequence: exp of the mean log-ratio, and the gradient that all its tokens share.
+struct SequenceTerm {
+  double ratio, shared_gradient;
+};
+
+// The surrogate's part of a token: adds to the loss and to the clipped, returns d loss / d lp.
+template <typename T>
+COPPICE_HOST_DEVICE double surrogate_term(PolicyLossStats& stats, const LossArrays<T>& arrays, int64_t t,
+                                          const SequenceTerm& sequence, const PolicyLossParams& params) {
+  const double norm = arrays.norm[t], advantage = arrays.advantage[t], lp = arrays.lp[t];
+  if (params.importance == Importance::kNone) {
+    stats.loss -= norm * (advantage * lp);
+    return -norm * advantage;
+  }
+  const double ratio = has_sequence_ratio(params) ? sequence.ratio : ::exp(log_ratio_of(arrays, t));
+  const SurrogateTerm surrogate = surrogate_of(ratio, advantage, lp, params);
+  ClipBound bound = surrogate.bound;
+  stats.loss -= norm * surrogate.value;
+  double gradient = shares_gradient(params) ? sequence.shared_gradient
+                                            : -norm * surrogate_gradient(surrogate, ratio, params);
+  if (params.surrogate == Surrogate::kGmpo) {
+    bound = averaged_log_ratio(log_ratio_of(arrays, t), advantage, params).bound;
+    if (bound != ClipBound::kNone) gradient = 0.0;
+  }
+  stats.clipped_low += bound == ClipBound::kLow ? 1 : 0;
+  stats.clipped_high += bound == ClipBound::kHigh ? 1 : 0;
+  return gradient;
+}
+
+// A token's share of loss and statistics, added in this order, and its gradients, written.
+template <typename T>
+COPPICE_HOST_DEVICE void token_term(PolicyLossStats& stats, const LossArrays<T>& arrays, int64_t t,
+                                    const SequenceTerm& sequence, const PolicyLossParams& params) {
+  double gradient = 0.0, entropy_gradient = 0.0;
+  if (arrays.norm[t] != T{0}) {
+    const double norm = arrays.norm[t];
+    gradient = surrogate_term(stats, arrays, t, sequence, params);
+    if (params.old_kl_coef != 0.0 && params.old_kl_mask[t] != 0.0f) {
+      const KlTerm kl = old_kl_term(log_ratio_of(arrays, t));
+      stats.loss += norm * params.old_kl_coef * kl.value;
+      gradient += norm * params.old_kl_coef * kl.slope;
+    }
+    if (arrays.ref_lp != nullptr) {
+      const KlTerm kl =
+          kl_term(params.kl_kind, static_cast<double>(arrays.ref_lp[t]) - static_cast<double>(arrays.lp[t]));
+      stats.kl_sum += kl.value;
+      if (params.kl_coef != 0.0) {
+        stats.loss += norm * params.kl_coef * kl.value;
+        gradient += norm * params.kl_coef * kl.slope;
+      }
+    }
+    if (arrays.entropy != nullptr) {
+      const double entropy = arrays.entropy[t];
+      stats.entropy_sum += entropy;
+      if (params.entropy_coef != 0.0) stats.loss -= norm * params.entropy_coef * entropy;
+    }
+    entropy_gradient = -norm * params.entropy_coef;
+  }
+  arrays.g_lp[t] = static_cast<T>(gradient);
+  if (arrays.g_entropy != nullptr) arrays.g_entropy[t] = static_cast<T>(entropy_gradient);
+}
+
 }  // namespace
 }  // namespace coppice
