@@ -191,10 +191,17 @@ describe('a critic', () => {
     for (const tokenBudget of [1, 40]) {
       const cut = await gradients({ tokenBudget })
       assert.ok(Math.abs(cut.valueLoss - whole.valueLoss) <= 1e-12)
-      for (const [i, tensor] of cut.all.entries()) {
-        const difference = Math.hypot(...tensor.map((x, j) => x - whole.all[i]![j]!))
-        const size = Math.hypot(...whole.all[i]!)
-        assert.ok(size > 0 && difference <= 1e-6 * size, `${names[i]}: ${difference} of ${size}`)
+      const differences = cut.all.map((tensor, i) =>
+        Math.hypot(...tensor.map((x, j) => x - whole.all[i]![j]!)),
+      )
+      const sizes = whole.all.map((tensor) => Math.hypot(...tensor))
+      assert.ok(Math.hypot(...differences) <= 1e-6 * Math.hypot(...sizes))
+      for (const [i, difference] of differences.entries()) {
+        // The eight sums of a norm's gradient cancel to little above the rounding of fp32.
+        assert.ok(
+          sizes[i]! > 0 && difference <= 2e-6 * sizes[i]!,
+          `${names[i]}: ${difference} of ${sizes[i]}`,
+        )
       }
     }
   })
