@@ -58,7 +58,7 @@ describe('the report of a study', () => {
         ['PPO', [1, 2]],
       ],
     )
-    assert.match(weak!.missing[1]!.pending!, /ppo/)
+    assert.match(weak!.missing[1]!.pending!, /critic/)
     assert.deepEqual(
       oneUpdate!.methods.map(({ name }) => name),
       ['nsr'],
@@ -118,7 +118,7 @@ describe('the report of a study', () => {
       summary!,
       new RegExp(`${done} runs recorded, ${Math.floor((done * 45) / 60)} min.* in the ${done} that tell it`),
     )
-    assert.match(summary!, /NSR: seed 2; PPO: the objective ppo does not exist yet/)
+    assert.match(summary!, /NSR: seed 2; PPO: the learning rate of its critic is still/)
     assert.match(summary!, /The tabular form was not run yet/)
     assert.match(summary!, /\| The comparison \| Walk, strong base, hard graphs \| seeds 1, 2 \| 0\.0 /)
     // PSR has 12 of 32 right, the base 6.
