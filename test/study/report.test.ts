@@ -48,6 +48,13 @@ describe('the report of a study', () => {
   })
   after(() => rm(folder, { recursive: true }))
 
+  it('takes no record for that of an arm that cannot be run yet, though its settings are still those of another', () => {
+    const arms = settings.arms.map((arm, i) => (i === 0 ? { ...arm, pending: 'an option is missing' } : arm))
+    const [weak] = studyGroups({ ...settings, arms }, records)
+    assert.deepEqual([weak!.seeds, weak!.methods], [[], []])
+    assert.ok(weak!.missing.every(({ pending }) => pending !== undefined))
+  })
+
   it('compares methods over the seeds that all have, and names what is missing and why', () => {
     const [weak, strong, oneUpdate] = studyGroups(settings, records)
     assert.deepEqual([weak!.seeds, strong!.seeds, oneUpdate!.seeds], [[1], [1, 2], [1, 2]])

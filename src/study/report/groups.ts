@@ -64,8 +64,9 @@ function groupOf(
     method,
     pending,
     wanted: runs.map(({ seed }) => seed),
+    // As long as what sets it apart cannot be run, a cell's settings are those of another cell, whose records are not its own.
     found: new Map(
-      runs.flatMap(({ seed, run }) => {
+      (pending === undefined ? runs : []).flatMap(({ seed, run }) => {
         const record = records.get(run.hash)
         return record === undefined ? [] : [[seed, record] as const]
       }),
